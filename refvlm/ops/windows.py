@@ -1,0 +1,139 @@
+r"""Sliding windows over the last axes of an array, and their adjoint.
+
+Convolution, pooling and unfolding all look at an image through the same window.
+`windows` is that look, without a copy; `overlap_add` sends values back through it.
+Both work for one, two or three axes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from ..shapes import ShapeError
+
+
+def per_axis(value, axes: int, name: str) -> tuple[int, ...]:
+    """A number or a tuple, one for each axis: 2 -> (2, 2)."""
+    values = (value,) * axes if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) == 1:
+        values *= axes
+    if len(values) != axes or not all(isinstance(v, (int, np.integer)) for v in values):
+        raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
+    return tuple(int(v) for v in values)
+
+
+class Geometry(NamedTuple):
+    r"""How a window walks: $n_{out} = \lfloor (n + 2p - d(k-1) - 1) / s \rfloor + 1$.
+
+    One tuple of sizes for each quantity, with one entry for each axis walked; the
+    padding is (before, after).
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    size: tuple[int, ...]
+    out: tuple[int, ...]
+
+
+def geometry(size, kernel, stride=1, padding=0, dilation=1) -> Geometry:
+    """The walk of a window of `kernel` over axes of `size`.
+
+    `padding` is a number, one for each axis, pairs (before, after), "valid" or
+    "same" (as much as keeps the size; stride 1 only; an odd one goes after).
+    """
+    axes = len(size)
+    kernel = per_axis(kernel, axes, "kernel_size")
+    stride = per_axis(stride, axes, "stride")
+    dilation = per_axis(dilation, axes, "dilation")
+    if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1:
+        raise ValueError(
+            f"kernel_size {kernel}, stride {stride} and dilation {dilation} "
+            "must be at least 1"
+        )
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
+    padding = _padding(padding, reach, stride)
+    out = tuple(
+        (n + before + after - r) // s + 1
+        for n, (before, after), r, s in zip(size, padding, reach, stride)
+    )
+    if min(out) < 1:
+        padded = tuple(n + sum(p) for n, p in zip(size, padding))
+        raise ShapeError(
+            f"a window of {tuple(reach)} does not fit into {padded} (with padding)"
+        )
+    return Geometry(kernel, stride, padding, dilation, tuple(size), out)
+
+
+def _padding(padding, reach, stride):
+    if padding == "valid":
+        return tuple((0, 0) for _ in reach)
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise ValueError(f'padding "same" needs stride 1, not {stride}')
+        return tuple(((r - 1) // 2, r - 1 - (r - 1) // 2) for r in reach)
+    if isinstance(padding, str):
+        raise ValueError(f'padding is a number, "same" or "valid", not {padding!r}')
+    if isinstance(padding, tuple) and padding and isinstance(padding[0], tuple):
+        pairs = padding
+    else:
+        pairs = tuple((p, p) for p in per_axis(padding, len(reach), "padding"))
+    if min(min(pair) for pair in pairs) < 0:
+        raise ValueError(f"padding must not be negative: {padding}")
+    return pairs
+
+
+def pad(x, walk: Geometry, value=0.0):
+    """x with its last axes padded; x itself where there is nothing to pad."""
+    if not any(map(any, walk.padding)):
+        return x
+    lead = x.ndim - len(walk.size)
+    shape = x.shape[:lead] + tuple(
+        n + sum(p) for n, p in zip(walk.size, walk.padding)
+    )
+    padded = np.full(shape, value, x.dtype)
+    padded[_inside(walk, lead)] = x
+    return padded
+
+
+def _inside(walk, lead):
+    return (slice(None),) * lead + tuple(
+        slice(before, before + n) for n, (before, _) in zip(walk.size, walk.padding)
+    )
+
+
+def windows(x, walk: Geometry, value=0.0):
+    """A view (..., *kernel, *out): entry [u, v, i, j] is x[i s + u d, j s + v d]."""
+    padded = pad(x, walk, value)
+    lead = x.ndim - len(walk.size)
+    strides = padded.strides[lead:]
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        x.shape[:lead] + walk.kernel + walk.out,
+        padded.strides[:lead]
+        + tuple(d * step for d, step in zip(walk.dilation, strides))
+        + tuple(s * step for s, step in zip(walk.stride, strides)),
+        writeable=False,
+    )
+
+
+def overlap_add(columns, walk: Geometry):
+    """The adjoint of `windows`: each entry is added back to where it was read.
+
+    One strided addition for each tap of the kernel.
+    """
+    lead = columns.ndim - 2 * len(walk.size)
+    shape = tuple(n + sum(p) for n, p in zip(walk.size, walk.padding))
+    total = np.zeros(columns.shape[:lead] + shape, columns.dtype)
+    ahead = (slice(None),) * lead
+    for tap in itertools.product(*map(range, walk.kernel)):
+        places = tuple(
+            slice(u * d, u * d + s * (n - 1) + 1, s)
+            for u, d, s, n in zip(tap, walk.dilation, walk.stride, walk.out)
+        )
+        total[ahead + places] += columns[ahead + tap]
+    return total[_inside(walk, lead)]

@@ -1,0 +1,154 @@
+r"""Shape contracts: one line says the shapes, one clear error when they are wrong.
+
+    @shapes(x="... n_in", weight="n_out n_in", bias="n_out", returns="... n_out")
+    def linear(x, weight, bias=None): ...
+
+A contract is a list of axes separated by spaces. A name stands for one size, the
+same wherever it appears; a number stands for itself. A leading `...` stands for any
+further axes, which broadcast between arguments as NumPy broadcasts them; `...kv` is
+another such group, with a name of its own. A trailing `...` allows further axes and
+leaves them alone. An argument that is None is not looked at. Contracts are parsed
+once, when the function is defined, and checked at every call.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ShapeError(ValueError):
+    """An array whose shape breaks the contract of the function it was given to."""
+
+
+class Axes(NamedTuple):
+    """One side of a contract: `"... q d"` is Axes("...", ("q", "d"), False)."""
+
+    leading: str
+    names: tuple[str | int, ...]
+    trailing: bool
+
+    def __str__(self):
+        words = [self.leading, *map(str, self.names), "..." if self.trailing else ""]
+        return " ".join(word for word in words if word)
+
+
+def parse(contract: str) -> Axes:
+    """Axes from text: `"... q 2"` -> Axes("...", ("q", 2), False)."""
+    words = contract.split()
+    leading = words.pop(0) if words and words[0].startswith("...") else ""
+    trailing = words[-1:] == ["..."]
+    words = words[:-1] if trailing else words
+    names = tuple(int(word) if word.isdigit() else word for word in words)
+    if not all(isinstance(name, int) or name.isidentifier() for name in names):
+        raise ValueError(f"not a shape contract: {contract!r}")
+    return Axes(leading, names, trailing)
+
+
+def shapes(returns: str | None = None, **contracts: str):
+    """Decorate a function with the shapes of its array arguments and its result."""
+
+    def decorate(function):
+        parameters = list(inspect.signature(function).parameters)
+        inputs = [
+            (name, parameters.index(name), *parse(contract))
+            for name, contract in contracts.items()
+        ]
+        output = None if returns is None else parse(returns)
+
+        @functools.wraps(function)
+        def checked(*args, **options):
+            sizes = {}
+            for name, position, leading, axes, trailing in inputs:
+                if position < len(args):
+                    array = args[position]
+                else:
+                    array = options.get(name)
+                if array is None:
+                    continue
+                try:
+                    shape = array.shape
+                except AttributeError:
+                    raise TypeError(
+                        f"{function.__name__}: {name} must be an array, "
+                        f"not {type(array).__name__}"
+                    ) from None
+                extra = len(shape) - len(axes)
+                if leading:
+                    batch = sizes.setdefault(leading, shape[: max(extra, 0)])
+                    if extra < 0 or batch != shape[:extra]:
+                        sizes[leading] = _broadcast(
+                            batch, shape, extra, function, inputs, args, options
+                        )
+                    shape = shape[extra:]
+                elif extra < 0 or (extra and not trailing):
+                    _fail(function, inputs, args, options)
+                for axis, size in zip(axes, shape):
+                    expected = sizes.setdefault(axis, size)
+                    if expected != size or (axis != size and type(axis) is int):
+                        _fail(function, inputs, args, options)
+            result = function(*args, **options)
+            if output is not None:
+                _check_result(function, output, result.shape, sizes)
+            return result
+
+        return checked
+
+    return decorate
+
+
+def _broadcast(batch, shape, extra, function, inputs, args, options):
+    try:
+        if extra >= 0:
+            return np.broadcast_shapes(batch, shape[:extra])
+    except ValueError:
+        pass
+    return _fail(function, inputs, args, options)
+
+
+def _check_result(function, output, shape, sizes):
+    names = output.names
+    lead = len(shape) - len(names) if output.leading else 0
+    right = len(shape) - lead == len(names) or output.trailing
+    right &= not output.leading or shape[:lead] == sizes.get(output.leading)
+    for axis, size in zip(names, shape[lead:]):
+        right &= sizes.get(axis, size if type(axis) is str else axis) == size
+    if not right:
+        known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
+        raise ShapeError(
+            f"{function.__name__}: returned {shape}, but promises {output} ({known})"
+        )
+
+
+def _fail(function, inputs, args, options):
+    """Walk the contract again, slowly, and say the first thing that is wrong."""
+    known, batches = {}, {}
+    for name, position, *contract in inputs:
+        axes = Axes(*contract)
+        array = args[position] if position < len(args) else options.get(name)
+        if array is None:
+            continue
+        shape, where = array.shape, f"{function.__name__}: {name} is {array.shape}"
+        extra = len(shape) - len(axes.names)
+        if extra < 0 or (extra and not (axes.leading or axes.trailing)):
+            least = "at least " if axes.leading or axes.trailing else ""
+            raise ShapeError(f"{where}, but needs {least}{len(axes.names)} axes: {axes}")
+        lead = extra if axes.leading else 0
+        for axis, size in zip(axes.names, shape[lead:]):
+            if isinstance(axis, int) and axis != size:
+                raise ShapeError(f"{where}, but needs {axis} where it has {size}")
+            expected, origin = known.setdefault(axis, (size, f"{name} {shape}"))
+            if expected != size:
+                raise ShapeError(f"{where}, but {axis} = {expected} (from {origin})")
+        if axes.leading:
+            batch, origin = batches.setdefault(axes.leading, (shape[:lead], name))
+            try:
+                batches[axes.leading] = np.broadcast_shapes(batch, shape[:lead]), name
+            except ValueError:
+                raise ShapeError(
+                    f"{where}, but its leading axes {shape[:lead]} do not broadcast "
+                    f"with {batch} (from {origin})"
+                ) from None

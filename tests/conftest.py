@@ -1,0 +1,59 @@
+"""The spec's own options: `--laws`, `--impl FILE`, `--record-oracles`."""
+
+import os
+
+import hypothesis
+import pytest
+
+from . import oracles, outline, student
+
+hypothesis.settings.register_profile("quick", max_examples=20, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("spec")
+    group.addoption(
+        "--laws", action="store_true", help="print the spec as sentences; run nothing"
+    )
+    group.addoption(
+        "--impl", metavar="FILE", help="hold the laws against the functions of FILE"
+    )
+    group.addoption(
+        "--contracts",
+        action="store_true",
+        help="with --impl: check the error messages too",
+    )
+    group.addoption(
+        "--record-oracles",
+        action="store_true",
+        help="write the oracles' answers to tests/oracle (needs torch)",
+    )
+
+
+def pytest_configure(config):
+    for kind, meaning in outline.KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
+    if config.getoption("--impl"):
+        config.pluginmanager.register(student.Student(config), "student")
+    if config.getoption("--laws"):
+        config.pluginmanager.register(outline.Outline(), "outline")
+
+
+_records = {}
+
+
+@pytest.fixture
+def compare(request):
+    """compare(ours, reference, *inputs): see tests/oracles.py."""
+    relative = request.path.relative_to(oracles.FOLDER.parent).with_suffix("")
+    path = oracles.FOLDER / ("-".join(relative.parts) + ".safetensors")
+    record = _records.setdefault(path, oracles.Record(path))
+    recording = request.config.getoption("--record-oracles")
+    return oracles.Compare(record, request.node.name, recording)
+
+
+def pytest_sessionfinish():
+    for record in _records.values():
+        record.save()
