@@ -101,8 +101,11 @@ class Compare:
         want = answers["output"].astype(np.float32) if inputs else answers["output"]
         assert_close(result, want)
 
-    def answers(self, ask, inputs):
-        """name -> array: from `ask(torch)` where torch is, else as recorded."""
+    def answers(self, ask, inputs, tolerance=None):
+        """name -> array: from `ask(torch)` where torch is, else as recorded.
+
+        `tolerance` is how far the two may be apart, where a deep model adds roundings.
+        """
         self.calls += 1
         name, digest = f"{self.name}#{self.calls}", _digest(inputs)
         live = None
@@ -117,7 +120,7 @@ class Compare:
             return recorded
         assert live.keys() == recorded.keys(), "the record is of another question"
         for key, value in live.items():
-            assert_close(value, recorded[key])
+            assert_close(value, recorded[key], tolerance)
         return live
 
 
@@ -126,6 +129,29 @@ def _quiet_torch():
 
     torch.set_num_threads(1)
     return torch
+
+
+def import_torchvision():
+    """torchvision, which timm and transformers import, beside a PyTorch for the CPU.
+
+    Its wheel lacks two compiled operators there: they are declared, never called.
+    """
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(
+                f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+        _kept.append(library)
+        import torchvision
+    return torchvision
+
+
+_kept = []
 
 
 def _floating(args, options):

@@ -1,12 +1,104 @@
 """Operators: plain functions, arrays in and arrays out, each with its derivative."""
 
+from .activation import (
+    gelu,
+    gelu_vjp,
+    hardsigmoid,
+    hardsigmoid_vjp,
+    hardswish,
+    hardswish_vjp,
+    relu,
+    relu_vjp,
+    sigmoid,
+    sigmoid_vjp,
+    silu,
+    silu_vjp,
+    swish,
+    swish_vjp,
+    tanh,
+    tanh_vjp,
+)
+from .affine import (
+    embedding,
+    embedding_vjp,
+    linear,
+    linear_vjp,
+    matmul,
+    matmul_vjp,
+)
 from .attention import (
     attention_weights,
     scaled_dot_product_attention,
     scaled_dot_product_attention_vjp,
 )
-from .convolution import conv2d, conv2d_by_definition, conv2d_vjp
-from .normalization import batch_norm, batch_norm_statistics, batch_norm_vjp
+from .batch_normalization import batch_norm, batch_norm_statistics, batch_norm_vjp
+from .convolution import conv2d, conv2d_by_definition, conv2d_vjp, convolve2d
+from .masks import (
+    additive_mask,
+    boolean_mask,
+    causal_mask,
+    combine_masks,
+    padding_mask,
+    prefix_mask,
+)
+from .normalization import (
+    channel_layer_norm,
+    channel_layer_norm_vjp,
+    group_norm,
+    group_norm_vjp,
+    instance_norm,
+    layer_norm,
+    layer_norm_vjp,
+    rms_norm,
+    rms_norm_vjp,
+)
+from .patches import fold, fold_vjp, unfold, unfold_vjp
+from .pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_vjp,
+    avg_pool2d,
+    avg_pool2d_vjp,
+    global_avg_pool2d,
+    global_avg_pool2d_vjp,
+    max_pool2d,
+    max_pool2d_vjp,
+)
+from .position import (
+    add_positions,
+    apply_rotary,
+    apply_rotary_vjp,
+    interpolate_positions,
+    position_frequencies,
+    position_shift_matrix,
+    rotary_angles,
+    sinusoidal_positions,
+)
+from .probability import (
+    log_softmax,
+    log_softmax_vjp,
+    logsumexp,
+    logsumexp_vjp,
+    softmax,
+    softmax_vjp,
+)
 from .regularization import drop_path, dropout, dropout_mask
+from .selection import (
+    argmax,
+    gather,
+    gather_vjp,
+    masked_mean,
+    masked_mean_vjp,
+    topk,
+    topk_indices,
+)
+from .similarity import (
+    cosine_similarity,
+    cosine_similarity_matrix,
+    cosine_similarity_vjp,
+    normalize,
+    normalize_vjp,
+)
+from .transposed import conv_transpose2d, conv_transpose2d_vjp
+from .volumes import conv3d, conv3d_vjp
 
 __all__ = [name for name in dir() if not name.startswith("_")]

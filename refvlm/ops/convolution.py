@@ -2,7 +2,8 @@ r"""Convolution: one small filter, looked through at every place of an image.
 
 What networks call convolution is cross-correlation: the filter is not flipped.
 `conv2d_by_definition` is the sum as it is written; `conv2d` gives the same numbers
-by one matrix product over all the windows at once.
+by one matrix product over all the windows at once. `convolve2d` is convolution as
+mathematics has it, filter flipped.
 """
 
 from __future__ import annotations
@@ -10,8 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import ShapeError, shapes
-from .windows import geometry, overlap_add, windows
+from ..shapes import shapes
+from .columns import (
+    as_images,
+    columns_of,
+    correlate,
+    correlate_back,
+    correlate_weight,
+    walk_of,
+)
+from .depthwise import depthwise, depthwise_back, depthwise_weight
+from .windows import windows
 
 
 @differentiable
@@ -37,14 +47,17 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 @conv2d.forward
 def conv2d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """The output, and the windows as columns where they had to be gathered."""
-    walk = walk_of(x, weight, stride, padding, dilation, groups)
-    lead, channels = x.shape[:-3], weight.shape[0]
-    columns = gather(x, walk, groups)
-    kernels = weight.reshape(groups, channels // groups, -1)
-    out = np.matmul(kernels, columns).reshape(-1, channels, *walk.out)
+    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
+    images, columns = as_images(x), None
+    if groups == x.shape[-3] > 1:
+        out = depthwise(images, weight, walk)
+    else:
+        columns = columns_of(images, walk, groups)
+        out = correlate(columns, weight, groups)
+    out = out.reshape(*x.shape[:-3], len(weight), *walk.out)
     if bias is not None:
         out += bias[:, None, None]
-    return out.reshape(*lead, channels, *walk.out), columns
+    return out, columns
 
 
 @conv2d.vjp
@@ -64,40 +77,22 @@ def conv2d_vjp(
     r"""$\bar w = \bar y\, \mathrm{cols}(x)^\top$ and
     $\bar x = \mathrm{cols}^\top(w^\top \bar y)$: the window read backwards.
     """
-    walk = walk_of(x, weight, stride, padding, dilation, groups)
-    images = int(np.prod(x.shape[:-3]))
-    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)
-    d_rows = d_out.reshape(images, groups, kernels.shape[1], -1)
+    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
+    images, d_images = as_images(x), as_images(d_out)
+    is_depthwise = groups == x.shape[-3] > 1
     d_x = d_weight = d_bias = None
-    if needs[0]:
-        d_columns = np.matmul(kernels.swapaxes(-1, -2), d_rows)
-        d_columns = d_columns.reshape(*x.shape[:-2], *walk.kernel, *walk.out)
-        d_x = overlap_add(d_columns, walk)
-    if needs[1]:
-        columns = gather(x, walk, groups) if saved is None else saved
-        products = np.matmul(d_rows, columns.swapaxes(-1, -2))
-        d_weight = products.sum(axis=0).reshape(weight.shape)
+    if needs[0] and is_depthwise:
+        d_x = depthwise_back(d_images, weight, walk, groups).reshape(x.shape)
+    elif needs[0]:
+        d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
+    if needs[1] and is_depthwise:
+        d_weight = depthwise_weight(d_images, images, weight, walk)
+    elif needs[1]:
+        columns = columns_of(images, walk, groups) if saved is None else saved
+        d_weight = correlate_weight(d_images, columns, weight.shape)
     if bias is not None and needs[2]:
-        d_bias = d_out.reshape(images, len(bias), -1).sum(axis=(0, 2))
+        d_bias = d_images.sum(axis=(0, 2, 3))
     return d_x, d_weight, d_bias
-
-
-def walk_of(x, weight, stride, padding, dilation, groups):
-    """The geometry of a convolution, once its channels are known to fit."""
-    c_in, (c_out, c_group) = x.shape[-3], weight.shape[:2]
-    if groups < 1 or c_in % groups or c_out % groups or c_group * groups != c_in:
-        raise ShapeError(
-            f"conv2d: weight {weight.shape} in {groups} groups reads "
-            f"{c_group * groups} channels and makes {c_out}, but x {x.shape} has {c_in}"
-        )
-    return geometry(x.shape[-2:], weight.shape[-2:], stride, padding, dilation)
-
-
-def gather(x, walk, groups):
-    """Every window as a column: (images, groups, c_group kh kw, h' w')."""
-    images = int(np.prod(x.shape[:-3]))
-    looked = windows(x, walk)
-    return looked.reshape(images, groups, -1, walk.out[0] * walk.out[1])
 
 
 @shapes(x="... c_in h w", weight="c_out c_group kh kw", bias="c_out")
@@ -109,7 +104,9 @@ def conv2d_by_definition(
 
     Source: [Foundations] convolutional networks. Oracle: `conv2d`.
     """
-    walk = walk_of(x, weight, stride, padding, dilation, groups)
+    walk = walk_of(
+        "conv2d_by_definition", x, weight, stride, padding, dilation, groups
+    )
     looked = windows(x, walk)  # (..., c, u, v, i, j)
     c_out, c_group = weight.shape[:2]
     out = np.zeros((*x.shape[:-3], c_out, *walk.out), x.dtype)
@@ -120,3 +117,30 @@ def conv2d_by_definition(
         if bias is not None:
             out[..., o, i, j] += bias[o]
     return out
+
+
+@shapes(image="... h w", kernel="kh kw")
+def convolve2d(image, kernel, mode="full"):
+    r"""Convolution as mathematics has it, with the kernel flipped:
+    $(f * g)_{x,y} = \sum_{m,n} f_{m,n}\, g_{x-m,\,y-n}$.
+
+    image is (..., h, w), kernel (kh, kw). mode "full" keeps every place where they
+    overlap, (h + kh - 1, w + kw - 1), "same" its middle (h, w), "valid" only where
+    the kernel lies inside, (h - kh + 1, w - kw + 1). Two images commute in "full".
+
+    Source: [Foundations] convolutional networks. Oracle: scipy.signal.convolve2d;
+    torch.nn.functional.conv2d with the kernel flipped.
+
+    >>> convolve2d(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))  # (1+2t)(3+4t)
+    array([[ 3., 10.,  8.]])
+    """
+    margins = {
+        "full": lambda k: (k - 1, k - 1),
+        "same": lambda k: (k // 2, (k - 1) // 2),
+        "valid": lambda k: (0, 0),
+    }
+    if mode not in margins:
+        raise ValueError(f'mode is "full", "same" or "valid", not {mode!r}')
+    flipped = kernel[None, None, ::-1, ::-1]
+    padding = tuple(margins[mode](k) for k in kernel.shape)
+    return conv2d(image[..., None, :, :], flipped, padding=padding)[..., 0, :, :]

@@ -1,132 +1,277 @@
-r"""Normalisation: shift and scale numbers to mean 0 and variance 1, then learn both back.
+r"""Normalisation: shift numbers to mean 0, scale to variance 1, then learn both back.
 
-The family differs only in which axes share a mean: the batch and the picture
-(batch norm), the features of one token (layer norm), groups of channels (group
-norm), or nothing but a scale (RMS norm).
+These norms look at one sample only, and differ in which of its numbers share a mean:
+the features of one token (layer norm), the channels of one pixel (channel layer
+norm), a group of channels (group norm), one channel (instance norm). RMS norm leaves
+the mean where it is. Half precision is summed in float32, whose range holds a square.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import shapes
+from ..shapes import ShapeError, shapes
+from .batch_normalization import batch_norm
 
 
 @differentiable
-@shapes(
-    x="b c ...",
-    running_mean="c",
-    running_var="c",
-    weight="c",
-    bias="c",
-    returns="b c ...",
-)
-def batch_norm(
+@shapes(x="...", returns="...")
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    r"""Normalise the features of each token:
+    $y = \gamma \odot (x - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta$.
+
+    $\mu$ and the biased $\sigma^2$ are over the last axes of x, those named by
+    `normalized_shape`, which is also the shape of weight $\gamma$ and bias $\beta$.
+
+    Source: [Cortes] 2.1. Oracle: torch.nn.functional.layer_norm.
+
+    >>> layer_norm(np.array([1.0, 3.0]), (2,), eps=0.0)
+    array([-1.,  1.])
+    """
+    rows = _rows(x, normalized_shape, "layer_norm", weight, bias)
+    out, _ = _standardize(rows, eps)
+    return _like(x, _affine(out, _flat(weight), _flat(bias)))
+
+
+@layer_norm.vjp
+def layer_norm_vjp(d_out, out, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    r"""With $\hat x = (x - \mu)/\sigma$ and $g = \gamma \odot \bar y$:
+    $\bar x = (g - \langle g \rangle - \hat x\,\langle g \odot \hat x\rangle)/\sigma$,
+    where $\langle\cdot\rangle$ is the mean over the features: what a common shift or
+    scale of x would do is taken out, since the norm undoes it.
+    """
+    normal, scale = _standardize(_rows(x, normalized_shape, "layer_norm"), eps)
+    d_rows = d_out.reshape(normal.shape)
+    d_x = _standardize_vjp(_times(d_rows, _flat(weight)), normal, scale)
+    d_weight = _like(weight, (d_rows * normal).sum(axis=0))
+    d_bias = _like(bias, d_rows.sum(axis=0))
+    return _like(x, d_x), None, d_weight, d_bias
+
+
+@differentiable
+@shapes(x="...", returns="...")
+def rms_norm(x, normalized_shape, weight=None, eps=None):
+    r"""Divide by the root mean square:
+    $y = \gamma \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$.
+
+    The mean square is over the last axes of x, those named by `normalized_shape`. An
+    eps of None is the machine epsilon of x's dtype, PyTorch's choice; Qwen2 has 1e-6.
+
+    Source: [MicroVLM-V] 3, which names it and gives no formula.
+    Oracle: torch.nn.functional.rms_norm.
+
+    >>> rms_norm(np.array([3.0, -3.0]), (2,))
+    array([ 1., -1.])
+    """
+    rows = _rows(x, normalized_shape, "rms_norm", weight)
+    out = rows * _reciprocal_rms(rows, _machine_epsilon(x) if eps is None else eps)
+    return _like(x, _affine(out, _flat(weight)))
+
+
+@rms_norm.vjp
+def rms_norm_vjp(d_out, out, x, normalized_shape, weight=None, eps=None):
+    r"""With $\hat x = x/r$ and $g = \gamma \odot \bar y$:
+    $\bar x = (g - \hat x\,\langle g \odot \hat x\rangle)/r$."""
+    rows = _rows(x, normalized_shape, "rms_norm")
+    scale = _reciprocal_rms(rows, _machine_epsilon(x) if eps is None else eps)
+    normal, d_rows = rows * scale, d_out.reshape(rows.shape)
+    d_normal = _times(d_rows, _flat(weight))
+    d_x = d_normal - normal * _mean_product(d_normal, normal)
+    d_x *= scale
+    d_weight = _like(weight, (d_rows * normal).sum(axis=0))
+    return _like(x, d_x), None, d_weight
+
+
+@differentiable
+@shapes(x="b c h w", weight="c", bias="c", returns="b c h w")
+def channel_layer_norm(x, weight=None, bias=None, eps=1e-5):
+    r"""Layer norm over the channels of each pixel p:
+    $y_{cp} = \gamma_c\,(x_{cp} - \mu_p)/\sqrt{\sigma^2_p + \epsilon} + \beta_c$.
+
+    x is (b, c, h, w) and stays so: the axis that is averaged is not the last one.
+
+    Source: [Kamath] stages 4-5. Oracle: timm.layers.LayerNorm2d.
+
+    >>> channel_layer_norm(np.array([[[[1.0]], [[3.0]]]]), eps=0.0).ravel()
+    array([-1.,  1.])
+    """
+    normal, _ = _standardize_channels(x, eps)
+    return _like(x, _affine(normal, _column(weight), _column(bias)))
+
+
+@channel_layer_norm.vjp
+def channel_layer_norm_vjp(d_out, out, x, weight=None, bias=None, eps=1e-5):
+    r"""That of `layer_norm`, with the means over the channels."""
+    normal, scale = _standardize_channels(x, eps)
+    d_pixels = d_out.reshape(normal.shape)
+    d_x = _times(d_pixels, _column(weight))
+    shared = normal * _channel_mean(d_x * normal)
+    d_x = d_x - _channel_mean(d_x)
+    d_x -= shared
+    d_x *= scale
+    return _like(x, d_x), *_column_gradients(d_pixels, normal, weight, bias)
+
+
+@differentiable
+@shapes(x="b c ...", weight="c", bias="c", returns="b c ...")
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    r"""Normalise each group $G$ of channels of a sample over the group and the picture:
+    $y_c = \gamma_c\,(x_c - \mu_G)/\sqrt{\sigma_G^2 + \epsilon} + \beta_c$.
+
+    x is (b, c, ...), `num_groups` divides c: one group is a layer norm of the whole
+    sample, c groups are an instance norm. Oracle: torch.nn.functional.group_norm.
+
+    >>> group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), num_groups=2, eps=0.0)
+    array([[-1.,  1., -1.,  1.]])
+    """
+    normal, _ = _standardize(_grouped(x, num_groups), eps)
+    normal = normal.reshape(*x.shape[:2], -1)
+    return _like(x, _affine(normal, _column(weight), _column(bias)))
+
+
+@group_norm.vjp
+def group_norm_vjp(d_out, out, x, num_groups, weight=None, bias=None, eps=1e-5):
+    r"""That of `layer_norm`, with the means over the group and the picture."""
+    normal, scale = _standardize(_grouped(x, num_groups), eps)
+    d_channels = d_out.reshape(*x.shape[:2], -1)
+    d_normal = _times(d_channels, _column(weight)).reshape(normal.shape)
+    d_x = _like(x, _standardize_vjp(d_normal, normal, scale))
+    normal = normal.reshape(d_channels.shape)
+    return d_x, None, *_column_gradients(d_channels, normal, weight, bias)
+
+
+def instance_norm(
     x,
-    running_mean,
-    running_var,
+    running_mean=None,
+    running_var=None,
     weight=None,
     bias=None,
-    training=False,
+    use_input_stats=True,
     momentum=0.1,
     eps=1e-5,
 ):
-    r"""Normalise each channel over the batch and the picture:
-    $y = \gamma\,(x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$.
+    r"""Normalise each channel of a sample over its picture: `group_norm` with a group
+    for every channel.
 
-    x is (b, c, ...). In training, $\mu$ and the biased $\sigma^2$ are this batch's;
-    otherwise the running statistics. The running statistics are never written to:
-    `batch_norm_statistics` returns the new ones, and `momentum` is its business,
-    accepted here so that a call reads like PyTorch's.
+    Without `use_input_stats` the running statistics serve, as in `batch_norm`;
+    nothing updates them. Oracle: torch.nn.functional.instance_norm.
 
-    Source: [Kamath] where does the efficiency come from.
-    Oracle: torch.nn.functional.batch_norm.
+    >>> instance_norm(np.array([[[1.0, 3.0], [10.0, 30.0]]]), eps=0.0)
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
     """
-    mean, scale = _batch_norm_terms(x, running_mean, running_var, training, eps)
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    if x.ndim < 3 or math.prod(x.shape[2:]) < 2:
+        raise ShapeError(
+            f"instance_norm: x is {x.shape}, but a channel of one value has no spread"
+        )
+    return group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def _rows(x, normalized_shape, name, weight=None, bias=None):
+    """x as (rows, features), once everything is known to fit."""
+    if isinstance(normalized_shape, (int, np.integer)):
+        normalized_shape = (normalized_shape,)
+    shape = tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape or 0 in shape:
+        raise ShapeError(f"{name}: x is {x.shape}, but its last axes should be {shape}")
+    for word, values in (("weight", weight), ("bias", bias)):
+        if values is not None and values.shape != shape:
+            raise ShapeError(f"{name}: {word} is {values.shape}, but should be {shape}")
+    features = math.prod(shape)
+    return _wide(x).reshape(x.size // features, features)
+
+
+def _grouped(x, num_groups):
+    channels = x.shape[1]
+    if num_groups < 1 or channels % num_groups or 0 in x.shape[1:]:
+        raise ShapeError(
+            f"group_norm: x is {x.shape}, whose {channels} channels do not make "
+            f"{num_groups} equal groups"
+        )
+    return _wide(x).reshape(len(x) * num_groups, -1)
+
+
+def _standardize(rows, eps):
+    """(rows - mean) / deviation, and 1 / deviation as a column."""
+    features = rows.shape[1]
+    mean = rows @ np.ones(features, rows.dtype) / features
+    centred = rows - mean[:, None]
+    scale = _reciprocal_rms(centred, eps)
+    centred *= scale
+    return centred, scale
+
+
+def _standardize_vjp(d_normal, normal, scale):
+    d_rows = d_normal - d_normal.mean(axis=1, keepdims=True)
+    d_rows -= normal * _mean_product(d_normal, normal)
+    d_rows *= scale
+    return d_rows
+
+
+def _reciprocal_rms(rows, eps):
+    return 1 / np.sqrt(_mean_product(rows, rows) + eps)
+
+
+def _mean_product(a, b):
+    """The mean of a * b over the features, without forming the product."""
+    return (np.vecdot(a, b) / a.shape[1])[:, None]
+
+
+def _standardize_channels(x, eps):
+    """The same over the middle axis of (b, c, pixels)."""
+    pixels = _wide(x).reshape(*x.shape[:2], -1)
+    centred = pixels - _channel_mean(pixels)
+    scale = 1 / np.sqrt(_channel_mean(np.square(centred)) + eps)
+    centred *= scale
+    return centred, scale
+
+
+def _channel_mean(pixels):
+    channels = pixels.shape[1]
+    return (np.ones(channels, pixels.dtype) @ pixels / channels)[:, None]
+
+
+def _column_gradients(d_out, normal, weight, bias):
+    return (
+        _like(weight, (d_out * normal).sum(axis=(0, 2))),
+        _like(bias, d_out.sum(axis=(0, 2))),
+    )
+
+
+def _affine(normal, weight, bias=None):
+    """weight * normal + bias, in place: `normal` is ours."""
     if weight is not None:
-        scale = scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    out = x * _per_channel(scale, x)
-    out += _per_channel(shift, x)
-    return out
+        normal *= weight
+    if bias is not None:
+        normal += bias
+    return normal
 
 
-@batch_norm.vjp
-def batch_norm_vjp(
-    d_out,
-    out,
-    x,
-    running_mean,
-    running_var,
-    weight=None,
-    bias=None,
-    training=False,
-    momentum=0.1,
-    eps=1e-5,
-):
-    r"""With $\hat x = (x - \mu)/\sigma$: $\bar\gamma = \sum \bar y\,\hat x$,
-    $\bar\beta = \sum \bar y$ and $\bar x = \frac{\gamma}{\sigma}\bar y$, less, in
-    training, its projections $\frac{\gamma}{\sigma n}(\bar\beta + \hat x\,\bar\gamma)$
-    on what the batch's own mean and variance absorb.
-    """
-    axes = _all_but_channel(x)
-    mean, scale = _batch_norm_terms(x, running_mean, running_var, training, eps)
-    normal = (x - _per_channel(mean, x)) * _per_channel(scale, x)
-    d_weight, d_bias = (d_out * normal).sum(axis=axes), d_out.sum(axis=axes)
-    d_x = d_out
-    if training:
-        count = x.size // x.shape[1]
-        d_x = d_x - _per_channel(d_bias / count, x)
-        d_x -= normal * _per_channel(d_weight / count, x)
-    d_x = d_x * _per_channel(scale if weight is None else scale * weight, x)
-    return (
-        d_x,
-        None,
-        None,
-        None if weight is None else d_weight,
-        None if bias is None else d_bias,
-    )
+def _times(d_out, weight):
+    return d_out if weight is None else d_out * weight
 
 
-@shapes(x="b c ...", running_mean="c", running_var="c")
-def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
-    r"""The running statistics after one more batch:
-    $m \leftarrow (1 - \alpha)\,m + \alpha\,\mu$ and
-    $v \leftarrow (1 - \alpha)\,v + \alpha\,\frac{n}{n-1}\sigma^2$.
-
-    Returns (mean, variance). The running variance is unbiased, the one that
-    normalises the batch is not. Oracle: torch.nn.functional.batch_norm.
-    """
-    axes, count = _all_but_channel(x), x.size // x.shape[1]
-    if count < 2:
-        raise ValueError(f"batch_norm needs more than one value a channel: {x.shape}")
-    return (
-        (1 - momentum) * running_mean + momentum * x.mean(axis=axes),
-        (1 - momentum) * running_var + momentum * x.var(axis=axes, ddof=1),
-    )
+def _flat(values):
+    return None if values is None else values.reshape(-1)
 
 
-def _batch_norm_terms(x, running_mean, running_var, training, eps):
-    """The mean and 1 / standard deviation of each channel."""
-    if training:
-        if x.size // x.shape[1] < 2:
-            raise ValueError(
-                f"batch_norm needs more than one value a channel: {x.shape}"
-            )
-        axes = _all_but_channel(x)
-        mean = x.mean(axis=axes)
-        variance = np.square(x - _per_channel(mean, x)).mean(axis=axes)
-    elif running_mean is None or running_var is None:
-        raise ValueError("batch_norm needs running statistics, or training=True")
-    else:
-        mean, variance = running_mean, running_var
-    return mean, 1 / np.sqrt(variance + eps)
+def _column(values):
+    return None if values is None else values[:, None]
 
 
-def _all_but_channel(x):
-    return (0, *range(2, x.ndim))
+def _wide(x):
+    return x.astype(np.result_type(x.dtype, np.float32), copy=False)
 
 
-def _per_channel(values, x):
-    return values.reshape(-1, *(1,) * (x.ndim - 2))
+def _like(x, values):
+    """Values in the shape and dtype of x; None for an x that was not given."""
+    return None if x is None else values.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def _machine_epsilon(x):
+    return float(np.finfo(x.dtype).eps)

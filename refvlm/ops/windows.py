@@ -17,7 +17,7 @@ from ..shapes import ShapeError
 
 def per_axis(value, axes: int, name: str) -> tuple[int, ...]:
     """A number or a tuple, one for each axis: 2 -> (2, 2)."""
-    values = (value,) * axes if isinstance(value, (int, np.integer)) else tuple(value)
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(values) == 1:
         values *= axes
     if len(values) != axes or not all(isinstance(v, (int, np.integer)) for v in values):
@@ -40,11 +40,14 @@ class Geometry(NamedTuple):
     out: tuple[int, ...]
 
 
-def geometry(size, kernel, stride=1, padding=0, dilation=1) -> Geometry:
+def geometry(
+    size, kernel, stride=1, padding=0, dilation=1, ceil_mode=False
+) -> Geometry:
     """The walk of a window of `kernel` over axes of `size`.
 
     `padding` is a number, one for each axis, pairs (before, after), "valid" or
     "same" (as much as keeps the size; stride 1 only; an odd one goes after).
+    With `ceil_mode` a last window may lie partly outside: padding is added for it.
     """
     axes = len(size)
     kernel = per_axis(kernel, axes, "kernel_size")
@@ -57,6 +60,8 @@ def geometry(size, kernel, stride=1, padding=0, dilation=1) -> Geometry:
         )
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     padding = _padding(padding, reach, stride)
+    if ceil_mode:
+        padding = tuple(map(_room_for_last, size, padding, reach, stride))
     out = tuple(
         (n + before + after - r) // s + 1
         for n, (before, after), r, s in zip(size, padding, reach, stride)
@@ -87,6 +92,15 @@ def _padding(padding, reach, stride):
     return pairs
 
 
+def _room_for_last(n, padding, reach, stride):
+    """More padding after, where a last window begins inside and ends outside."""
+    before, after = padding
+    last = -(-(n + before + after - reach) // stride) * stride
+    if last >= n + before:
+        last -= stride
+    return before, max(after, last + reach - n - before)
+
+
 def pad(x, walk: Geometry, value=0.0):
     """x with its last axes padded; x itself where there is nothing to pad."""
     if not any(map(any, walk.padding)):
@@ -106,6 +120,11 @@ def _inside(walk, lead):
     )
 
 
+def unpad(padded, walk: Geometry):
+    """What `pad` put inside: the view of the last axes without their padding."""
+    return padded[_inside(walk, padded.ndim - len(walk.size))]
+
+
 def windows(x, walk: Geometry, value=0.0):
     """A view (..., *kernel, *out): entry [u, v, i, j] is x[i s + u d, j s + v d]."""
     padded = pad(x, walk, value)
@@ -121,19 +140,33 @@ def windows(x, walk: Geometry, value=0.0):
     )
 
 
-def overlap_add(columns, walk: Geometry):
-    """The adjoint of `windows`: each entry is added back to where it was read.
+def taps(walk: Geometry):
+    """(tap, places): each entry of the kernel and, as slices of the padded axes,
+    all that it looks at while the window walks.
 
-    One strided addition for each tap of the kernel.
+    A loop over the few taps of a kernel, in place of one over the many windows.
     """
-    lead = columns.ndim - 2 * len(walk.size)
-    shape = tuple(n + sum(p) for n, p in zip(walk.size, walk.padding))
-    total = np.zeros(columns.shape[:lead] + shape, columns.dtype)
-    ahead = (slice(None),) * lead
     for tap in itertools.product(*map(range, walk.kernel)):
-        places = tuple(
-            slice(u * d, u * d + s * (n - 1) + 1, s)
-            for u, d, s, n in zip(tap, walk.dilation, walk.stride, walk.out)
+        yield (
+            tap,
+            tuple(
+                slice(u * d, u * d + s * (n - 1) + 1, s)
+                for u, d, s, n in zip(tap, walk.dilation, walk.stride, walk.out)
+            ),
         )
+
+
+def padded_zeros(lead, walk: Geometry, dtype):
+    """Zeros (*lead, *padded axes), to add into tap by tap; then `unpad`."""
+    size = (n + sum(p) for n, p in zip(walk.size, walk.padding))
+    return np.zeros((*lead, *size), dtype)
+
+
+def overlap_add(columns, walk: Geometry):
+    """The adjoint of `windows`: each entry is added back to where it was read."""
+    lead = columns.shape[: columns.ndim - 2 * len(walk.size)]
+    total = padded_zeros(lead, walk, columns.dtype)
+    ahead = (slice(None),) * len(lead)
+    for tap, places in taps(walk):
         total[ahead + places] += columns[ahead + tap]
-    return total[_inside(walk, lead)]
+    return unpad(total, walk)

@@ -31,6 +31,13 @@ def test_conv2d_finds_an_edge():
 
 
 @example
+def test_convolve2d_multiplies_polynomials():
+    """(1 + 2t)(3 + 4t) = 3 + 10t + 8t^2: convolution is how coefficients multiply."""
+    product = ops.convolve2d(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    np.testing.assert_array_equal(product, [[3.0, 10.0, 8.0]])
+
+
+@example
 def test_conv2d_does_not_flip_the_filter():
     """An impulse comes out as the filter turned round: this is cross-correlation."""
     impulse = np.zeros((1, 3, 3))
@@ -53,6 +60,10 @@ CASES = {
         x=(2, 3, 9, 7), weight=(6, 1, 7, 7), groups=3, padding=3, stride=2
     ),
     "pointwise": dict(x=(2, 5, 3, 4), weight=(7, 5, 1, 1)),
+    "pointwise, stride": dict(x=(2, 5, 5, 4), weight=(3, 5, 1, 1), stride=2),
+    "depthwise, dilation": dict(
+        x=(1, 4, 9, 8), weight=(4, 1, 3, 3), groups=4, dilation=(2, 1), padding=(5, 2)
+    ),
     "same, even kernel": dict(x=(2, 3, 5, 6), weight=(4, 3, 4, 2), padding="same"),
 }
 
@@ -99,6 +110,94 @@ def test_conv2d_is_linear_in_the_picture(x, other, weight):
 
 
 @law
+@given(tensors((3, 4, 5)), tensors((2, 3, 1, 1)))
+def test_conv2d_with_one_pixel_is_a_matrix_product(x, weight):
+    """A 1 x 1 filter mixes the channels of each pixel: W x, pixel by pixel."""
+    mixed = np.einsum("oc,chw->ohw", weight[:, :, 0, 0], x)
+    assert np.abs(ops.conv2d(x, weight) - mixed).max() <= 1e-10
+
+
+@law
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv2d_depthwise_is_dense_with_zeros_between_channels(stride):
+    """A filter for each channel is a full weight whose other channels are zero."""
+    draw = random_arrays(12)
+    x, weight = draw(2, 4, 7, 6), draw(4, 1, 3, 3)
+    full = np.zeros((4, 4, 3, 3))
+    full[range(4), range(4)] = weight[:, 0]
+    assert_close(
+        ops.conv2d(x, weight, stride=stride, padding=1, groups=4),
+        ops.conv2d(x, full, stride=stride, padding=1),
+    )
+
+
+@law
+def test_conv2d_treats_every_picture_of_a_batch_alone(convolution):
+    """What comes out for one picture does not depend on its neighbours."""
+    (x, weight, bias), options = convolution
+    x = x if x.ndim == 4 else x[None]
+    alone = [ops.conv2d(picture, weight, bias, **options) for picture in x]
+    assert_close(ops.conv2d(x, weight, bias, **options), np.stack(alone))
+
+
+@law
+@given(tensors((5, 4)), tensors((3, 2)))
+def test_convolve2d_is_cross_correlation_with_the_filter_flipped(image, kernel):
+    """Turn the filter half round, and what networks call convolution is convolution."""
+    turned = kernel[None, None, ::-1, ::-1]
+    networks = ops.conv2d(image[None], turned, padding=(2, 1))[0]
+    assert_close(ops.convolve2d(image, kernel), networks, 1e-12)
+
+
+@law
+@given(tensors((4, 3)), tensors((2, 5)))
+def test_convolve2d_commutes_and_conv2d_does_not(image, kernel):
+    """f * g = g * f; cross-correlations swapped are each other turned half round."""
+    forth, back = ops.convolve2d(image, kernel), ops.convolve2d(kernel, image)
+    assert np.abs(forth - back).max() <= 1e-10
+    forth = ops.conv2d(image[None], kernel[None, None], padding=(1, 4))
+    back = ops.conv2d(kernel[None], image[None, None], padding=(3, 2))
+    assert np.abs(forth - back[:, ::-1, ::-1]).max() <= 1e-10
+
+
+@law
+@given(tensors((4, 4)), tensors((2, 3)), tensors((3, 2)))
+def test_convolve2d_associates(image, first, second):
+    """Two filters one after the other are one filter: their convolution."""
+    one_by_one = ops.convolve2d(ops.convolve2d(image, first), second)
+    at_once = ops.convolve2d(image, ops.convolve2d(first, second))
+    assert np.abs(one_by_one - at_once).max() <= 1e-8
+
+
+@law
+@given(tensors((5, 6)), tensors((3, 4)))
+def test_convolve2d_is_a_product_of_spectra(image, kernel):
+    """The Fourier transform turns convolution into multiplication."""
+    spectra = np.fft.rfft2(image, (7, 9)) * np.fft.rfft2(kernel, (7, 9))
+    expected = np.fft.irfft2(spectra, (7, 9))
+    assert np.abs(ops.convolve2d(image, kernel) - expected).max() <= 1e-9
+
+
+@law
+@given(tensors((5, 6)), st.integers(1, 4), st.integers(1, 4))
+def test_convolve2d_modes_are_crops_of_the_full_one(image, height, width):
+    """ "same" is the middle of "full"; "valid" is where nothing hangs over."""
+    kernel = random_arrays(5)(height, width)
+    full = ops.convolve2d(image, kernel)
+    top, left = (height - 1) // 2, (width - 1) // 2
+    same, valid = (ops.convolve2d(image, kernel, mode) for mode in ("same", "valid"))
+    assert_close(same, full[top : top + 5, left : left + 6], 1e-12)
+    assert_close(valid, full[height - 1 : 5, width - 1 : 6], 1e-12)
+
+
+@law
+def test_convolve2d_keeps_the_dtype():
+    """float16 in, float16 out."""
+    draw = random_arrays(13)
+    check_dtype(ops.convolve2d, draw(2, 5, 4), draw(3, 2))
+
+
+@law
 def test_conv2d_keeps_the_dtype(convolution):
     """float16 in, float16 out; and nothing that came in was written to."""
     arrays, options = convolution
@@ -112,11 +211,46 @@ def test_conv2d_equals_torch(compare, convolution):
     compare(ops.conv2d, lambda torch: torch.nn.functional.conv2d, *arrays, **options)
 
 
+@oracle
+@pytest.mark.parametrize("mode, margin", [("full", (2, 1)), ("valid", 0)])
+def test_convolve2d_equals_torch_with_the_filter_flipped(compare, mode, margin):
+    """PyTorch has cross-correlation only: flip for it."""
+    draw = random_arrays(14)
+
+    def reference(torch):
+        return lambda image, kernel, _: torch.nn.functional.conv2d(
+            image[:, None], kernel.flip(0, 1)[None, None], padding=margin
+        )[:, 0]
+
+    compare(ops.convolve2d, reference, draw(2, 5, 4), draw(3, 2), mode)
+
+
 @derivative
 def test_conv2d_derivative(convolution):
     """Read backwards through the same window: the vjp equals central differences."""
     arrays, options = convolution
     check_vjp(ops.conv2d, *arrays, **options)
+
+
+@derivative
+def test_conv2d_derivative_does_only_what_is_needed(convolution):
+    """A frozen weight or picture costs nothing on the way back, and changes nothing."""
+    arrays, options = convolution
+    out = ops.conv2d(*arrays, **options)
+    every = ops.conv2d_vjp(out, out, *arrays, **options)
+    for position in range(3):
+        needs = tuple(position == other for other in range(3))
+        only = ops.conv2d_vjp(out, out, *arrays, **options, needs=needs)
+        assert [gradient is not None for gradient in only] == list(needs)
+        assert_close(only[position], every[position])
+
+
+@derivative
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_convolve2d_derivative(mode):
+    """It is made of conv2d, and so is its derivative."""
+    draw = random_arrays(15)
+    check_vjp(ops.convolve2d, draw(2, 4, 5), draw(2, 3), mode)
 
 
 @contract
@@ -139,3 +273,17 @@ def test_conv2d_refuses_impossible_walks(bad):
     """A stride of zero would never arrive; negative padding is a crop."""
     with pytest.raises(ValueError, match="at least 1|negative"):
         ops.conv2d(np.zeros((1, 4, 4)), np.zeros((1, 1, 1, 1)), **bad)
+
+
+@contract
+def test_convolve2d_refuses_an_unknown_mode():
+    """The three modes are named."""
+    with pytest.raises(ValueError, match='"full", "same" or "valid", not \'middle\''):
+        ops.convolve2d(np.zeros((3, 3)), np.zeros((2, 2)), "middle")
+
+
+@contract
+def test_conv2d_by_definition_refuses_what_conv2d_refuses():
+    """The same channels have to fit, and the message names the function called."""
+    with pytest.raises(ShapeError, match="conv2d_by_definition: .* has 3"):
+        ops.conv2d_by_definition(np.zeros((3, 5, 5)), np.zeros((4, 2, 3, 3)))

@@ -7,8 +7,12 @@ import pytest
 
 from . import oracles, outline, student
 
-hypothesis.settings.register_profile("quick", max_examples=20, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=100, deadline=None)
+hypothesis.settings.register_profile(
+    "quick", max_examples=20, deadline=None, report_multiple_bugs=False
+)
+hypothesis.settings.register_profile(
+    "ci", max_examples=100, deadline=None, report_multiple_bugs=False
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 

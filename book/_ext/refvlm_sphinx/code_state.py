@@ -1,0 +1,44 @@
+"""A number in the book comes from the code as it is now.
+
+The notebook cache remembers a chapter's results by the chapter's own cells, and
+Sphinx re-reads a page when its own text changes. Neither sees that `refvlm` has
+changed underneath. So the cache has one folder per state of the code, and a new
+state makes every page be read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+WATCHED = ("refvlm", "book/_lib", "book/images", "weights", "benchmarks/results")
+
+
+def fingerprint(root: Path) -> str:
+    """A digest of every file that a chapter's cells can read."""
+    digest = hashlib.sha256()
+    files = (file for folder in WATCHED for file in (root / folder).rglob("*"))
+    for file in sorted(files):
+        if file.is_file() and file.suffix != ".pyc":
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    state = fingerprint(Path(app.srcdir))
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    for cache in caches.glob("*"):
+        if cache.is_dir() and cache.name != state:
+            shutil.rmtree(cache, ignore_errors=True)
+    config.nb_execution_cache_path = str(caches / state)
+    config.refvlm_code_state = state
+
+
+def setup(app: Sphinx) -> None:
+    app.add_config_value("refvlm_code_state", "", "env")
+    app.connect("config-inited", choose_cache)

@@ -1,0 +1,113 @@
+r"""A model as a table: every stage, its output, parameters and FLOPs, without running it.
+
+A product of an (m, k) with a (k, n) matrix counts $2mkn$ FLOPs: a multiplication and
+an addition for each term. Norms, activations and softmax are left out, as is usual:
+they are bound by memory, not by arithmetic.
+
+Source: [Cortes] 10.1. Oracle: torch.utils.flop_counter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import checkpoint, image
+from ..models import fastvithd, fastvlm, qwen2
+
+
+class Row(NamedTuple):
+    """One stage: its name, the shape that it puts out, and what it costs."""
+
+    stage: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+
+
+def shape_table(directory: str | Path, prompt_tokens: int = 32) -> str:
+    """The table of the checkpoint in `directory`, as text.
+
+    One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.
+    """
+    directory = Path(directory)
+    described = checkpoint.read_json(directory / "config.json")
+    config = fastvlm.FastVLMConfig.from_json(described)
+    preprocessor = image.read_preprocessor(directory)
+    height, width = preprocessor.crop_to or preprocessor.resize_to
+    rows = fastvlm_rows(config, height, width, prompt_tokens)
+    return as_text(rows)
+
+
+def fastvlm_rows(config, height: int, width: int, prompt_tokens: int) -> list[Row]:
+    """The rows of a FastVLM for one picture and a prompt, from tower to logits."""
+    stages = fastvithd.trace_shapes(config.vision, height, width)
+    tower = [Row(s.name, (1, *s.shape), s.parameters, s.flops) for s in stages]
+    channels, rows, columns = stages[-1].shape
+    tokens = rows * columns
+    hidden = config.text.hidden_size
+    weights = hidden * channels + hidden * hidden
+    return [
+        Row("pixels", (1, 3, height, width), 0, 0),
+        *tower,
+        Row(
+            "projector", (1, tokens, hidden), weights + 2 * hidden, 2 * tokens * weights
+        ),
+        *decoder_rows(config.text, tokens + prompt_tokens),
+    ]
+
+
+def decoder_rows(config: qwen2.Qwen2Config, tokens: int) -> list[Row]:
+    """The rows of a Qwen2 that reads `tokens` at once and predicts one."""
+    hidden = (1, tokens, config.hidden_size)
+    sizes = {n: _size(s) for n, s in qwen2.expected_shapes(config).items()}
+    layer = [n for n in sizes if n.startswith("layers.0.")]
+    per_layer = sum(sizes[name] for name in layer)
+    products = sum(sizes[name] for name in layer if "proj.weight" in name)
+    # Scores and averages: every query with every key that causality lets it see.
+    pairs = tokens * (tokens + 1) // 2
+    attention = 2 * 2 * pairs * config.num_attention_heads * config.head_dim
+    head = config.vocab_size * config.hidden_size
+    count = config.num_hidden_layers
+    return [
+        Row("embed_tokens", hidden, head, 0),
+        Row(
+            f"layers.0-{count - 1}",
+            hidden,
+            count * per_layer,
+            count * (2 * tokens * products + attention),
+        ),
+        Row("norm", hidden, config.hidden_size, 0),
+        Row(
+            "lm_head, tied" if config.tie_word_embeddings else "lm_head",
+            (1, 1, config.vocab_size),
+            0 if config.tie_word_embeddings else head,
+            2 * head,
+        ),
+    ]
+
+
+def as_text(rows: list[Row]) -> str:
+    """The rows in aligned columns, with their total."""
+    total = Row(
+        "total", (), sum(row.parameters for row in rows), sum(row.flops for row in rows)
+    )
+    cells = [("stage", "output", "parameters", "GFLOP")]
+    for row in (*rows, total):
+        shape = " x ".join(map(str, row.shape))
+        flops = f"{row.flops / 1e9:,.3f}" if row.flops else ""
+        parameters = f"{row.parameters:,}" if row.parameters else ""
+        cells.append((row.stage, shape, parameters, flops))
+    wide = [max(len(line[column]) for line in cells) for column in range(4)]
+    return "\n".join(
+        f"{stage:{wide[0]}}  {shape:{wide[1]}}  {parameters:>{wide[2]}}  "
+        f"{flops:>{wide[3]}}".rstrip()
+        for stage, shape, parameters, flops in cells
+    )
+
+
+def _size(shape):
+    size = 1
+    for length in shape:
+        size *= length
+    return size

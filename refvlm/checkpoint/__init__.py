@@ -1,0 +1,28 @@
+"""Checkpoints: safetensors on the disk, a mapping of official names in the hand.
+
+    weights = load("FastVLM-0.5B")                  # opens, checks, reads nothing
+    expect(weights, {"model.norm.weight": (896,)})  # every misfit named at once
+    layer = weights.scope("model.layers.0")         # a view, with shorter names
+    layer["self_attn.q_proj.weight"]                # read now, and kept
+
+Files come from outside and are not trusted: sizes, offsets and names are checked
+before anything is allocated, and pickles are never opened.
+"""
+
+from .documents import read_json, read_text
+from .errors import CheckpointError, MissingTensorError
+from .loading import load
+from .saving import save
+from .strict import expect
+from .weights import Weights
+
+__all__ = [
+    "CheckpointError",
+    "MissingTensorError",
+    "Weights",
+    "expect",
+    "load",
+    "read_json",
+    "read_text",
+    "save",
+]

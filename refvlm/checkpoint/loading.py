@@ -1,0 +1,125 @@
+"""Opening a checkpoint: one safetensors file, or a directory of one or many.
+
+A large model comes in shards, with `model.safetensors.index.json` saying which tensor
+is in which file. The index is from outside as well: a shard is a plain file name in the
+same directory, and each shard holds exactly the tensors that the index says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .documents import read_json
+from .errors import CheckpointError, listed, quoted
+from .stored import MappedFile, StoredTensor
+from .weights import Weights
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+
+def load(path: str | Path, dtype: Any = np.float32) -> Weights:
+    """The weights in a `.safetensors` file, an index, or a directory with either.
+
+    Nothing is read but the headers. A floating tensor becomes `dtype` (None: as it is
+    stored, with bfloat16 as float32) when it is first looked up; integers and booleans
+    stay what they are. Arrays are read-only.
+    """
+    floating = None if dtype is None else np.dtype(dtype)
+    if floating is not None and floating not in (np.float16, np.float32, np.float64):
+        raise CheckpointError(f"load: dtype is {floating}, not float16, 32 or 64")
+    path = Path(path)
+    if path.is_dir():
+        path = _find(path)
+    if path.suffix in PICKLES:
+        raise _pickle(path)
+    if path.suffix == ".json":
+        files = _shards(path)
+    else:
+        files = [MappedFile(path)]
+    tensors = {
+        name: StoredTensor(file, record, floating)
+        for file in files
+        for name, record in file.records.items()
+    }
+    return Weights.of_tensors(tensors, str(path))
+
+
+def _find(directory: Path) -> Path:
+    """The file of a directory to begin with."""
+    for name in (SINGLE, INDEX):
+        if (directory / name).exists():
+            return directory / name
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except OSError as problem:
+        raise CheckpointError(f"{directory} cannot be listed: {problem}") from None
+    others = [quoted(name) for name in names if name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith(PICKLES)]
+    if others:
+        hint = f"; it has {listed(others)}: give the path of the file that you mean"
+    elif pickles:
+        raise _pickle(directory / pickles[0])
+    else:
+        hint = ": is this the directory of a downloaded model?"
+    raise CheckpointError(f"{directory} has neither {SINGLE} nor {INDEX}{hint}")
+
+
+def _pickle(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is a pickle, a program that runs when it is opened, and is never "
+        "opened here. Convert it once, where you trust it, with PyTorch: "
+        "safetensors.torch.save_file(torch.load(path, weights_only=True), "
+        f"{SINGLE!r})"
+    )
+
+
+def _shards(path: Path) -> list[MappedFile]:
+    """The files of an index, each holding just the tensors that the index says."""
+    place = read_json(path).get("weight_map")
+    if not isinstance(place, dict) or not place:
+        raise CheckpointError(f"{path}: weight_map must say which file holds a tensor")
+    wanted: dict[str, set[str]] = {}
+    for name, shard in place.items():
+        if not _is_plain(shard):
+            raise CheckpointError(
+                f"{path}: tensor {quoted(name)} is said to be in {quoted(shard)}; a "
+                "shard is given by a plain file name, ending in .safetensors"
+            )
+        wanted.setdefault(shard, set()).add(name)
+    return [_shard(path, shard, names) for shard, names in wanted.items()]
+
+
+def _is_plain(shard: Any) -> bool:
+    return (
+        isinstance(shard, str)
+        and len(shard) <= 255
+        and shard.endswith(".safetensors")
+        and not shard.startswith(".")
+        and not set(shard) & set("/\\:\0")
+    )
+
+
+def _shard(index: Path, shard: str, names: set[str]) -> MappedFile:
+    path = index.parent / shard
+    if not path.exists():
+        raise CheckpointError(
+            f"{index} names the shard {quoted(shard)}, which is not there: download it"
+        )
+    file = MappedFile(path)
+    absent = [quoted(name) for name in sorted(names - file.records.keys())]
+    if absent:
+        raise CheckpointError(
+            f"{path} lacks {listed(absent)}, which {index.name} says it holds"
+        )
+    excess = [quoted(name) for name in sorted(file.records.keys() - names)]
+    if excess:
+        raise CheckpointError(
+            f"{path} also holds {listed(excess)}, which {index.name} places elsewhere "
+            "or nowhere: the directory mixes two checkpoints"
+        )
+    return file

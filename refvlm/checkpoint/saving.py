@@ -1,0 +1,106 @@
+"""Writing a checkpoint: whole, or not at all.
+
+The file is written beside its place under another name, handed to the disk, and then
+renamed over it in one step. Whoever reads the path finds the old file or the new one;
+an interruption leaves the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .errors import CheckpointError, is_text, quoted
+from .header import METADATA, STORAGE
+
+KIND = {dtype: kind for kind, dtype in STORAGE.items() if kind not in ("BF16", "BOOL")}
+KIND[np.dtype(bool)] = "BOOL"
+
+
+def save(
+    path: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write arrays to a `.safetensors` file that `load` and other readers accept.
+
+    The metadata says `format: pt` unless it says otherwise: the layout of the arrays is
+    PyTorch's, and Hugging Face's loaders ask for it.
+    """
+    arrays = {name: _checked(name, tensors[name]) for name in tensors}
+    # Wide types first, so that each tensor begins at a multiple of its own width.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header = _header(order, arrays, {"format": "pt", **(metadata or {})})
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with open(partial, "xb") as file:
+            _write(file, header, [arrays[name] for name in order])
+        os.replace(partial, path)
+        _sync_directory(path.parent)
+    except BaseException as problem:  # an interruption too must not leave a piece
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        if isinstance(problem, OSError):
+            raise CheckpointError(f"{path} cannot be written: {problem}") from None
+        raise
+
+
+def _checked(name: str, array: np.ndarray) -> np.ndarray:
+    """The array as it will lie in the file: row-major and little-endian."""
+    if not is_text(name) or name == METADATA:
+        raise CheckpointError(f"save: {quoted(name)} cannot be a tensor's name")
+    if not isinstance(array, np.ndarray):
+        what = type(array).__name__
+        raise CheckpointError(f"save: {quoted(name)} is a {what}, not an array")
+    little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    if little.dtype not in KIND:
+        raise CheckpointError(f"save: {quoted(name)} has the dtype {array.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise CheckpointError(
+            f"save: {quoted(name)} holds numbers that are not finite, which no reader "
+            "would accept"
+        )
+    return little
+
+
+def _header(order, arrays, metadata) -> bytes:
+    entries, position = {METADATA: dict(metadata)}, 0
+    if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+        raise CheckpointError("save: the metadata must be texts")
+    for name in order:
+        array = arrays[name]
+        entries[name] = {
+            "dtype": KIND[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [position, position + array.nbytes],
+        }
+        position += array.nbytes
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    return header + b" " * (-len(header) % 8)
+
+
+def _write(file: BinaryIO, header: bytes, arrays: list[np.ndarray]) -> None:
+    file.write(len(header).to_bytes(8, "little"))
+    file.write(header)
+    file.writelines(array.reshape(-1).view(np.uint8).data for array in arrays)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new name durable too, where the system lets a directory be opened."""
+    if sys.platform != "win32":
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

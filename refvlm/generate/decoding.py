@@ -1,0 +1,46 @@
+r"""Decoding: choose a token, feed it back, until a stop or a limit.
+
+$\hat y_t = \arg\max_y P(y \mid y_{<t}, x_v)$, one token at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+import numpy as np
+
+from .. import ops
+
+
+def greedy(logits):
+    r"""The likeliest token of each row, $\arg\max_y s_y$; the lowest id where two tie.
+
+    logits (b, vocabulary) -> ids (b,).
+    Source: [Cortes] 4.4. Oracle: transformers' generate(do_sample=False).
+    """
+    return ops.argmax(logits, dim=-1)
+
+
+def decode(
+    logits,
+    step: Callable[[np.ndarray], np.ndarray],
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    choose: Callable[[np.ndarray], np.ndarray] = greedy,
+) -> Iterator[np.ndarray]:
+    """Yield new ids (b,), one step at a time, until every row has stopped.
+
+    `logits` (b, vocabulary) are those after the prompt; `step(ids)` gives the next.
+    A row that has met a stop id is fed, and yields, that stop id again.
+    """
+    stops = np.array(sorted(stop_ids), dtype=np.int64)
+    stopped = np.zeros(len(logits), bool)
+    ids = None
+    for position in range(max_new_tokens):
+        chosen = choose(logits)
+        ids = chosen if ids is None else np.where(stopped, ids, chosen)
+        stopped |= np.isin(ids, stops)
+        yield ids
+        if stopped.all() or position == max_new_tokens - 1:
+            return
+        logits = step(ids)

@@ -1,0 +1,84 @@
+"""Pictures: from whatever holds one to the numbers that a model eats.
+
+`image.load("photo.png")` gives pixels, (height, width, 3) uint8;
+`image.pipeline("fastvlm_apple")("photo.png")` gives pixel values, float32 of shape
+(3, 1024, 1024); `image.read_preprocessor(directory)` gives the pipeline that a
+checkpoint was trained with.
+"""
+
+from .configuration import preprocessor_from_json, read_preprocessor
+from .geometry import (
+    RESAMPLING,
+    centre_crop,
+    pad_to_square,
+    resize,
+    resize_shortest_edge,
+)
+from .limits import MAX_BYTES, MAX_EDGE, MAX_PIXELS, ImageError
+from .loading import FORMATS, load
+from .orientation import upright
+from .pipelines import (
+    PIPELINES,
+    Preprocessor,
+    clip,
+    fastvlm_apple,
+    fastvlm_huggingface,
+    pipeline,
+)
+from .resampling import (
+    cubic_kernel,
+    interpolation_matrix,
+    linear_kernel,
+    resize_by_definition,
+    resize_matrix,
+)
+from .values import (
+    CLIP_MEAN,
+    CLIP_STD,
+    FASTVLM_MEAN,
+    FASTVLM_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    normalize,
+    rescale,
+    to_channels_first,
+    to_channels_last,
+)
+
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "FASTVLM_MEAN",
+    "FASTVLM_STD",
+    "FORMATS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "MAX_BYTES",
+    "MAX_EDGE",
+    "MAX_PIXELS",
+    "PIPELINES",
+    "RESAMPLING",
+    "ImageError",
+    "Preprocessor",
+    "centre_crop",
+    "clip",
+    "cubic_kernel",
+    "fastvlm_apple",
+    "fastvlm_huggingface",
+    "interpolation_matrix",
+    "linear_kernel",
+    "load",
+    "normalize",
+    "pad_to_square",
+    "pipeline",
+    "preprocessor_from_json",
+    "read_preprocessor",
+    "rescale",
+    "resize",
+    "resize_by_definition",
+    "resize_matrix",
+    "resize_shortest_edge",
+    "to_channels_first",
+    "to_channels_last",
+    "upright",
+]

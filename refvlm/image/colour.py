@@ -1,0 +1,71 @@
+"""Colour: the many ways of storing a pixel, brought to RGB with 8 bits each.
+
+- Palette, 1-bit, grey, CMYK, YCbCr: as Pillow's `convert("RGB")` has it.
+- Transparency, in an alpha channel or as a transparent colour: the picture is laid
+  on white, $c = \\alpha\\,c + (1 - \\alpha)\\,255$. Dropping alpha would bring out
+  whatever happens to be stored in invisible pixels, often black; white is the page
+  that most transparent pictures were drawn for, and what transformers does.
+- 16-bit grey: the high byte is kept, as Pillow itself does for 16-bit colour.
+  Pillow's own conversion of grey cuts everything above 255 off, to plain white.
+- Floating grey: from [0, 1], refused otherwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from .limits import ImageError
+
+WHITE = (255, 255, 255, 255)
+
+
+def rgb_pixels(image: Image.Image) -> np.ndarray:
+    """RGB pixels, (height, width, 3) uint8, of a PIL image of any mode.
+
+    Oracle: transformers.image_transforms.convert_to_rgb, except for 16 bits and for
+    an alpha palette made in memory, which it overlooks.
+    """
+    image.load()
+    if image.mode.startswith("I"):
+        return _grey(_high_byte(image))
+    if image.mode == "F":
+        return _grey(bytes_from_unit(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        page = Image.new("RGBA", image.size, WHITE)
+        image = Image.alpha_composite(page, image)
+    return np.array(image.convert("RGB"))
+
+
+def bytes_from_unit(values: np.ndarray) -> np.ndarray:
+    r"""Pixels from intensities: $\operatorname{round}(255\,v)$ for $v$ in [0, 1].
+
+    >>> bytes_from_unit(np.array([0.0, 0.2, 1.0]))
+    array([  0,  51, 255], dtype=uint8)
+    """
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ImageError(
+            "floating pixels must lie in [0, 1], without NaN; these go from "
+            f"{values.min():g} to {values.max():g}: rescale them first"
+        )
+    return np.rint(values * np.float32(255)).astype(np.uint8)
+
+
+def _high_byte(image):
+    """Grey of 8 bits from grey of 16; Pillow holds it as I;16 or as 32-bit I."""
+    levels = np.asarray(image)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ImageError(
+            f"grey levels go from {levels.min()} to {levels.max()}, but 16 bits hold "
+            "0 to 65535: save the picture with 8 or 16 bits"
+        )
+    grey = (levels >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[levels == transparent] = 255
+    return grey
+
+
+def _grey(levels):
+    return np.repeat(levels[..., None], 3, axis=-1)

@@ -1,0 +1,205 @@
+"""Configuration: the preprocessor that a checkpoint says it needs.
+
+Hugging Face keeps it in `preprocessor_config.json`, or in the `image_processor`
+part of `processor_config.json`. Apple's `config.json` adds one word to it,
+`image_aspect_ratio: "pad"`, and without a preprocessor file its name for the
+vision tower, `mobileclip_l_1024`, gives the size. These files come from outside:
+every value is checked, and a key that might change the pixels is never ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from refvlm.checkpoint import CheckpointError, read_json
+from refvlm.checkpoint.errors import quoted
+
+from .geometry import RESAMPLING
+from .pipelines import Preprocessor, fastvlm_apple, fastvlm_huggingface
+from .values import CLIP_MEAN, CLIP_STD
+
+MAX_CONFIG_BYTES = 2**20
+
+KNOWN_TYPES = re.compile(r"(CLIP|Llava)(ImageProcessor(Fast|Pil)?|FeatureExtractor)")
+
+DEFAULTS = {
+    "do_pad": False,
+    "do_resize": True,
+    "size": {"shortest_edge": 224},
+    "resample": 3,
+    "default_to_square": False,
+    "do_center_crop": True,
+    "crop_size": {"height": 224, "width": 224},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": CLIP_MEAN,
+    "image_std": CLIP_STD,
+    "do_convert_rgb": True,
+}
+"""What transformers assumes where a configuration is silent."""
+
+HARMLESS = {
+    "image_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+    "data_format",
+    "input_data_format",
+    "return_tensors",
+    "device",
+    "disable_grouping",
+    "_valid_processor_keys",
+}
+"""Keys that say nothing about the pixels."""
+
+
+def preprocessor_from_json(config: Mapping, pad: bool = False) -> Preprocessor:
+    """The preprocessor that a `preprocessor_config.json`, parsed, describes.
+
+    `pad` is what `config.json` adds to it. Pixels are always brought to RGB, so
+    `do_convert_rgb` makes no difference.
+
+    >>> preprocessor_from_json({"size": 336, "crop_size": 336}).crop_to
+    (336, 336)
+    """
+    _check_keys(config)
+    values = DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    steps = {name: values[name] for name in DEFAULTS if name.startswith("do_")}
+    for name, step in steps.items():
+        if type(step) is not bool:
+            raise ValueError(f"{name} is {quoted(step)}, but must be true or false")
+    options = {"resample": _filter(values["resample"])}
+    if pad or steps["do_pad"]:
+        mean = _three("image_mean", values["image_mean"])
+        options["fill"] = tuple(_level(value) for value in mean)
+    if steps["do_resize"]:
+        options |= _target(values["size"], values["default_to_square"])
+    if steps["do_center_crop"]:
+        options["crop_to"] = _height_and_width("crop_size", values["crop_size"])
+    options["factor"] = values["rescale_factor"] if steps["do_rescale"] else None
+    if steps["do_normalize"]:
+        options["mean"] = _three("image_mean", values["image_mean"])
+        options["std"] = _three("image_std", values["image_std"])
+    return Preprocessor(**options)
+
+
+def read_preprocessor(directory: str | os.PathLike) -> Preprocessor:
+    """The preprocessor of the checkpoint in `directory`, by its own files.
+
+    Raises CheckpointError, naming the file, where they are missing or mean nothing.
+    """
+    directory = Path(directory)
+    model = _read_json(directory / "config.json") or {}
+    path = directory / "preprocessor_config.json"
+    config = _read_json(path)
+    if config is None:
+        path = directory / "processor_config.json"
+        config = (_read_json(path) or {}).get("image_processor")
+    try:
+        pad = _is_padded(model)
+        if config is None:
+            path = directory / "config.json"
+            return _from_tower(model, pad)
+        if not isinstance(config, Mapping):
+            raise ValueError(
+                f"image_processor is {quoted(config)}, but must be an object"
+            )
+        return preprocessor_from_json(config, pad)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {str(error)[:500]}") from None
+
+
+def _from_tower(model, pad):
+    tower = re.fullmatch(r"mobileclip_l_(\d{1,5})", str(model.get("mm_vision_tower")))
+    if tower is None:
+        raise ValueError(
+            "there is no preprocessor_config.json beside it, and no mm_vision_tower in "
+            "it: add the file, or choose a pipeline by name"
+        )
+    return (fastvlm_apple if pad else fastvlm_huggingface)(int(tower[1]))
+
+
+def _is_padded(model):
+    ratio = model.get("image_aspect_ratio")
+    if ratio in (None, "square"):
+        return False
+    if ratio == "pad":
+        return True
+    raise ValueError(
+        f"image_aspect_ratio is {quoted(ratio)} in config.json, but only 'pad' and "
+        "'square' are known here"
+    )
+
+
+def _check_keys(config):
+    for key in ("image_processor_type", "feature_extractor_type"):
+        kind = config.get(key)
+        if kind is not None and not KNOWN_TYPES.fullmatch(str(kind)):
+            raise ValueError(
+                f"{key} is {quoted(kind)}, but only CLIPImageProcessor and "
+                "LlavaImageProcessor are known here"
+            )
+    known = DEFAULTS.keys() | HARMLESS
+    unknown = [k for k, v in config.items() if v is not None and k not in known]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(map(quoted, unknown))} may change the pixels in a way that is "
+            f"not known here; known are {', '.join(DEFAULTS)}"
+        )
+    is_llava = str(config.get("image_processor_type")).startswith("Llava")
+    if config.get("do_pad") and not is_llava:
+        raise ValueError("do_pad is known for LlavaImageProcessor only")
+
+
+def _filter(resample):
+    for name, number in RESAMPLING.items():
+        if resample == number and type(resample) is int:
+            return name
+    known = ", ".join(f"{number} ({name})" for name, number in RESAMPLING.items())
+    raise ValueError(f"resample is {quoted(resample)}, but must be one of {known}")
+
+
+def _target(size, square):
+    """`size` as the option of Preprocessor that it stands for."""
+    if isinstance(size, Mapping) and set(size) == {"shortest_edge"}:
+        return {"shortest_edge": size["shortest_edge"]}
+    if type(size) is int and not square:
+        return {"shortest_edge": size}
+    return {"resize_to": _height_and_width("size", size)}
+
+
+def _height_and_width(name, size):
+    if type(size) is int:
+        return size, size
+    if isinstance(size, Mapping) and set(size) == {"height", "width"}:
+        return size["height"], size["width"]
+    shortest = ", or {shortest_edge: ...}" if name == "size" else ""
+    raise ValueError(
+        f"{name} is {quoted(size)}, but must be a number or {{height: ..., width: ...}}"
+        f"{shortest}"
+    )
+
+
+def _three(name, values):
+    """A number for each colour: three, or one for all."""
+    if type(values) in (int, float):
+        return (values,) * 3
+    if isinstance(values, (list, tuple)):
+        return tuple(values)
+    raise ValueError(f"{name} is {quoted(values)}, but must be three numbers")
+
+
+def _level(mean):
+    """The byte of a mean: bars of that colour become 0 when they are normalised."""
+    if type(mean) in (int, float) and 0 <= mean <= 1:
+        return int(255 * mean)
+    raise ValueError(f"image_mean has {quoted(mean)}, but padding needs it in [0, 1]")
+
+
+def _read_json(path):
+    """The object in the file, or None where there is no file."""
+    return read_json(path, MAX_CONFIG_BYTES) if path.exists() else None

@@ -1,0 +1,59 @@
+"""Reading a configuration: every value checked, every error says which and what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that describes no model we can build; the message says why."""
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object `name` inside a configuration."""
+    value = config.get(name)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"config.json: {name} must be an object, not {value!r:.60}")
+    return value
+
+
+def whole(config, name, default=None, low=1, high=1 << 24) -> int:
+    """A whole number between `low` and `high`."""
+    value = config.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise ConfigError(
+            f"config.json: {name} must be a whole number from {low} to {high}, "
+            f"not {value!r:.60}"
+        )
+    return value
+
+
+def number(config, name, default=None, low=0.0, high=1e12) -> float:
+    """A number above `low`, at most `high`."""
+    value = config.get(name, default)
+    if type(value) not in (int, float) or not low < value <= high:
+        raise ConfigError(
+            f"config.json: {name} must be a number above {low:g}, at most {high:g}, "
+            f"not {value!r:.60}"
+        )
+    return float(value)
+
+
+def flag(config, name, default=None) -> bool:
+    """true or false."""
+    value = config.get(name, default)
+    if type(value) is not bool:
+        raise ConfigError(f"config.json: {name} must be true or false: {value!r:.60}")
+    return value
+
+
+def only(config, name, *allowed, default=None):
+    """A value that must be one of those implemented here."""
+    value = config.get(name, default)
+    if value not in allowed:
+        raise ConfigError(
+            f"config.json: {name} is {value!r:.60}, but only "
+            f"{' or '.join(map(repr, allowed))} is implemented"
+        )
+    return value

@@ -1,0 +1,126 @@
+r"""Depthwise convolution as small matrix products, by a band in the filter.
+
+A depthwise filter meets one channel only, so a product with it has one row, and a
+processor that multiplies matrices sixty times faster than it adds arrays stands
+idle. Two rearrangements give it matrices.
+
+**Across**, the picture is copied once for each column v of the filter, shifted to
+where that column looks: $X_{(u,v),j} = x_{u,\,js+vd}$. That is a window unrolled in
+one direction only, $k_w$ copies in place of $k_h k_w$.
+
+**Down**, nothing is copied. Instead r neighbouring rows of output are asked for at
+once. Each sees the same rows of X, a little further down, so the filters of all r
+form one matrix with the same numbers in every row, shifted: a band.
+
+$$\begin{pmatrix} y_0 \\ y_1 \\ y_2 \end{pmatrix} =
+\begin{pmatrix} w_0 & w_1 & w_2 & & \\ & w_0 & w_1 & w_2 & \\ & & w_0 & w_1 & w_2
+\end{pmatrix} \begin{pmatrix} x_0 \\ x_1 \\ x_2 \\ x_3 \\ x_4 \end{pmatrix}$$
+
+where each $w_u$ is a row of the filter and each $x_u$ a row of the picture with its
+$k_w$ shifts. The zeros are multiplied too: for a 7 x 7 filter and r = 4, 70 products
+where 49 would do. They are worth it: the product runs near the processor's peak, and
+reads and writes the picture as it lies in memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..parallel import blocks, in_parallel, shares
+from .windows import Geometry
+
+ROWS = 4  # of output in one product; more waste more zeros, fewer are less of a matrix
+BUFFER = 1 << 20  # numbers of X that are laid out at a time
+
+
+def depthwise_banded(x, weight, walk: Geometry, bias=None):
+    r"""$y_{c,i,j} = b_c + \sum_{u,v} w_{c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
+
+    x is (images, c, h, w), weight (c m, 1, kh, kw), the result (images, c m, h', w');
+    output channel o reads input channel o // m.
+    """
+    images, channels = x.shape[:2]
+    filters = band(weight.reshape(channels, -1, *walk.kernel), walk)
+    planes = x.reshape(-1, *x.shape[2:])
+    groups = -(-walk.out[0] // ROWS)
+    out = np.empty((len(planes), filters.shape[1], groups, ROWS, walk.out[1]), x.dtype)
+    height = shifted_height(walk)
+    size = max(1, BUFFER // (height * walk.kernel[1] * walk.out[1]))
+    if bias is not None:
+        bias = bias.reshape(channels, -1, 1, 1, 1)
+
+    def work(share):
+        mine = min(size, share.stop - share.start)
+        shape = (mine, height, walk.kernel[1], walk.out[1])
+        shifted = np.zeros(shape, x.dtype)
+        for part in blocks(share.stop - share.start, size):
+            part = slice(share.start + part.start, share.start + part.stop)
+            channel = np.arange(part.start, part.stop) % channels
+            buffer = shifted[: len(channel)]
+            shift_into(buffer, planes[part], walk)
+            looks = row_groups(buffer, groups, walk)
+            np.matmul(filters[channel, :, None], looks[:, None], out=out[part])
+            if bias is not None:
+                out[part] += bias[channel]
+
+    in_parallel(work, shares(len(planes)))
+    out = out.reshape(images, len(weight), groups * ROWS, walk.out[1])
+    return np.ascontiguousarray(out[:, :, : walk.out[0]])
+
+
+def band(weight, walk: Geometry):
+    """The filters of ROWS output rows as one matrix: (c, m, ROWS, rows kw).
+
+    (c, m, kh, kw) is written along the band, everything else is zero.
+    """
+    (stride, _), (dilation, _) = walk.stride, walk.dilation
+    rows = _rows_seen(walk)
+    filters = np.zeros((*weight.shape[:2], ROWS, rows, weight.shape[3]), weight.dtype)
+    for row in range(ROWS):
+        top = row * stride
+        seen = slice(top, top + dilation * (weight.shape[2] - 1) + 1, dilation)
+        filters[:, :, row, seen] = weight
+    return filters.reshape(*weight.shape[:2], ROWS, -1)
+
+
+def shift_into(shifted, planes, walk: Geometry):
+    """X: (planes, rows, kw, w') from (planes, h, w); its borders are zero already."""
+    (top, _), (left, _) = walk.padding
+    (height, width), step = planes.shape[1:], walk.stride[1]
+    height = min(height, shifted.shape[1] - top)
+    for v in range(walk.kernel[1]):
+        offset = v * walk.dilation[1] - left
+        first = max(0, -(offset // step))  # the first and last places inside
+        last = min(walk.out[1] - 1, (width - 1 - offset) // step)
+        if first <= last:
+            looked = slice(first * step + offset, last * step + offset + 1, step)
+            shifted[:, top : top + height, v, first : last + 1] = planes[
+                :, :height, looked
+            ]
+
+
+def row_groups(shifted, groups, walk: Geometry):
+    """A view (planes, groups, rows kw, w'): what ROWS rows of output look at.
+
+    Neighbouring groups overlap; the rows of one group lie one after the other, with
+    their kw shifts, and so are one matrix without a copy.
+    """
+    plane, row, shift, place = shifted.strides
+    return np.lib.stride_tricks.as_strided(
+        shifted,
+        (len(shifted), groups, _rows_seen(walk) * shifted.shape[2], shifted.shape[3]),
+        (plane, ROWS * walk.stride[0] * row, shift, place),
+        writeable=False,
+    )
+
+
+def shifted_height(walk: Geometry):
+    """Rows of X: enough for the last group of output rows."""
+    groups = -(-walk.out[0] // ROWS)
+    return (groups - 1) * ROWS * walk.stride[0] + _rows_seen(walk)
+
+
+def _rows_seen(walk):
+    """Rows of the picture that ROWS rows of output look at."""
+    reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
+    return (ROWS - 1) * walk.stride[0] + reach

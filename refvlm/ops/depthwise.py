@@ -1,0 +1,79 @@
+r"""Depthwise convolution: every channel through filters of its own.
+
+Forward it is `banded.py`'s product. Its two derivatives are depthwise too: for the
+picture, the filter turned round walks over the gradients; for the filter, each tap
+is the inner product of the gradients with what that tap looked at.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .banded import depthwise_banded
+from .windows import Geometry, pad, taps
+
+
+def depthwise(x, weight, walk: Geometry, bias=None):
+    r"""$y_{c,i,j} = b_c + \sum_{u,v} w_{c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
+
+    x is (images, c, h, w), weight (c m, 1, kh, kw), the result (images, c m, h', w').
+    Half precision is computed in float32 and rounded once.
+    """
+    if x.dtype != np.float16:
+        return depthwise_banded(x, weight, walk, bias)
+    wide = [None if a is None else a.astype(np.float32) for a in (x, weight, bias)]
+    return depthwise_banded(*wide[:2], walk, wide[2]).astype(x.dtype)
+
+
+def depthwise_back(d_out, weight, walk: Geometry, channels):
+    r"""$\bar x_{c,\,is+ud,\,js+vd} \mathrel{+}= w_{c,u,v}\,\bar y_{c,i,j}$.
+
+    (images, c m, h', w') -> (images, c, h, w): a depthwise convolution over the
+    spread gradients with the filter turned round, one for each of the m filters.
+    """
+    turned = weight[:, :, ::-1, ::-1]
+    framed, many = spread(d_out, walk), len(weight) // channels
+    still = ((0, 0), (0, 0))
+    back = Geometry(
+        walk.kernel, (1, 1), still, walk.dilation, framed.shape[-2:], walk.size
+    )
+    total = depthwise(framed[:, ::many], turned[::many], back)
+    for m in range(1, many):
+        total += depthwise(framed[:, m::many], turned[m::many], back)
+    return total
+
+
+def spread(d_out, walk: Geometry):
+    """Gradients put back where their windows ended, zeros between and around.
+
+    A window that slides over the result, without padding and in steps of one, meets
+    at pixel x all the windows that had seen x.
+    """
+    room, inside, given = [], [], []
+    for n, count, k, s, d, (before, _) in zip(
+        walk.size, walk.out, walk.kernel, walk.stride, walk.dilation, walk.padding
+    ):
+        reach = d * (k - 1)
+        shift = reach - before
+        first = max(0, -(shift // s))  # windows wholly in the padding saw no pixel
+        last = min(count - 1, (n + reach - 1 - shift) // s)
+        room.append(n + reach)
+        given.append(slice(first, last + 1))
+        inside.append(slice(first * s + shift, last * s + shift + 1, s))
+    framed = np.zeros((*d_out.shape[:-2], *room), d_out.dtype)
+    framed[..., *inside] = d_out[..., *given]
+    return framed
+
+
+def depthwise_weight(d_out, x, weight, walk: Geometry):
+    r"""$\bar w_{c,u,v} = \sum_{i,j} \bar y_{c,i,j}\, x_{c,\,is+ud,\,js+vd}$."""
+    images, channels = x.shape[:2]
+    padded, (_, kw) = pad(x, walk), walk.kernel
+    d_out = d_out.reshape(images, channels, -1, walk.out[0] * walk.out[1])
+    d_weight = np.empty((channels, d_out.shape[2], *walk.kernel), d_out.dtype)
+    for (u, v), (rows, columns) in sorted(taps(walk), key=lambda tap: tap[0][1]):
+        if u == 0:  # one copy for each column of the filter; its rows are views of it
+            shifted = np.ascontiguousarray(padded[..., columns])
+        looked = shifted[:, :, rows].reshape(images, channels, 1, -1)
+        d_weight[:, :, u, v] = np.vecdot(looked, d_out).sum(axis=0)
+    return d_weight.reshape(weight.shape)

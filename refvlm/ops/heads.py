@@ -1,0 +1,140 @@
+"""Heads: the arrays of an attention, laid out so that no key is ever repeated.
+
+Whatever axes came before (batch, heads), they become one list of n key heads; the
+query heads that share a key head (grouped queries) stand together as its group.
+Pieces of that list are worked on side by side, a block of queries at a time, so
+that a block's scores stay in cache and the whole of them never exists.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..parallel import blocks, workers
+from ..shapes import ShapeError
+
+SCORES = 1 << 17  # a piece at a time: 512 KB of float32, which a core's cache holds
+FEWEST_QUERIES = 32  # in a block: matrix products of fewer rows are slow
+
+
+class Heads:
+    """query (n, group, q, d), key (n, k, d), value (n, k, e) and what may be seen."""
+
+    def __init__(
+        self, query, key, value, attn_mask=None, is_causal=False, scale=None, gqa=False
+    ):
+        self.lead, self.group = _leading(query, key, value, gqa)
+        self.count = math.prod(self.lead)
+        self.queries, self.keys = query.shape[-2], key.shape[-2]
+        self.query = self.split(query)
+        self.key, self.value = self._shared(key), self._shared(value)
+        self.scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+        self.is_causal = is_causal
+        self.bias = self.hidden = None
+        if attn_mask is not None and attn_mask.dtype == bool:
+            self.hidden = self.of_scores(~attn_mask, "attn_mask")
+        elif attn_mask is not None:
+            self.bias = self.of_scores(attn_mask, "attn_mask")
+
+    def split(self, array):
+        """(..., heads, a, b) -> (n, group, a, b), the group 1 where heads agree."""
+        *lead, a, b = array.shape
+        lead.append(1)
+        if self.group > 1 and lead[-2:-1] > [1]:
+            lead[-2:] = lead[-2] // self.group, self.group
+        array = array.reshape(*lead, a, b)
+        if math.prod(lead[:-1]) > 1:
+            array = _spread(array, (*self.lead, *array.shape[-3:]))
+        array = array.reshape(-1, *array.shape[-3:])
+        return _spread(array, (self.count, *array.shape[1:]))
+
+    def merge(self, array):
+        """(n, group, a, b) -> (..., heads, a, b)."""
+        lead = self.lead
+        if self.group > 1:
+            lead = (*lead[:-1], lead[-1] * self.group)
+        return array.reshape(*lead, *array.shape[-2:])
+
+    def of_scores(self, array, name):
+        """A mask that broadcasts to the scores, as a view (n, group, q, k)."""
+        whole = self.count * self.group * self.queries * self.keys
+        merged = (*self.lead[:-1], *[self.group * h for h in self.lead[-1:]])
+        target = (*merged, self.queries, self.keys)
+        try:
+            fits = math.prod(np.broadcast_shapes(array.shape, target)) == whole
+        except ValueError:
+            fits = False
+        if not fits or array.ndim > len(target):
+            raise ShapeError(
+                f"attention: {name} is {array.shape}, but the scores are {target}"
+            )
+        array = array.reshape((1,) * (2 - array.ndim) + array.shape)
+        target = (self.count, self.group, self.queries, self.keys)
+        return _spread(self.split(array), target)
+
+    def _shared(self, array):
+        array = _spread(array, (*self.lead, *array.shape[-2:]))
+        return array.reshape(self.count, *array.shape[-2:])
+
+    def pieces(self):
+        """Slices of the heads, each the work of one core."""
+        each = max(1, self.group * self.queries * self.keys)
+        return blocks(self.count, max(1, SCORES // each))
+
+    def rows(self):
+        """Slices of the queries, a block of them at a time."""
+        fit = SCORES // max(1, self.group * self.keys)
+        return blocks(self.queries, max(fit, FEWEST_QUERIES))
+
+    def seen(self, rows):
+        """How many keys this block of queries may look at."""
+        return min(rows.stop, self.keys) if self.is_causal else self.keys
+
+    def scores(self, some, rows, seen):
+        """(heads, group, rows, seen): scaled, masked, and the caller's to write to."""
+        query = self.query[some, :, rows] * self.scale
+        scores = stacked(query, self.key[some, :seen].swapaxes(-1, -2))
+        if self.bias is not None:
+            scores += self.bias[some, :, rows, :seen]
+        if self.hidden is not None:
+            np.copyto(scores, -np.inf, where=self.hidden[some, :, rows, :seen])
+        if self.is_causal and seen > rows.start + 1:
+            future = np.arange(rows.start, seen) > np.arange(self.queries)[rows, None]
+            np.copyto(scores[..., rows.start :], -np.inf, where=future)
+        return scores
+
+
+def stacked(left, right):
+    """(n, group, a, b) @ (n, b, c), a group's heads as rows of one product."""
+    n, group, a, b = left.shape
+    return (left.reshape(n, group * a, b) @ right).reshape(n, group, a, -1)
+
+
+def _spread(array, shape):
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
+def _leading(query, key, value, gqa):
+    """The leading axes of all key heads, and how many query heads share each."""
+    lead, shared = query.shape[:-2], key.shape[:-2]
+    group = 1
+    if gqa:
+        if not lead or not shared or lead[-1] % shared[-1]:
+            raise ShapeError(
+                f"attention: the heads of query {query.shape} are no multiple of the "
+                f"heads of key {key.shape}"
+            )
+        group = lead[-1] // shared[-1]
+        lead = (*lead[:-1], shared[-1])
+    if lead == shared == value.shape[:-2]:
+        return lead, group
+    try:
+        return np.broadcast_shapes(lead, shared, value.shape[:-2]), group
+    except ValueError:
+        raise ShapeError(
+            f"attention: the leading axes of query {query.shape}, key {key.shape} and "
+            f"value {value.shape} do not broadcast; heads that share keys need "
+            "enable_gqa=True"
+        ) from None

@@ -1,0 +1,127 @@
+r"""Transposed convolution: a convolution's way back, used as a way forward.
+
+A convolution gathers a window into one number; its transpose spreads one number
+over a window. It is what the derivative of `conv2d` does to gradients, and with a
+stride it makes pictures larger.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autodiff import differentiable
+from ..shapes import ShapeError, shapes
+from .columns import (
+    as_images,
+    columns_of,
+    correlate,
+    correlate_back,
+    correlate_weight,
+)
+from .windows import Geometry, geometry, per_axis
+
+
+@differentiable
+@shapes(x="... c_in h w", weight="c_in c_group kh kw")
+def conv_transpose2d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+):
+    r"""The adjoint of `conv2d`, $\langle \mathrm{conv}(z), x\rangle =
+    \langle z, \mathrm{conv}^\top(x)\rangle$, plus a bias:
+    $y_{o,\,is+ud-p,\,js+vd-p} \mathrel{+}= \sum_{c} w_{c,o,u,v}\, x_{c,i,j}$.
+
+    x is (..., c_in, h, w), weight (c_in, c_out / groups, kh, kw) as in the `conv2d`
+    that it turns round, the result (..., c_out, h', w') with
+    $h' = (h-1)s - 2p + d(k_h - 1) + 1 + q$. The output padding q < max(s, d) says
+    which of the sizes that a stride maps to h is meant.
+
+    Source: the derivative of [Foundations] convolutional networks.
+    Oracle: torch.nn.functional.conv_transpose2d.
+
+    >>> conv_transpose2d(np.array([[[1.0, 2.0]]]), np.array([[[[1.0, 1.0]]]]), stride=2)
+    array([[[1., 1., 2., 2.]]])
+    """
+    walk = walk_back(x, weight, bias, stride, padding, output_padding, groups, dilation)
+    out = correlate_back(as_images(x), weight, walk, groups)
+    out = out.reshape(*x.shape[:-3], *out.shape[1:])
+    return out if bias is None else out + bias[:, None, None]
+
+
+@conv_transpose2d.vjp
+def conv_transpose2d_vjp(
+    d_out,
+    out,
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    needs=(True, True, True),
+):
+    r"""The adjoint of the adjoint is the convolution: $\bar x = \mathrm{conv}(\bar y)$
+    and $\bar w = x\,\mathrm{cols}(\bar y)^\top$.
+    """
+    walk = walk_back(x, weight, bias, stride, padding, output_padding, groups, dilation)
+    d_images, d_x, d_weight, d_bias = as_images(d_out), None, None, None
+    if needs[0] or needs[1]:
+        columns = columns_of(d_images, walk, groups)
+    if needs[0]:
+        d_x = correlate(columns, weight, groups).reshape(x.shape)
+    if needs[1]:
+        d_weight = correlate_weight(as_images(x), columns, weight.shape)
+    if bias is not None and needs[2]:
+        d_bias = d_images.sum(axis=(0, 2, 3))
+    return d_x, d_weight, d_bias
+
+
+def walk_back(
+    x, weight, bias, stride, padding, output_padding, groups, dilation
+) -> Geometry:
+    """The walk of the convolution that leads from the result back to x."""
+    c_in, c_out = weight.shape[0], weight.shape[1] * groups
+    if groups < 1 or c_in % groups:
+        raise ShapeError(
+            f"conv_transpose2d: {c_in} channels of x do not divide into {groups} groups"
+        )
+    if bias is not None and bias.shape != (c_out,):
+        raise ShapeError(
+            f"conv_transpose2d: bias is {bias.shape}, but weight {weight.shape} in "
+            f"{groups} groups makes {c_out} channels"
+        )
+    stride, padding, extra, dilation = (
+        per_axis(value, 2, name)
+        for value, name in (
+            (stride, "stride"),
+            (padding, "padding"),
+            (output_padding, "output_padding"),
+            (dilation, "dilation"),
+        )
+    )
+    if any(not 0 <= e < max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ValueError(
+            f"output_padding {extra} must be smaller than the stride {stride} "
+            f"or the dilation {dilation}, and not negative"
+        )
+    size = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
+        for n, s, p, d, k, e in zip(
+            x.shape[-2:], stride, padding, dilation, weight.shape[-2:], extra
+        )
+    )
+    if min(size) < 1:
+        raise ShapeError(
+            f"conv_transpose2d: padding {padding} leaves nothing of x {x.shape}"
+        )
+    # With e >= s (when d > s) the walk could take a step more than x has: stop there.
+    walk = geometry(size, weight.shape[-2:], stride, padding, dilation)
+    return walk._replace(out=x.shape[-2:])

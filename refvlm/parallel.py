@@ -1,0 +1,152 @@
+"""One job in pieces, one core to each piece.
+
+NumPy works on one core, except inside a matrix product. Most of a network's other
+work (an activation, a sum, a copy) is the same for every row or channel, so it can
+be cut: each worker takes a piece, does everything to it while it is in that core's
+cache, and takes the next. NumPy releases Python's global lock inside its loops, so
+plain threads do run side by side, but only while a call lasts: between calls they
+queue for the lock, and handing it over costs more than a short call takes. So give
+each call 100,000 elements or more. A round of `in_parallel` itself costs about a
+tenth of a millisecond.
+
+While pieces run, each matrix product in them takes one thread: two workers with two
+BLAS threads each would only get in each other's way. That number is changed, while
+the program runs, by threadpoolctl; without it the pieces still run, only slower.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+_this_thread = threading.local()
+
+
+def blocks(length: int, size: int) -> list[slice]:
+    """Neighbouring slices of `size`, the last one shorter.
+
+    >>> blocks(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    if size < 1:
+        raise ValueError(f"blocks need a size of at least 1, not {size}")
+    return [slice(at, min(at + size, length)) for at in range(0, length, size)]
+
+
+def shares(length: int, unit: int = 1) -> list[slice]:
+    """One slice for each worker, as even as can be, cut at multiples of `unit`."""
+    units = -(-length // unit)
+    return blocks(length, max(-(-units // workers()) * unit, 1))
+
+
+def in_parallel(function: Callable, pieces: Iterable) -> list:
+    """[function(piece) for piece in pieces], several pieces at a time.
+
+    The results are in the order of the pieces. The first piece that fails raises
+    its error, after every running piece has ended. A call from inside a piece, a
+    single piece, and a single core are plain loops.
+
+    >>> in_parallel(len, ["a", "bc", "def"])
+    [1, 2, 3]
+    """
+    pieces = list(pieces)
+    if len(pieces) <= 1 or workers() <= 1:
+        return [function(piece) for piece in pieces]
+    with one_blas_thread:
+        results = [
+            _pool().submit(contextvars.copy_context().run, _work, function, piece)
+            for piece in pieces
+        ]
+        try:
+            wait(results)
+        except BaseException:  # Ctrl-C: leave nothing running behind
+            for result in results:
+                result.cancel()
+            wait(results)
+            raise
+    return [result.result() for result in results]
+
+
+def _work(function, piece):
+    _this_thread.is_worker = True
+    return function(piece)
+
+
+def workers() -> int:
+    """How many pieces run at once: a core each, and no more than BLAS may take.
+
+    So OPENBLAS_NUM_THREADS=1 keeps everything on one core. Inside a piece it is 1.
+    """
+    if getattr(_this_thread, "is_worker", False):
+        return 1
+    if one_blas_thread.inside:
+        return min([cores(), *one_blas_thread.before])
+    return min([cores(), *_blas_threads()])
+
+
+@functools.cache
+def cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        return os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="refvlm")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+@functools.cache
+def blas_libraries() -> list:
+    """The BLAS libraries of this process that threadpoolctl can steer."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return []
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [library for library in found if library.num_threads]
+
+
+def _blas_threads() -> list[int]:
+    return [library.num_threads for library in blas_libraries()]
+
+
+class _OneBlasThread:
+    """Matrix products take one thread for as long as anybody is inside.
+
+    The first to enter notes the numbers of threads and the last to leave restores
+    them, so that two callers who overlap cannot leave BLAS at one for good.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before = []
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.before = _blas_threads()
+                for library in blas_libraries():
+                    library.set_num_threads(1)
+            self.inside += 1
+
+    def __exit__(self, *exception):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for library, threads in zip(blas_libraries(), self.before):
+                    library.set_num_threads(threads)
+
+
+one_blas_thread = _OneBlasThread()

@@ -1,0 +1,105 @@
+// Run inside an open page of the book by check_pages.py: returns what is wrong
+// with it as a list of sentences. arguments: the width of the window, a callback.
+const width = arguments[0];
+const done = arguments[arguments.length - 1];
+
+const RAW_TEX = [
+  /\\[()[\]]/,                                    // \( \) \[ \] left as they are
+  /\$\$|\$[^$\s][^$\n]{0,80}\$/,                  // dollars
+  /\\(frac|begin|end|sum|mathbf|mathbb|operatorname|text|left|right)\b/,
+  /\{(ref|eq|cite|numref|math|doc|glue:text|term)\}`/,  // a role left as it is
+];
+const NOT_PROSE = "pre, code, script, style, textarea, mjx-container, template, svg";
+
+function named(element) {
+  const id = element.id ? `#${element.id}` : "";
+  const kind = [...element.classList].slice(0, 2).map((name) => `.${name}`).join("");
+  return element.tagName.toLowerCase() + id + kind;
+}
+
+function rawMarkup() {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const faults = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.textContent.trim() || node.parentElement.closest(NOT_PROSE)) continue;
+    if (RAW_TEX.some((pattern) => pattern.test(node.textContent))) {
+      faults.push(`raw TeX or markup: "${node.textContent.trim().slice(0, 70)}"`);
+    }
+  }
+  return faults;
+}
+
+function mathsErrors() {
+  const wrong = document.querySelectorAll('mjx-merror, [data-mml-node="merror"]');
+  return [...wrong].map((node) => {
+    const why = node.getAttribute("data-mjx-error") || node.textContent;
+    return `maths error: ${why.slice(0, 90)}`;
+  });
+}
+
+function unsetMaths() {
+  const waiting = [...document.querySelectorAll(".math")].filter(
+    (node) => !node.querySelector("mjx-container")
+  );
+  return waiting.length ? [`${waiting.length} formulas were not set by MathJax`] : [];
+}
+
+async function images() {
+  const faults = [];
+  for (const image of document.images) {
+    image.loading = "eager";
+    await image.decode().catch(() => {});
+    const source = (image.getAttribute("src") || "").slice(-60);
+    if (!image.naturalWidth) faults.push(`broken image: ${source}`);
+    const alt = (image.getAttribute("alt") || "").trim();
+    if (!alt || /[\\/]|\.(png|svg|jpe?g|gif)$/.test(alt.split(" ")[0])) {
+      faults.push(`image without alt text: ${source}`);
+    }
+  }
+  return faults;
+}
+
+function duplicateIds() {
+  const seen = new Map();
+  for (const { id } of document.querySelectorAll("[id]")) {
+    seen.set(id, (seen.get(id) || 0) + 1);
+  }
+  return [...seen]
+    .filter(([, count]) => count > 1)
+    .map(([id, count]) => `id "${id}" occurs ${count} times`);
+}
+
+function scrollsInItsOwnBox(element) {
+  for (let box = element; box && box !== document.body; box = box.parentElement) {
+    const style = getComputedStyle(box);
+    if (style.overflowX !== "visible" || style.position === "fixed") return true;
+  }
+  return false;
+}
+
+function sidewaysScroll() {
+  const page = document.documentElement;
+  if (page.scrollWidth <= width + 1) return [];
+  const wide = [...document.body.querySelectorAll("*")].filter(
+    (element) =>
+      element.getBoundingClientRect().right > width + 1 && !scrollsInItsOwnBox(element)
+  );
+  const culprits = [...new Set(wide.map(named))].slice(-3).join(", ");
+  return [`scrolls sideways, ${page.scrollWidth} px wide: ${culprits}`];
+}
+
+async function faults() {
+  const typeset = window.MathJax && window.MathJax.startup;
+  if (typeset) await typeset.promise;
+  return [
+    ...rawMarkup(),
+    ...mathsErrors(),
+    ...unsetMaths(),
+    ...(await images()),
+    ...duplicateIds(),
+    ...sidewaysScroll(),
+  ];
+}
+
+faults().then(done, (error) => done([`the check itself failed: ${error}`]));

@@ -1,0 +1,116 @@
+"""Writing a checkpoint: whole or not at all, and readable by everyone."""
+
+import json
+import os
+import stat
+
+import numpy as np
+import pytest
+import safetensors
+
+from refvlm.checkpoint import CheckpointError, load, save
+
+from ..spec import contract, example, law
+
+
+@example
+def test_save_writes_the_format(tmp_path):
+    """Eight bytes of length, a JSON header, and the numbers."""
+    path = tmp_path / "m.safetensors"
+    save(path, {"x": np.array([[1.0, 2.0]], np.float32)}, {"card": "tiny"})
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    assert json.loads(content[8 : 8 + length]) == {
+        "__metadata__": {"format": "pt", "card": "tiny"},
+        "x": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
+    }
+    assert content[8 + length :] == np.array([1, 2], "<f4").tobytes()
+
+
+@law
+def test_save_aligns_every_tensor(tmp_path):
+    """Each tensor begins at a multiple of its width, to be used where it lies."""
+    path = tmp_path / "m.safetensors"
+    save(path, {name: np.ones(3, name) for name in ("u1", "f4", "i2", "f8")})
+    with safetensors.safe_open(path, "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+    weights = load(path, dtype=None)
+    assert not weights["f4"].flags.owndata
+    assert all(weights[name].flags.aligned for name in weights)
+
+
+@law
+def test_save_takes_any_layout_and_byte_order(tmp_path):
+    """A transposed view or big-endian array is written as the numbers it shows."""
+    x = np.arange(6.0).reshape(2, 3)
+    path = tmp_path / "m.safetensors"
+    save(path, {"t": x.T, "s": x[:, ::2], "b": x.astype(">f8"), "n": np.array(3.5)})
+    weights = load(path, np.float64)
+    np.testing.assert_array_equal(weights["t"], x.T)
+    np.testing.assert_array_equal(weights["s"], x[:, ::2])
+    np.testing.assert_array_equal(weights["b"], x)
+    assert weights["n"].shape == ()
+
+
+@law
+def test_save_replaces_a_file_in_use(tmp_path):
+    """Saving over a loaded checkpoint leaves the arrays of the old one as they were."""
+    path = tmp_path / "m.safetensors"
+    save(path, {"x": np.ones(4, np.float32)})
+    old = load(path)
+    save(path, {"x": old["x"] + 1})
+    np.testing.assert_array_equal(old["x"], np.ones(4))
+    np.testing.assert_array_equal(load(path)["x"], np.full(4, 2.0))
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+@law
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_save_interrupted_leaves_the_old_file(tmp_path, monkeypatch, failure):
+    """Interrupted at the last moment, the old file stands, and nothing beside it."""
+    path = tmp_path / "m.safetensors"
+    save(path, {"x": np.ones(4)})
+    before = path.read_bytes()
+
+    def interrupt(*_):
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises((CheckpointError, KeyboardInterrupt)):
+        save(path, {"x": np.zeros(4)})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@contract
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({"x": [1.0]}, None),
+        ({"x": np.ones(2, complex)}, None),
+        ({"x": np.array(["a"])}, None),
+        ({"x": np.array([None])}, None),
+        ({"x": np.array([np.nan])}, None),
+        ({7: np.ones(2)}, None),
+        ({"\udc80": np.ones(2)}, None),
+        ({"__metadata__": np.ones(2)}, None),
+        ({"x": np.ones(2)}, {"steps": 7}),
+    ],
+)
+def test_save_refuses_what_nobody_could_load(tmp_path, tensors, metadata):
+    """What no reader would accept is refused before the disk is touched."""
+    with pytest.raises(CheckpointError):
+        save(tmp_path / "m.safetensors", tensors, metadata)
+    assert not list(tmp_path.iterdir())
+
+
+@contract
+def test_save_names_a_place_that_cannot_be_written(tmp_path):
+    """A missing directory is one clear error."""
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(tmp_path / "absent" / "m.safetensors", {"x": np.ones(2)})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(tmp_path / "file" / "m.safetensors", {"x": np.ones(2)})
