@@ -31,7 +31,8 @@ help: ## show this list
 	@echo; echo "Needs Python 3.11 or newer with venv. Another one: make test PYTHON=python3.12"
 
 book: $(VENV)/.reader ## build the book into _build/html; any warning fails
-	$(BIN)/jupyter-book build . -W --keep-going
+	@# After a failure every page is read again, or its warnings would not come back.
+	$(BIN)/jupyter-book build . -W --keep-going || { rm -rf _build/.doctrees; exit 1; }
 	@echo "open _build/html/index.html"
 
 chapter: $(VENV)/.reader ## build one page quickly: make chapter CHAPTER=book/attention.md

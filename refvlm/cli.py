@@ -131,19 +131,20 @@ def _progress(verbose):
 
     shown = -1
 
-    def show(_, share):
+    def show(done, blocks):
         nonlocal shown
-        filled = int(share * PROGRESS_WIDTH + 1e-9)
+        filled = PROGRESS_WIDTH * done // blocks
         if filled == shown:
             return
         shown = filled
         bar = "#" * filled + "." * (PROGRESS_WIDTH - filled)
         line = f"looking at the picture [{bar}]"
-        if sys.stderr.isatty():
-            clear = "\r" + " " * len(line) + "\r"
-            print("\r" + line if share < 1 else clear, end="", file=sys.stderr)
-        else:
+        if not sys.stderr.isatty():
             print(line, file=sys.stderr)
+        elif done < blocks:
+            print("\r" + line, end="", file=sys.stderr)
+        else:
+            print("\r" + " " * len(line) + "\r", end="", file=sys.stderr)
         sys.stderr.flush()
 
     return show

@@ -37,6 +37,12 @@ def blocks(length: int, size: int) -> list[slice]:
     return [slice(at, min(at + size, length)) for at in range(0, length, size)]
 
 
+def even_blocks(length: int, size: int) -> list[slice]:
+    """Slices of about `size`, as many for one worker as for another."""
+    rounds = -(-length // (size * workers()))
+    return blocks(length, max(-(-length // max(rounds * workers(), 1)), 1))
+
+
 def shares(length: int, unit: int = 1) -> list[slice]:
     """One slice for each worker, as even as can be, cut at multiples of `unit`."""
     units = -(-length // unit)

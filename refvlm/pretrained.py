@@ -11,17 +11,19 @@ anything is computed; nothing is fetched from a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 
 from . import checkpoint, image, text
 from .generate import decode
 from .models import fastvlm, qwen2
 from .models.dialects import canonical
-from .models.fastvithd import prepare
+from .models.fastvithd import Progress, prepare
 
 PROMPT = "Describe the image."
 
@@ -44,6 +46,26 @@ def load(path: str | Path, dtype=np.float32) -> VLM:
     checkpoint.expect(weights, expected, ignore=UNUSED)
     weights = prepare(weights, config.vision, fastvlm.TOWER)
     return VLM(config, weights, directory, _stop_ids(directory, described))
+
+
+def save(
+    directory: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    tokenizer: tokenizers.Tokenizer,
+    **documents: Mapping,
+) -> None:
+    """Write a checkpoint directory that `load`, and transformers, can open.
+
+    `documents` are its JSON files: `config={...}` becomes config.json. `load` wants
+    config and preprocessor_config, and tokenizer_config for its chat_template.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(directory / "model.safetensors", tensors)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    for name, document in documents.items():
+        path = directory / f"{name}.json"
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 class VLM:
@@ -85,12 +107,14 @@ class VLM:
         input_ids,
         max_new_tokens: int,
         attention_mask=None,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the new ids (b,) one at a time, greedily, with a cache.
 
-        `progress(name, share)` is called while the picture is encoded.
+        `progress(done, blocks)` is called after each block of the tower.
         """
+        if max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}, but 0 is the least")
         ids, seen = self._ids(input_ids), None
         if pixel_values is not None:
             seen = fastvlm.encode_image(
@@ -126,7 +150,8 @@ class VLM:
     ) -> np.ndarray:
         """The new ids only, (b, new): greedy, up to a stop id (kept) or the limit."""
         steps = self.stream(pixel_values, input_ids, max_new_tokens, attention_mask)
-        return np.stack(list(steps) or [np.zeros(len(input_ids), np.int64)][:0], axis=1)
+        new = [ids[:, None] for ids in steps]
+        return np.concatenate([np.empty((len(input_ids), 0), np.int64), *new], axis=1)
 
     def prompt_ids(self, prompt: str) -> np.ndarray:
         """The question in the checkpoint's chat frame, with -200 for the picture."""
@@ -137,7 +162,7 @@ class VLM:
         picture,
         prompt: str = PROMPT,
         max_new_tokens: int = 256,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[tuple[int, str]]:
         """Yield (id, text) as the answer comes; a text may be empty or end a word."""
         ids = self.prompt_ids(prompt)
@@ -147,9 +172,7 @@ class VLM:
             yield int(new), decoder.add(int(new))
         yield -1, decoder.finish()
 
-    def describe(
-        self, picture, prompt: str = PROMPT, max_new_tokens: int = 256
-    ) -> str:
+    def describe(self, picture, prompt: str = PROMPT, max_new_tokens: int = 256) -> str:
         """What the model says about a picture: a path, a stream, bytes or an array."""
         pieces = self.describe_stream(picture, prompt, max_new_tokens)
         return "".join(piece for _, piece in pieces).strip()

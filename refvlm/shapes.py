@@ -43,7 +43,8 @@ def parse(contract: str) -> Axes:
     trailing = words[-1:] == ["..."]
     words = words[:-1] if trailing else words
     names = tuple(int(word) if word.isdigit() else word for word in words)
-    if not all(isinstance(name, int) or name.isidentifier() for name in names):
+    named = all(isinstance(name, int) or name.isidentifier() for name in names)
+    if not named or (leading and trailing):
         raise ValueError(f"not a shape contract: {contract!r}")
     return Axes(leading, names, trailing)
 
@@ -53,6 +54,8 @@ def shapes(returns: str | None = None, **contracts: str):
 
     def decorate(function):
         parameters = list(inspect.signature(function).parameters)
+        for name in contracts.keys() - set(parameters):
+            raise ValueError(f"{function.__name__} has no parameter {name!r}")
         inputs = [
             (name, parameters.index(name), *parse(contract))
             for name, contract in contracts.items()
@@ -61,43 +64,51 @@ def shapes(returns: str | None = None, **contracts: str):
 
         @functools.wraps(function)
         def checked(*args, **options):
-            sizes = {}
-            for name, position, leading, axes, trailing in inputs:
-                if position < len(args):
-                    array = args[position]
-                else:
-                    array = options.get(name)
-                if array is None:
-                    continue
-                try:
-                    shape = array.shape
-                except AttributeError:
-                    raise TypeError(
-                        f"{function.__name__}: {name} must be an array, "
-                        f"not {type(array).__name__}"
-                    ) from None
-                extra = len(shape) - len(axes)
-                if leading:
-                    batch = sizes.setdefault(leading, shape[: max(extra, 0)])
-                    if extra < 0 or batch != shape[:extra]:
-                        sizes[leading] = _broadcast(
-                            batch, shape, extra, function, inputs, args, options
-                        )
-                    shape = shape[extra:]
-                elif extra < 0 or (extra and not trailing):
-                    _fail(function, inputs, args, options)
-                for axis, size in zip(axes, shape):
-                    expected = sizes.setdefault(axis, size)
-                    if expected != size or (axis != size and type(axis) is int):
-                        _fail(function, inputs, args, options)
+            sizes = _sizes(function, inputs, args, options)
             result = function(*args, **options)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
             return result
 
+        # A tape that runs another form of f asks for the check alone.
+        checked.check_shapes = functools.partial(_sizes, function, inputs)
         return checked
 
     return decorate
+
+
+def _sizes(function, inputs, args, options):
+    """Axis -> size, once every argument is known to keep its contract."""
+    sizes = {}
+    for name, position, leading, axes, trailing in inputs:
+        if position < len(args):
+            array = args[position]
+        else:
+            array = options.get(name)
+        if array is None:
+            continue
+        try:
+            shape = array.shape
+        except AttributeError:
+            raise TypeError(
+                f"{function.__name__}: {name} must be an array, "
+                f"not {type(array).__name__}"
+            ) from None
+        extra = len(shape) - len(axes)
+        if leading:
+            batch = sizes.setdefault(leading, shape[: max(extra, 0)])
+            if extra < 0 or batch != shape[:extra]:
+                sizes[leading] = _broadcast(
+                    batch, shape, extra, function, inputs, args, options
+                )
+            shape = shape[extra:]
+        elif extra < 0 or (extra and not trailing):
+            _fail(function, inputs, args, options)
+        for axis, size in zip(axes, shape):
+            expected = sizes.setdefault(axis, size)
+            if expected != size or (axis != size and type(axis) is int):
+                _fail(function, inputs, args, options)
+    return sizes
 
 
 def _broadcast(batch, shape, extra, function, inputs, args, options):
@@ -110,11 +121,11 @@ def _broadcast(batch, shape, extra, function, inputs, args, options):
 
 
 def _check_result(function, output, shape, sizes):
-    names = output.names
-    lead = len(shape) - len(names) if output.leading else 0
-    right = len(shape) - lead == len(names) or output.trailing
+    extra = len(shape) - len(output.names)
+    lead = extra if output.leading else 0
+    right = lead >= 0 and (extra == lead or (extra > 0 and output.trailing))
     right &= not output.leading or shape[:lead] == sizes.get(output.leading)
-    for axis, size in zip(names, shape[lead:]):
+    for axis, size in zip(output.names, shape[lead:]):
         right &= sizes.get(axis, size if type(axis) is str else axis) == size
     if not right:
         known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
@@ -135,7 +146,9 @@ def _fail(function, inputs, args, options):
         extra = len(shape) - len(axes.names)
         if extra < 0 or (extra and not (axes.leading or axes.trailing)):
             least = "at least " if axes.leading or axes.trailing else ""
-            raise ShapeError(f"{where}, but needs {least}{len(axes.names)} axes: {axes}")
+            raise ShapeError(
+                f"{where}, but needs {least}{len(axes.names)} axes: {axes}"
+            )
         lead = extra if axes.leading else 0
         for axis, size in zip(axes.names, shape[lead:]):
             if isinstance(axis, int) and axis != size:

@@ -1,8 +1,9 @@
 """`pytest --impl FILE`: hold the laws against a reader's own functions.
 
 The functions of the file that bear an operator's name take its place in
-`refvlm.ops`; only the laws of those operators run. A derivative is checked where
-the file has `<name>_vjp`, an error contract where `--contracts` is given.
+`refvlm.ops` (or in another of `HOMES`); only the laws of those operators run. A
+derivative is checked where the file has `<name>_vjp`, an error contract where
+`--contracts` is given.
 """
 
 import importlib.util
@@ -13,15 +14,23 @@ import pytest
 
 from refvlm import ops
 from refvlm.autodiff import differentiable
+from refvlm.blocks import reparameterization
 
 from .outline import kind_of, sentence
+
+HOMES = (ops, reparameterization)  # where a reader's function may take a place
+
+
+def home_of(name):
+    """The module that has a function of this name, or None."""
+    return next((home for home in HOMES if hasattr(home, name)), None)
 
 
 class Student:
     def __init__(self, config):
         self.contracts = config.getoption("--contracts")
         self.functions = _functions_of(Path(config.getoption("--impl")))
-        self.names = [name for name in self.functions if hasattr(ops, name)]
+        self.names = [name for name in self.functions if home_of(name)]
         self.names = [name for name in self.names if not name.endswith("_vjp")]
         if not self.names:
             raise pytest.UsageError(
@@ -29,7 +38,7 @@ class Student:
                 f"name; it has {', '.join(self.functions) or 'no functions'}"
             )
         self.known = sorted(
-            (name for name in dir(ops) if callable(getattr(ops, name))),
+            (n for home in HOMES for n in dir(home) if callable(getattr(home, n))),
             key=len,
             reverse=True,
         )
@@ -37,11 +46,15 @@ class Student:
             operator = differentiable(self.functions[name])
             if f"{name}_vjp" in self.functions:
                 operator.vjp(self.functions[f"{name}_vjp"])
-            setattr(ops, name, operator)
+            setattr(home_of(name), name, operator)
         self.outcomes = {}
 
     def operator_of(self, item):
-        """The longest operator name that the test's name begins with."""
+        """The test's parameter `name`, or the operator that its title begins with."""
+        parameters = getattr(item, "callspec", None)
+        named = parameters and parameters.params.get("name")
+        if named in self.known:
+            return named
         title = item.originalname.removeprefix("test_")
         return next((n for n in self.known if f"{title}_".startswith(f"{n}_")), None)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -64,10 +65,8 @@ def test_describe_reads_standard_input(model, picture):
 @law
 def test_describe_json_is_one_object(model, picture, capsys):
     """--json prints the text, the prompt and the measured times, as one object."""
-    status = cli.main(
-        ["describe", str(picture), "--model", str(model), "--json"]
-        + ["--max-new-tokens", "5", "--prompt", "What?"]
-    )
+    options = ["--model", str(model), "--max-new-tokens", "5", "--prompt", "What?"]
+    status = cli.main(["describe", str(picture), "--json", *options])
     answer = json.loads(capsys.readouterr().out)
     assert status == 0
     assert answer["prompt"] == "What?"
@@ -84,7 +83,9 @@ def test_describe_verbose_reports_on_standard_error(model, picture, capsys):
     options = ["--model", str(model), "--max-new-tokens", "3", "--verbose"]
     assert cli.main(["describe", str(picture), *options]) == 0
     shown = capsys.readouterr().err
-    assert "looking at the picture [" in shown
+    bars = re.findall(r"looking at the picture \[(.*)\]", shown)
+    assert {len(bar) for bar in bars} == {20} and bars[-1] == "#" * 20
+    assert bars == sorted(set(bars), reverse=True), "the bar only grows"
     assert "time to first token" in shown and "tokens a second" in shown
 
 

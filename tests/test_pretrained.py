@@ -71,6 +71,34 @@ def test_generate_pads_rows_on_the_left(vlm):
 
 
 @law
+def test_generate_of_nothing_is_empty(vlm):
+    """Asked for no tokens, the answer has a row for each prompt and no columns."""
+    assert vlm.generate(PIXELS, PROMPT, 0).shape == (1, 0)
+
+
+@law
+def test_save_writes_what_load_opens(vlm, directory, tmp_path):
+    """A model that is saved again under the same names says the same."""
+    documents = {
+        path.stem: json.loads(path.read_text())
+        for path in directory.glob("*.json")
+        if path.stem != "tokenizer"
+    }
+    refvlm.pretrained.save(
+        tmp_path / "again",
+        dict(_stored(directory)),
+        tiny.byte_tokenizer(),
+        **documents,
+    )
+    again = refvlm.load(tmp_path / "again")
+    np.testing.assert_array_equal(
+        again.logits(PIXELS, PROMPT), vlm.logits(PIXELS, PROMPT)
+    )
+    np.testing.assert_array_equal(again.prompt_ids("Why?"), vlm.prompt_ids("Why?"))
+    assert again.stop_ids == vlm.stop_ids
+
+
+@law
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_load_reads_every_precision_on_disk(vlm, dtype, tmp_path):
     """float16 on the disk is float32 in use, as near as float16 can be."""
@@ -192,3 +220,10 @@ def test_generate_refuses_to_outgrow_the_context(vlm):
     """Prompt, picture and answer together are held against the context."""
     with pytest.raises(ValueError, match="context of 512"):
         vlm.generate(PIXELS, PROMPT, 600)
+
+
+@contract
+def test_generate_refuses_a_negative_number_of_tokens(vlm):
+    """A sign that slipped in is an error, not an empty answer."""
+    with pytest.raises(ValueError, match="max_new_tokens is -1"):
+        vlm.generate(PIXELS, PROMPT, -1)

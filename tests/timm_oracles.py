@@ -93,8 +93,10 @@ def learning_answers(torch, module, tensors, x, forward=None):
 def timm_module(torch, build, tensors):
     """The module with these tensors in double precision; every name has to fit."""
     import_torchvision()
+    from timm.layers import set_fused_attn
     from timm.models import fastvit
 
+    set_fused_attn(False)  # scores, softmax and average one by one: exact
     module = build(fastvit).double()
     state = module.state_dict()
     names = {name for name in state if not name.endswith("num_batches_tracked")}

@@ -5,14 +5,12 @@ squeeze-excite), grouped queries and a padded vocabulary. Its weights are random
 tokenizer knows the 256 bytes and four markers.
 """
 
-import json
-
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from refvlm import checkpoint
 from refvlm.models import fastvlm
+from refvlm.pretrained import save
 from refvlm.text.byte_level import byte_alphabet
 
 from .spec import random_arrays
@@ -100,15 +98,14 @@ def random_tensors(config=CONFIG, tied=True, seed=3):
 def write_checkpoint(directory, config=CONFIG, tied=True, dtype=np.float32, seed=3):
     """Write the directory; return it."""
     tensors = random_tensors(config, tied, seed)
-    tensors = {name: array.astype(dtype) for name, array in tensors.items()}
-    checkpoint.save(directory / "model.safetensors", tensors, {"format": "pt"})
-    for name, document in {
-        "config": config,
-        "preprocessor_config": PREPROCESSOR,
-        "tokenizer_config": {"chat_template": CHATML},
-    }.items():
-        (directory / f"{name}.json").write_text(json.dumps(document))
-    byte_tokenizer().save(str(directory / "tokenizer.json"))
+    save(
+        directory,
+        {name: array.astype(dtype) for name, array in tensors.items()},
+        byte_tokenizer(),
+        config=config,
+        preprocessor_config=PREPROCESSOR,
+        tokenizer_config={"chat_template": CHATML},
+    )
     return directory
 
 

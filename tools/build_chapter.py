@@ -8,6 +8,7 @@ warnings are counted and left out. Anything else fails, as it would in the book.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ ELSEWHERE = re.compile(
 
 def build(page: Path, output: Path) -> subprocess.CompletedProcess[str]:
     output.mkdir(parents=True, exist_ok=True)
+    # Sphinx does not repeat the warnings of a page that it has read before.
+    shutil.rmtree(output / "_build" / ".doctrees", ignore_errors=True)
     toc = output / "_toc.yml"
     toc.write_text(TOC.format(page=page.with_suffix("").as_posix()))
     jupyter_book = Path(sys.executable).with_name("jupyter-book")

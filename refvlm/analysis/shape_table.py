@@ -1,4 +1,4 @@
-r"""A model as a table: every stage, its output, parameters and FLOPs, without running it.
+r"""A model as a table, without running it: stages, shapes, parameters and FLOPs.
 
 A product of an (m, k) with a (k, n) matrix counts $2mkn$ FLOPs: a multiplication and
 an addition for each term. Norms, activations and softmax are left out, as is usual:
@@ -57,15 +57,19 @@ def fastvlm_rows(config, height: int, width: int, prompt_tokens: int) -> list[Ro
     ]
 
 
-def decoder_rows(config: qwen2.Qwen2Config, tokens: int) -> list[Row]:
-    """The rows of a Qwen2 that reads `tokens` at once and predicts one."""
+def decoder_rows(config: qwen2.Qwen2Config, tokens: int, past: int = 0) -> list[Row]:
+    """The rows of a Qwen2 that reads `tokens` at once and predicts one.
+
+    `past` tokens came before them and are in the cache: with tokens=1, this is what
+    one more token of the answer costs.
+    """
     hidden = (1, tokens, config.hidden_size)
     sizes = {n: _size(s) for n, s in qwen2.expected_shapes(config).items()}
     layer = [n for n in sizes if n.startswith("layers.0.")]
     per_layer = sum(sizes[name] for name in layer)
     products = sum(sizes[name] for name in layer if "proj.weight" in name)
     # Scores and averages: every query with every key that causality lets it see.
-    pairs = tokens * (tokens + 1) // 2
+    pairs = tokens * past + tokens * (tokens + 1) // 2
     attention = 2 * 2 * pairs * config.num_attention_heads * config.head_dim
     head = config.vocab_size * config.hidden_size
     count = config.num_hidden_layers

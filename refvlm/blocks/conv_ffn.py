@@ -1,12 +1,13 @@
 r"""ConvFFN: a feed-forward network that looks at its neighbourhood first.
 
-7 x 7 depthwise convolution -> batch norm -> 1 x 1 (C -> 4C) -> GELU -> 1 x 1 (4C -> C)
+7 x 7 depthwise -> batch norm -> 1 x 1, C to 4C -> GELU -> 1 x 1, 4C to C
 """
 
 from __future__ import annotations
 
 from .. import ops
 from .conv_norm import conv_norm, conv_norm_shapes, same_conv2d
+from .fused import fusible, pointwise_mlp
 from .training import Training
 
 
@@ -17,8 +18,11 @@ def conv_ffn(x, weights, training: Training | None = None):
     x (b, c, h, w). Source: [Kamath] stages 1-5. Oracle: timm's `ConvMlp`.
     """
     seen = conv_norm(x, weights.scope("conv"), training=training)
-    hidden = ops.gelu(same_conv2d(seen, weights.scope("fc1")))
-    return same_conv2d(hidden, weights.scope("fc2"))
+    fc1, fc2 = weights.scope("fc1"), weights.scope("fc2")
+    inputs = seen, fc1["weight"], fc1["bias"], fc2["weight"], fc2["bias"]
+    if fusible(*inputs):
+        return pointwise_mlp(*inputs)
+    return same_conv2d(ops.gelu(same_conv2d(seen, fc1)), fc2)
 
 
 def conv_ffn_shapes(dim: int, hidden: int):

@@ -9,8 +9,8 @@ Ding et al., RepLKNet: a large kernel learns better with a small one beside it.
 
 from __future__ import annotations
 
-from .. import ops
 from .conv_norm import conv_norm, conv_norm_shapes, fold_conv_norm, same_conv2d
+from .fused import gelu
 from .mobileone import mobileone_block, mobileone_shapes
 from .reparameterization import merge_branches
 from .training import Training
@@ -21,10 +21,11 @@ BRANCHES = ("large_conv", "small_conv")
 def large_kernel_conv(
     x, weights, stride=2, activate=True, training: Training | None = None
 ):
-    r"""$\mathrm{GELU}(\mathrm{BN}(w_7 * x) + \mathrm{BN}(w_3 * x))$, each channel making
-    two: output channel j reads input channel $\lfloor j / 2 \rfloor$.
+    r"""A large filter, a small one beside it:
+    $\mathrm{GELU}(\mathrm{BN}(w_7 * x) + \mathrm{BN}(w_3 * x))$.
 
-    x (b, c, h, w), the result (b, 2c, ceil(h / 2), ceil(w / 2)).
+    x (b, c, h, w), the result (b, 2c, ceil(h / 2), ceil(w / 2)): each channel makes
+    two, output channel j reads input channel $\lfloor j / 2 \rfloor$.
     Source: [Kamath] stages 1-5. Oracle: timm's `ReparamLargeKernelConv`.
     """
     if "reparam_conv.weight" in weights:
@@ -34,7 +35,7 @@ def large_kernel_conv(
             conv_norm(x, weights.scope(name), stride, training) for name in BRANCHES
         )
         out = large + small
-    return ops.gelu(out) if activate else out
+    return gelu(out) if activate else out
 
 
 def fold_large_kernel(weights):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from .. import ops
 from .conv_ffn import conv_ffn, conv_ffn_shapes
-from .layer_scale import layer_scale
+from .layer_scale import add_residual
 from .reparameterization import EPS
-from .training import Training, drop_path
+from .training import Training
 
 HEAD_DIM = 32
 
@@ -47,19 +47,22 @@ def map_attention(x, weights, head_dim: int = HEAD_DIM):
 
 
 def attention_block(x, weights, drop_rate=0.0, training: Training | None = None):
-    r"""Attention, then ConvFFN: $x \mathrel{+}= \lambda_1 \mathrm{MHSA}(\mathrm{LN}(x))$,
-    $x \mathrel{+}= \lambda_2 \mathrm{ConvFFN}(x)$; LN runs over the channels of a pixel.
+    r"""Mix tokens, then channels:
+    $x \leftarrow x + \lambda_1 \mathrm{MHSA}(\mathrm{LN}(x))$, then
+    $x \leftarrow x + \lambda_2 \mathrm{ConvFFN}(x)$.
+
+    x (b, c, h, w). LN runs over the channels of each pixel.
 
     Source: [Kamath] stages 4-5. Oracle: timm's `fastvit.AttentionBlock`.
     """
     norm = weights.scope("norm")
     normed = ops.channel_layer_norm(x, norm["weight"], norm["bias"], EPS)
     branch = map_attention(normed, weights.scope("token_mixer"))
-    branch = layer_scale(branch, weights["layer_scale_1.gamma"])
-    x = x + drop_path(branch, drop_rate, training)
+    scale = weights["layer_scale_1.gamma"]
+    x = add_residual(x, branch, scale, drop_rate, training)
     branch = conv_ffn(x, weights.scope("mlp"), training)
-    branch = layer_scale(branch, weights["layer_scale_2.gamma"])
-    return x + drop_path(branch, drop_rate, training)
+    scale = weights["layer_scale_2.gamma"]
+    return add_residual(x, branch, scale, drop_rate, training)
 
 
 def attention_block_shapes(dim: int, hidden: int):

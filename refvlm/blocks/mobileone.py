@@ -11,8 +11,8 @@ there. Vasu et al., MobileOne. Oracle: timm's `MobileOneBlock`.
 
 from __future__ import annotations
 
-from .. import ops
 from .conv_norm import conv_norm, conv_norm_shapes, fold_conv_norm, same_conv2d
+from .fused import gelu
 from .reparameterization import fold_batch_norm, identity_kernel, merge_branches
 from .squeeze_excite import squeeze_excite, squeeze_excite_shapes
 from .training import Training, batch_norm, batch_norm_shapes, batch_norm_terms
@@ -33,7 +33,7 @@ def mobileone_block(
         out = _branches(x, weights, stride, training)
     if "se.fc1.weight" in weights:
         out = squeeze_excite(out, weights.scope("se"))
-    return ops.gelu(out) if activate else out
+    return gelu(out) if activate else out
 
 
 def _branches(x, weights, stride, training):

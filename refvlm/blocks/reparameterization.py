@@ -30,7 +30,8 @@ def fold_batch_norm(
     kernel, conv_bias, running_mean, running_var, weight, bias, eps=EPS
 ):
     r"""The convolution that equals a convolution and a batch normalisation at rest:
-    $w' = t\,w$ and $b' = \beta + t\,(b - \mu)$, where $t = \gamma/\sqrt{\sigma^2 + \epsilon}$.
+    $w' = t\,w$ and $b' = \beta + t\,(b - \mu)$ with
+    $t = \gamma / \sqrt{\sigma^2 + \epsilon}$.
 
     kernel (c_out, c_in / groups, kh, kw); conv_bias may be None. Returns (w', b').
     Source: [Kamath] where does the efficiency come from.

@@ -9,29 +9,26 @@ inference: the convolution *replaces* x. Vasu et al., FastViT.
 
 from __future__ import annotations
 
-
 from .conv_ffn import conv_ffn, conv_ffn_shapes
 from .conv_norm import same_conv2d
-from .layer_scale import layer_scale
+from .layer_scale import add_residual, layer_scale
 from .mobileone import fold_mobileone, mobileone_block, mobileone_shapes
 from .reparameterization import identity_kernel
-from .training import Training, batch_norm_shapes, drop_path
+from .training import Training, batch_norm_shapes
 
 
 def repmixer(x, weights, training: Training | None = None):
     r"""Mix neighbouring tokens, channel by channel:
-    $x + \lambda \odot (\mathrm{mixer}(x) - \mathrm{BN}(x))$, or $w * x + b$ once folded.
+    $x + \lambda \odot (\mathrm{mixer}(x) - \mathrm{BN}(x))$, or $w * x + b$ if folded.
 
     x (b, c, h, w); the mixer is a MobileOne block without activation.
     Source: [Kamath] stages 1-5. Oracle: timm's `RepMixer`.
     """
     if "reparam_conv.weight" in weights:
         return same_conv2d(x, weights.scope("reparam_conv"))
-    mixed = mobileone_block(
-        x, weights.scope("mixer"), activate=False, training=training
-    )
-    normed = mobileone_block(
-        x, weights.scope("norm"), activate=False, training=training
+    mixed, normed = (
+        mobileone_block(x, weights.scope(name), activate=False, training=training)
+        for name in ("mixer", "norm")
     )
     return x + layer_scale(mixed - normed, weights["layer_scale.gamma"])
 
@@ -59,8 +56,7 @@ def repmixer_block(x, weights, drop_rate=0.0, training: Training | None = None):
     """
     x = repmixer(x, weights.scope("token_mixer"), training)
     branch = conv_ffn(x, weights.scope("mlp"), training)
-    branch = layer_scale(branch, weights["layer_scale.gamma"])
-    return x + drop_path(branch, drop_rate, training)
+    return add_residual(x, branch, weights["layer_scale.gamma"], drop_rate, training)
 
 
 def repmixer_block_shapes(dim: int, hidden: int, kernel: int = 3, folded: bool = True):

@@ -1,4 +1,4 @@
-r"""Squeeze and excitation: look at the whole picture, then turn each channel up or down.
+r"""Squeeze and excitation: see the whole picture, then turn each channel up or down.
 
 Hu et al., Squeeze-and-Excitation Networks.
 """

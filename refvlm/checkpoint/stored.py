@@ -18,7 +18,7 @@ from .documents import open_ordinary
 from .errors import CheckpointError, quoted
 from .header import Record, read_header
 
-BLOCK = 1 << 20  # numbers decoded at a time
+BLOCK = 1 << 16  # numbers decoded at a time: they stay in the cache
 
 
 class MappedFile:

@@ -66,10 +66,11 @@ def fastvithd(
     each block.
     """
     blocks = len(trace_pieces(config, *pixels.shape[2:]))
-    for done, (_, x) in enumerate(pieces(pixels, weights, config, training), 1):
+    seen = pieces(pixels, weights, config, training)
+    for done, (_, features) in enumerate(seen, 1):  # noqa: B007
         if progress is not None:
             progress(done, blocks)
-    return map_to_tokens(x)
+    return map_to_tokens(features)
 
 
 def pieces(

@@ -116,12 +116,14 @@ def _batch_norm_terms(x, running_mean, running_var, training, eps):
                 f"batch_norm needs more than one value a channel: {x.shape}"
             )
         axes = _all_but_channel(x)
-        mean, variance = x.mean(axis=axes), x.var(axis=axes)
+        wide = np.result_type(x, np.float32)  # half precision holds few squares
+        mean, variance = x.mean(axis=axes, dtype=wide), x.var(axis=axes, dtype=wide)
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm needs running statistics, or training=True")
     else:
         mean, variance = running_mean, running_var
-    return mean, 1 / np.sqrt(variance + eps)
+    scale = 1 / np.sqrt(variance + eps)
+    return mean.astype(x.dtype, copy=False), scale.astype(x.dtype, copy=False)
 
 
 def _all_but_channel(x):

@@ -46,10 +46,13 @@ def columns_of(x, walk: Geometry, groups=1):
     return windows(x, walk).reshape(len(x), groups, rows, math.prod(walk.out))
 
 
-def correlate(columns, weight, groups=1):
-    r"""$W\,\mathrm{cols}(X)$: (images, c_out, places)."""
+def correlate(columns, weight, bias=None, groups=1):
+    r"""$W\,\mathrm{cols}(X) + b$: (images, c_out, places)."""
     out = product(_rows(weight, groups), columns)
-    return out.reshape(len(columns), len(weight), columns.shape[-1])
+    out = out.reshape(len(columns), len(weight), columns.shape[-1])
+    if bias is not None:
+        out += bias[:, None]
+    return out
 
 
 def correlate_back(d_out, weight, walk: Geometry, groups=1):

@@ -21,6 +21,7 @@ from .columns import (
     walk_of,
 )
 from .depthwise import depthwise, depthwise_back, depthwise_weight
+from .rowwise import correlate_by_rows
 from .windows import windows
 
 
@@ -41,23 +42,25 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     >>> conv2d(np.array([[[0.0, 0.0, 5.0, 5.0]]]), edge)
     array([[[0., 5., 0.]]])
     """
-    return conv2d_forward(x, weight, bias, stride, padding, dilation, groups)[0]
+    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
+    if is_depthwise(x, groups):
+        out = depthwise(as_images(x), weight, walk, bias)
+    else:
+        out = correlate_by_rows(as_images(x), weight, walk, bias, groups)
+    return out.reshape(*x.shape[:-3], len(weight), *walk.out)
 
 
 @conv2d.forward
 def conv2d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The output, and the windows as columns where they had to be gathered."""
+    """The output, and the windows as columns, which the derivative reads again."""
     walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
     images, columns = as_images(x), None
-    if groups == x.shape[-3] > 1:
-        out = depthwise(images, weight, walk)
+    if is_depthwise(x, groups):
+        out = depthwise(images, weight, walk, bias)
     else:
         columns = columns_of(images, walk, groups)
-        out = correlate(columns, weight, groups)
-    out = out.reshape(*x.shape[:-3], len(weight), *walk.out)
-    if bias is not None:
-        out += bias[:, None, None]
-    return out, columns
+        out = correlate(columns, weight, bias, groups)
+    return out.reshape(*x.shape[:-3], len(weight), *walk.out), columns
 
 
 @conv2d.vjp
@@ -79,13 +82,12 @@ def conv2d_vjp(
     """
     walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
     images, d_images = as_images(x), as_images(d_out)
-    is_depthwise = groups == x.shape[-3] > 1
     d_x = d_weight = d_bias = None
-    if needs[0] and is_depthwise:
+    if needs[0] and is_depthwise(x, groups):
         d_x = depthwise_back(d_images, weight, walk, groups).reshape(x.shape)
     elif needs[0]:
         d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
-    if needs[1] and is_depthwise:
+    if needs[1] and is_depthwise(x, groups):
         d_weight = depthwise_weight(d_images, images, weight, walk)
     elif needs[1]:
         columns = columns_of(images, walk, groups) if saved is None else saved
@@ -93,6 +95,11 @@ def conv2d_vjp(
     if bias is not None and needs[2]:
         d_bias = d_images.sum(axis=(0, 2, 3))
     return d_x, d_weight, d_bias
+
+
+def is_depthwise(x, groups):
+    """Whether every channel has filters of its own."""
+    return groups == x.shape[-3] > 1
 
 
 @shapes(x="... c_in h w", weight="c_out c_group kh kw", bias="c_out")
@@ -104,9 +111,7 @@ def conv2d_by_definition(
 
     Source: [Foundations] convolutional networks. Oracle: `conv2d`.
     """
-    walk = walk_of(
-        "conv2d_by_definition", x, weight, stride, padding, dilation, groups
-    )
+    walk = walk_of("conv2d_by_definition", x, weight, stride, padding, dilation, groups)
     looked = windows(x, walk)  # (..., c, u, v, i, j)
     c_out, c_group = weight.shape[:2]
     out = np.zeros((*x.shape[:-3], c_out, *walk.out), x.dtype)

@@ -68,7 +68,7 @@ def spread(d_out, walk: Geometry):
 def depthwise_weight(d_out, x, weight, walk: Geometry):
     r"""$\bar w_{c,u,v} = \sum_{i,j} \bar y_{c,i,j}\, x_{c,\,is+ud,\,js+vd}$."""
     images, channels = x.shape[:2]
-    padded, (_, kw) = pad(x, walk), walk.kernel
+    padded = pad(x, walk)
     d_out = d_out.reshape(images, channels, -1, walk.out[0] * walk.out[1])
     d_weight = np.empty((channels, d_out.shape[2], *walk.kernel), d_out.dtype)
     for (u, v), (rows, columns) in sorted(taps(walk), key=lambda tap: tap[0][1]):

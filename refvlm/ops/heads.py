@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from ..parallel import blocks, workers
+from ..autodiff import unbroadcast
+from ..parallel import blocks
 from ..shapes import ShapeError
 
 SCORES = 1 << 17  # a piece at a time: 512 KB of float32, which a core's cache holds
@@ -26,6 +27,7 @@ class Heads:
         self, query, key, value, attn_mask=None, is_causal=False, scale=None, gqa=False
     ):
         self.lead, self.group = _leading(query, key, value, gqa)
+        self.merged = (*self.lead[:-1], *(h * self.group for h in self.lead[-1:]))
         self.count = math.prod(self.lead)
         self.queries, self.keys = query.shape[-2], key.shape[-2]
         self.query = self.split(query)
@@ -52,24 +54,17 @@ class Heads:
 
     def merge(self, array):
         """(n, group, a, b) -> (..., heads, a, b)."""
-        lead = self.lead
-        if self.group > 1:
-            lead = (*lead[:-1], lead[-1] * self.group)
-        return array.reshape(*lead, *array.shape[-2:])
+        return array.reshape(*self.merged, *array.shape[-2:])
 
-    def of_scores(self, array, name):
+    def of_scores(self, array, name="dropout_mask"):
         """A mask that broadcasts to the scores, as a view (n, group, q, k)."""
-        whole = self.count * self.group * self.queries * self.keys
-        merged = (*self.lead[:-1], *[self.group * h for h in self.lead[-1:]])
-        target = (*merged, self.queries, self.keys)
+        target = (*self.merged, self.queries, self.keys)
         try:
-            fits = math.prod(np.broadcast_shapes(array.shape, target)) == whole
+            np.broadcast_to(array, target)
         except ValueError:
-            fits = False
-        if not fits or array.ndim > len(target):
             raise ShapeError(
                 f"attention: {name} is {array.shape}, but the scores are {target}"
-            )
+            ) from None
         array = array.reshape((1,) * (2 - array.ndim) + array.shape)
         target = (self.count, self.group, self.queries, self.keys)
         return _spread(self.split(array), target)
@@ -77,6 +72,19 @@ class Heads:
     def _shared(self, array):
         array = _spread(array, (*self.lead, *array.shape[-2:]))
         return array.reshape(self.count, *array.shape[-2:])
+
+    def gradients(self, query, key, value, attn_mask, d_query, d_key, d_value, d_mask):
+        """Gradients of the arrays as they came, from those of this layout."""
+        if d_mask is not None:
+            d_mask = unbroadcast(self.merge(d_mask), attn_mask.shape)
+        d_key = d_key.reshape(*self.lead, *key.shape[-2:])
+        d_value = d_value.reshape(*self.lead, *value.shape[-2:])
+        return (
+            unbroadcast(self.merge(d_query), query.shape),
+            unbroadcast(d_key, key.shape),
+            unbroadcast(d_value, value.shape),
+            d_mask,
+        )
 
     def pieces(self):
         """Slices of the heads, each the work of one core."""
@@ -110,6 +118,20 @@ def stacked(left, right):
     """(n, group, a, b) @ (n, b, c), a group's heads as rows of one product."""
     n, group, a, b = left.shape
     return (left.reshape(n, group * a, b) @ right).reshape(n, group, a, -1)
+
+
+def stacked_sum(left, right):
+    """(n, group, a, b) and (n, group, a, c) -> (n, b, c), summed over the group."""
+    n, group, a, b = left.shape
+    left = left.reshape(n, group * a, b)
+    return left.mT @ right.reshape(n, group * a, -1)
+
+
+def repeat_heads(array, query):
+    """Each head of array as often as query has heads for it: (..., heads, k, d)."""
+    heads = _leading(query, array, array, True)
+    index = np.repeat(np.arange(array.shape[-3]), heads[1])
+    return array[..., index, :, :]
 
 
 def _spread(array, shape):

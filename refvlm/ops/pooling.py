@@ -104,9 +104,8 @@ def avg_pool2d_vjp(
 ):
     r"""Every pixel of a window gets the same share, $\bar y / |W|$."""
     walk = walk_of(x, kernel_size, stride, padding, 1, ceil_mode)
-    share = d_out / divisors(
-        walk, padding, count_include_pad, divisor_override
-    ).astype(d_out.dtype)
+    counted = divisors(walk, padding, count_include_pad, divisor_override)
+    share = (d_out / counted).astype(d_out.dtype, copy=False)
     d_padded = padded_zeros(x.shape[:-2], walk, d_out.dtype)
     for _, places in taps(walk):
         d_padded[..., *places] += share

@@ -7,8 +7,6 @@ stride it makes pictures larger.
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..autodiff import differentiable
 from ..shapes import ShapeError, shapes
 from .columns import (
@@ -76,7 +74,7 @@ def conv_transpose2d_vjp(
     if needs[0] or needs[1]:
         columns = columns_of(d_images, walk, groups)
     if needs[0]:
-        d_x = correlate(columns, weight, groups).reshape(x.shape)
+        d_x = correlate(columns, weight, None, groups).reshape(x.shape)
     if needs[1]:
         d_weight = correlate_weight(as_images(x), columns, weight.shape)
     if bias is not None and needs[2]:

@@ -43,11 +43,8 @@ def conv3d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups
     """The output, and the windows as columns."""
     walk = walk_of("conv3d", x, weight, stride, padding, dilation, groups)
     columns = columns_of(as_images(x, 3), walk, groups)
-    out = correlate(columns, weight, groups)
-    out = out.reshape(*x.shape[:-4], len(weight), *walk.out)
-    if bias is not None:
-        out += bias[:, None, None, None]
-    return out, columns
+    out = correlate(columns, weight, bias, groups)
+    return out.reshape(*x.shape[:-4], len(weight), *walk.out), columns
 
 
 @conv3d.vjp

@@ -106,9 +106,7 @@ def pad(x, walk: Geometry, value=0.0):
     if not any(map(any, walk.padding)):
         return x
     lead = x.ndim - len(walk.size)
-    shape = x.shape[:lead] + tuple(
-        n + sum(p) for n, p in zip(walk.size, walk.padding)
-    )
+    shape = x.shape[:lead] + tuple(n + sum(p) for n, p in zip(walk.size, walk.padding))
     padded = np.full(shape, value, x.dtype)
     padded[_inside(walk, lead)] = x
     return padded

@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import ops
-from refvlm.blocks.reparameterization import (
-    fold_batch_norm,
-    identity_kernel,
-    merge_branches,
-    pad_kernel,
-)
+from refvlm.blocks import reparameterization
 from refvlm.shapes import ShapeError
 
 from ..spec import assert_close, contract, example, law, oracle, random_arrays, tensors
@@ -20,7 +15,7 @@ from ..spec import assert_close, contract, example, law, oracle, random_arrays, 
 @example
 def test_fold_batch_norm_by_hand():
     """Variance 4 halves, the scale 3 triples: the filter 2 becomes 3, mean 1 leaves."""
-    weight, bias = fold_batch_norm(
+    weight, bias = reparameterization.fold_batch_norm(
         np.full((1, 1, 1, 1), 2.0),
         None,
         np.array([1.0]),
@@ -36,7 +31,7 @@ def test_fold_batch_norm_by_hand():
 @example
 def test_merge_branches_by_hand():
     """3 x 3 of ones, beside a 1 x 1 of weight 5: the centre tap counts 6 times."""
-    kernel, bias = merge_branches(
+    kernel, bias = reparameterization.merge_branches(
         [
             (np.ones((1, 1, 3, 3)), np.array([0.5])),
             (np.full((1, 1, 1, 1), 5.0), np.array([1.0])),
@@ -63,7 +58,9 @@ def test_fold_batch_norm_leaves_the_output(x, groups, with_bias):
         weight,
         bias,
     )
-    folded = fold_batch_norm(kernel, conv_bias, mean, variance, weight, bias)
+    folded = reparameterization.fold_batch_norm(
+        kernel, conv_bias, mean, variance, weight, bias
+    )
     assert_close(ops.conv2d(x, *folded, padding=1, groups=groups), apart, 1e-12)
 
 
@@ -73,7 +70,9 @@ def test_identity_kernel_changes_nothing(sizes, kernel_size, data):
     """The kernel with a single 1 at the centre gives every picture back."""
     groups, channels = sizes
     x = data.draw(tensors((channels, 5, 4)))
-    kernel = identity_kernel(channels, kernel_size, groups, np.float64)
+    kernel = reparameterization.identity_kernel(
+        channels, kernel_size, groups, np.float64
+    )
     out = ops.conv2d(x, kernel, padding=kernel_size // 2, groups=groups)
     np.testing.assert_array_equal(out, x)
 
@@ -84,7 +83,7 @@ def test_pad_kernel_changes_nothing(x, sizes):
     """A kernel in a frame of zeros, with padding to match, sees the same."""
     small, large = sizes
     kernel = random_arrays(3)(2, 3, small, small)
-    framed = pad_kernel(kernel, large)
+    framed = reparameterization.pad_kernel(kernel, large)
     assert framed.shape == (2, 3, large, large)
     expected = ops.conv2d(x, kernel, padding=small // 2)
     assert_close(ops.conv2d(x, framed, padding=large // 2), expected, 1e-12)
@@ -100,7 +99,11 @@ def test_merge_branches_sums_the_maps(x, stride):
         ops.conv2d(x, kernel, bias, stride, kernel.shape[-1] // 2)
         for kernel, bias in branches
     )
-    assert_close(ops.conv2d(x, *merge_branches(branches), stride, 3), apart, 1e-12)
+    assert_close(
+        ops.conv2d(x, *reparameterization.merge_branches(branches), stride, 3),
+        apart,
+        1e-12,
+    )
 
 
 @oracle
@@ -122,7 +125,9 @@ def test_fold_batch_norm_equals_torch(compare, with_bias):
         return {n: t.detach().numpy().copy() for n, t in zip(names, fused)}
 
     answers = compare.answers(ask, (kernel, conv_bias, mean, variance, weight, bias))
-    folded = fold_batch_norm(kernel, conv_bias, mean, variance, weight, bias)
+    folded = reparameterization.fold_batch_norm(
+        kernel, conv_bias, mean, variance, weight, bias
+    )
     assert_close(folded[0], answers["weight"])
     assert_close(folded[1], answers["bias"])
 
@@ -137,25 +142,29 @@ def test_identity_kernel_equals_torch(compare, groups):
         return {"kernel": torch.nn.init.dirac_(empty, groups).numpy()}
 
     answers = compare.answers(ask, groups)
-    assert_close(identity_kernel(6, 3, groups, np.float64), answers["kernel"])
+    assert_close(
+        reparameterization.identity_kernel(6, 3, groups, np.float64), answers["kernel"]
+    )
 
 
 @contract
 def test_identity_kernel_refuses_what_has_no_centre():
     """An even kernel has no middle, and 5 channels do not make 2 groups."""
     with pytest.raises(ValueError, match="4 x 4 has no centre"):
-        identity_kernel(3, 4)
+        reparameterization.identity_kernel(3, 4)
     with pytest.raises(ValueError, match="5 channels .* 2 groups"):
-        identity_kernel(5, 3, 2)
+        reparameterization.identity_kernel(5, 3, 2)
 
 
 @contract
 def test_merge_branches_refuses_branches_that_do_not_fit():
     """An even kernel cannot be centred in an odd one; channels have to agree."""
     with pytest.raises(ShapeError, match="cannot be centred"):
-        pad_kernel(np.zeros((2, 2)), 3)
+        reparameterization.pad_kernel(np.zeros((2, 2)), 3)
     bias = np.zeros(2)
     with pytest.raises(ShapeError, match="different maps"):
-        merge_branches([(np.zeros((2, 1, 3, 3)), bias), (np.zeros((2, 2, 1, 1)), bias)])
+        reparameterization.merge_branches(
+            [(np.zeros((2, 1, 3, 3)), bias), (np.zeros((2, 2, 1, 1)), bias)]
+        )
     with pytest.raises(ValueError, match="at least one branch"):
-        merge_branches([])
+        reparameterization.merge_branches([])

@@ -89,6 +89,18 @@ function sidewaysScroll() {
   return [`scrolls sideways, ${page.scrollWidth} px wide: ${culprits}`];
 }
 
+// A box that hides what is too wide for it hides it for good.
+function cutOff() {
+  const boxes = document.querySelectorAll("article *, .bd-article *");
+  const cutting = [...boxes].filter((box) => {
+    const { overflowX, display } = getComputedStyle(box);
+    const hides = overflowX === "hidden" || overflowX === "clip";
+    return hides && display !== "inline" && box.clientWidth > 2
+      && box.scrollWidth > box.clientWidth + 2 && !box.closest("mjx-container");
+  });
+  return [...new Set(cutting.map(named))].map((box) => `cuts off what it holds: ${box}`);
+}
+
 async function faults() {
   const typeset = window.MathJax && window.MathJax.startup;
   if (typeset) await typeset.promise;
@@ -99,6 +111,7 @@ async function faults() {
     ...(await images()),
     ...duplicateIds(),
     ...sidewaysScroll(),
+    ...cutOff(),
   ];
 }
 

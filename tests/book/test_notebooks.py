@@ -68,3 +68,15 @@ def test_an_exercise_becomes_a_heading_and_its_text():
     """An exercise can be done in the notebook, where the next cell is free."""
     source = "```{exercise} Shift\n:label: ex-shift\nShow it.\n```"
     assert plain(source) == "**Exercise (Shift).**\n\nShow it."
+
+
+def test_a_list_of_rows_becomes_a_table():
+    """Jupyter draws tables from bars; rows as lists are easier to write."""
+    source = "```{list-table} Shapes\n* - stage\n  - shape\n* - stem\n  - 96\n```"
+    assert plain(source) == "*Shapes*\n\n| stage | shape |\n|---|---|\n| stem | 96 |"
+
+
+def test_a_numbered_equation_in_a_box_stays_in_the_box():
+    """Every line of a quotation bears its mark, the equation's number too."""
+    source = "```{note}\n$$\np = 1\n$$ (eq-softmax)\n```"
+    assert plain(source) == "> **Note**\n>\n> $$\n> p = 1\n> \\tag{2.1}\n> $$"

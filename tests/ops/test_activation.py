@@ -21,6 +21,8 @@ from ..spec import (
     tensors,
 )
 
+NAMES = ["relu", "sigmoid", "tanh", "silu", "swish", "hardsigmoid", "hardswish", "gelu"]
+
 numbers = tensors(shapes_of(2), low=-100, high=100)
 
 # Both tails and the middle, densely near zero: numbers that float32 holds exactly.
@@ -54,14 +56,6 @@ def check_tails(compare, ours, reference, x=TAILS, single=1e-6, double=1e-14):
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         assert_digits(ours(x), expected, double)
         assert_digits(ours(x.astype(np.float32)), expected, single)
-
-
-def check_ends(function, below, above):
-    """The limits at both infinities, huge numbers on the way, and nan stays nan."""
-    x = np.array([-np.inf, -1e30, 1e30, np.inf, np.nan], np.float32)
-    with np.errstate(over="raise", divide="raise", invalid="ignore"):
-        out = function(x)
-    np.testing.assert_allclose(out, [*below, *above, np.nan], rtol=1e-6)
 
 
 @example
@@ -136,7 +130,7 @@ def test_sigmoid_is_a_probability_and_its_complement(x):
     """Within 0 and 1, and sigma(-x) = 1 - sigma(x)."""
     out = ops.sigmoid(x)
     assert ((out >= 0) & (out <= 1)).all()
-    assert_close(ops.sigmoid(-x), 1 - out, 1e-14)
+    assert np.abs(ops.sigmoid(-x) + out - 1).max() < 1e-14
 
 
 @law
@@ -200,10 +194,7 @@ def test_gelu_has_two_forms_that_nearly_agree():
     """The tanh form is off by at most 4.8e-4, and by more than 4e-4 somewhere."""
     x = np.linspace(-10, 10, 20001)
     apart = np.abs(ops.gelu(x) - ops.gelu(x, "tanh")).max()
-    assert 4e-4 < apart < 4.8e-4
-
-
-NAMES = "relu sigmoid tanh silu swish hardsigmoid hardswish gelu".split()
+    assert 4e-4 < apart < 4.8e-4, f"the two forms differ by at most {apart:.1e}"
 
 
 @law
@@ -214,40 +205,28 @@ def test_activation_keeps_the_dtype(name, x):
     check_dtype(getattr(ops, name), x)
 
 
-@law
-def test_relu_at_the_ends():
-    """Nothing below, everything above, and nan is not hidden."""
-    check_ends(ops.relu, [0, 0], [1e30, np.inf])
+ENDS = {
+    "relu": [0, 0, 1e30, np.inf],
+    "sigmoid": [0, 0, 1, 1],
+    "tanh": [-1, -1, 1, 1],
+    "silu": [np.nan, 0, 1e30, np.inf],
+    "swish": [np.nan, 0, 1e30, np.inf],
+    "hardsigmoid": [0, 0, 1, 1],
+    "hardswish": [np.nan, 0, 1e30, np.inf],
+}
 
 
 @law
-def test_sigmoid_at_the_ends():
-    """0 and 1, without an overflow on the way: e^1000 is never computed."""
-    check_ends(ops.sigmoid, [0, 0], [1, 1])
+@pytest.mark.parametrize("name, limits", ENDS.items())
+def test_activation_at_the_ends(name, limits):
+    """Huge numbers and infinities give the limits, and nothing overflows on the way.
 
-
-@law
-def test_tanh_at_the_ends():
-    """-1 and 1."""
-    check_ends(ops.tanh, [-1, -1], [1, 1])
-
-
-@law
-def test_silu_at_the_ends():
-    """At -inf the product is -inf times 0, nan as in PyTorch; finite numbers do well."""
-    check_ends(ops.silu, [np.nan, 0], [1e30, np.inf])
-
-
-@law
-def test_hardsigmoid_at_the_ends():
-    """0 and 1."""
-    check_ends(ops.hardsigmoid, [0, 0], [1, 1])
-
-
-@law
-def test_hardswish_at_the_ends():
-    """As SiLU: nan at -inf, and everything passes above."""
-    check_ends(ops.hardswish, [np.nan, 0], [1e30, np.inf])
+    But -inf times a gate of 0 is nan, as in PyTorch; and nan stays nan.
+    """
+    x = np.array([-np.inf, -1e30, 1e30, np.inf, np.nan], np.float32)
+    with np.errstate(over="raise", divide="raise", invalid="ignore"):
+        out = getattr(ops, name)(x)
+    np.testing.assert_allclose(out, [*limits, np.nan], rtol=1e-6)
 
 
 @law
@@ -256,16 +235,34 @@ def test_gelu_of_huge_numbers(form):
     """The cube of 1e30 does not fit float32; the answer does."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         out = ops.gelu(np.array([-1e30, -100, 100, 1e30], np.float32), form)
-    np.testing.assert_allclose(out, [0, 0, 100, 1e30], rtol=1e-6)
+    np.testing.assert_allclose(out, [0, 0, 100, 1e30], rtol=1e-6, atol=1e-30)
     assert np.isnan(ops.gelu(np.array([np.nan]), form)).all()
 
 
 @oracle
-@pytest.mark.parametrize("name", ["relu", "silu", "hardsigmoid", "hardswish", "gelu"])
+@pytest.mark.parametrize("name", ["relu", "silu", "hardswish", "gelu"])
 def test_activation_equals_torch(compare, name):
     """PyTorch's function of the same name, and its gradient."""
-    reference = lambda torch: getattr(torch.nn.functional, name)  # noqa: E731
-    compare(getattr(ops, name), reference, smooth(1))
+    compare(
+        getattr(ops, name), lambda torch: getattr(torch.nn.functional, name), smooth(1)
+    )
+
+
+@oracle
+def test_hardsigmoid_equals_torch(compare):
+    """PyTorch's hardsigmoid, with the gradient of its relu6.
+
+    hardsigmoid's own gradient has 1/6 with the digits of float32 even in float64.
+    """
+
+    def value(torch):
+        return torch.nn.functional.hardsigmoid
+
+    def with_gradient(torch):
+        return lambda x: torch.nn.functional.relu6(x + 3) / 6
+
+    compare(ops.hardsigmoid, value, smooth(7), gradients=False)
+    compare(ops.hardsigmoid, with_gradient, smooth(7))
 
 
 @oracle
@@ -308,8 +305,10 @@ def test_gelu_tanh_form_equals_torch(compare):
 
 @oracle
 def test_gelu_keeps_its_digits_in_the_tails(compare):
-    """Written with 1 + erf, the lower tail cancels to nothing; written with the
-    tail itself, float64 keeps every digit, and float32 three of them down to -6."""
+    """Written with 1 + erf the lower tail cancels; written with erfc it does not.
+
+    float64 keeps every digit, float32 three of them down to -6.
+    """
 
     def exact(torch):
         return lambda x: x * torch.special.erfc(-x * 0.5**0.5) / 2
@@ -383,7 +382,7 @@ def test_gelu_derivative(form):
     far = np.array([-1e30, 1e30], np.float32)
     with np.errstate(over="raise", invalid="raise"):
         slope = ops.gelu_vjp(np.ones_like(far), far, far, form)
-    np.testing.assert_array_equal(slope, [0, 1])
+    np.testing.assert_allclose(slope, [0, 1], atol=1e-30)
 
 
 @contract

@@ -71,9 +71,7 @@ def test_fold_is_the_adjoint_of_unfold(look):
 def test_fold_of_unfold_counts_the_windows(look):
     """Each pixel comes back as many times as windows see it."""
     x, options = look
-    counts = ops.fold(
-        ops.unfold(np.ones_like(x), **options), x.shape[-2:], **options
-    )
+    counts = ops.fold(ops.unfold(np.ones_like(x), **options), x.shape[-2:], **options)
     back = ops.fold(ops.unfold(x, **options), x.shape[-2:], **options)
     np.testing.assert_array_equal(counts, np.round(counts))
     assert_close(back, x * counts, 1e-12)

@@ -33,9 +33,7 @@ def test_conv_transpose2d_spreads_a_number_over_a_window():
 @example
 def test_conv_transpose2d_adds_where_copies_overlap():
     """With a stride of 1 neighbouring copies overlap, and overlaps add."""
-    spread = ops.conv_transpose2d(
-        np.array([[[1.0, 2.0]]]), np.array([[[[1.0, 10.0]]]])
-    )
+    spread = ops.conv_transpose2d(np.array([[[1.0, 2.0]]]), np.array([[[[1.0, 10.0]]]]))
     np.testing.assert_array_equal(spread, [[[1.0, 12.0, 20.0]]])
 
 

@@ -13,6 +13,14 @@ Don't you see that it's not there, that we've been here, they'll say I'd known?
 12345 and 2026, 3.14159; naïve café, Zürich, mañana, Ελλάδα, Привет мир, 你好世界,
 def main(x):\n\treturn x ** 2  # a comment\n\n\n    indented   spaces
 user assistant system image im start end
+
+2026 2026 2026 12345 12345 LLama LLama we'LL we'LL DON'T DON'T it's, it's, $x$ $x$
+
+end.
+
+end.
+
+end.
 """
 
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
@@ -20,11 +28,15 @@ MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
 
 @functools.cache
 def learn(merges_wanted=144):
-    """vocabulary and merges of byte-pair encoding: merge the commonest pair, repeat."""
+    """vocabulary and merges of byte-pair encoding: merge the commonest pair, repeat.
+
+    It learns across digits, signs and line ends, where Qwen2 cuts: so a cut in the
+    wrong place shows.
+    """
     alphabet = byte_alphabet()
     words = [
         [alphabet[byte] for byte in word.encode()]
-        for word in re.findall(r" ?\w+|[^\w\s]+|\s+", CORPUS)
+        for word in re.findall(r"\s*\S+", CORPUS)
     ]
     merges = []
     for _ in range(merges_wanted):

@@ -7,6 +7,7 @@ function; one that is not known gives way to its body.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,7 +62,8 @@ def _lines(lines: list[str], references: References) -> list[str]:
             continue
         if match := LABELLED_DOLLARS.match(line):
             number = references.equation_number(match["label"])
-            line = f"\\tag{{{number}}}\n$$" if number else "$$"
+            plain += [f"\\tag{{{number}}}"] if number else []
+            line = "$$"
         if not TARGET.match(line):
             plain.append(_roles(line, references))
         position += 1
@@ -141,7 +143,7 @@ def _admonition(directive: Directive, references: References) -> list[str]:
 
 def _statement(directive: Directive, references: References) -> list[str]:
     """Exercises, theorems, proofs: a bold heading, then what they say."""
-    kind = directive.name.removeprefix("prf:").capitalize()
+    kind = directive.name.removeprefix("prf:").removesuffix("-start").capitalize()
     title = f" ({directive.argument})" if directive.argument else ""
     return [f"**{kind}{title}.**", "", *_lines(directive.body, references)]
 
@@ -155,8 +157,35 @@ def _code_block(directive: Directive, references: References) -> list[str]:
 
 
 def _captioned(directive: Directive, references: References) -> list[str]:
-    caption = _roles(directive.argument, references)
-    return [f"*{caption}*", "", *_lines(directive.body, references)]
+    caption = [f"*{_roles(directive.argument, references)}*", ""]
+    rows = TABLES.get(directive.name, lambda directive: [])(directive)
+    if not rows:
+        return caption + _lines(directive.body, references)
+    head, *rest = [f"| {' | '.join(row)} |" for row in rows]
+    rule = "|" + "---|" * len(rows[0])
+    return caption + _lines([head, rule, *rest], references)
+
+
+def _list_rows(directive: Directive) -> list[list[str]]:
+    """`* - first` begins a row, `  - next` goes on with it."""
+    rows: list[list[str]] = []
+    for line in directive.body:
+        if match := re.match(r"^\* +- ?(.*)$", line):
+            rows.append([match[1]])
+        elif match := re.match(r"^ +- ?(.*)$", line):
+            rows[-1].append(match[1])
+        elif line.strip() and rows:
+            rows[-1][-1] += " " + line.strip()
+    return rows
+
+
+def _comma_rows(directive: Directive) -> list[list[str]]:
+    head = [directive.options["header"]] if "header" in directive.options else []
+    body = [line for line in directive.body if line.strip()]
+    return list(csv.reader(head + body, skipinitialspace=True))
+
+
+TABLES = {"list-table": _list_rows, "csv-table": _comma_rows}
 
 
 def _image(directive: Directive, references: References) -> list[str]:
@@ -178,6 +207,7 @@ REWRITES: dict[str, Callable[[Directive, References], list[str]]] = {
     "code": _code_block,
     "table": _captioned,
     "list-table": _captioned,
+    "csv-table": _captioned,
     "figure": _image,
     "image": _image,
 }

@@ -1,0 +1,67 @@
+"""The appendices that are computed: the catalogue, and PyTorch's names beside ours."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+from IPython.display import Markdown
+
+from refvlm import ops
+
+CATALOGUE = Path(__file__).parents[2] / "catalogue.csv"
+
+
+def catalogue() -> list[dict[str, str]]:
+    """The rows of book/catalogue.csv."""
+    with open(CATALOGUE, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def resolve(name: str):
+    """The function or class behind a dotted name of the catalogue: `ops.softmax`."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(f"refvlm.{module}"), attribute)
+
+
+def catalogue_table() -> Markdown:
+    """Every row that is done: what it is, its function, its spec and its chapter."""
+    lines = ["| | What | Source | Function | Spec | Chapter |", "|--:|--|--|--|--|--|"]
+    for row in catalogue():
+        functions = " ".join(f"`{name}`" for name in row["functions"].split())
+        lines.append(
+            f"| {int(row['id'][2:])} | {_escaped(row['name'])} "
+            f"| {_escaped(row['source'])} | {functions} | `{row['tests']}` "
+            f"| {{ref}}`{row['chapter']}` |"
+        )
+    return Markdown("\n".join(lines))
+
+
+def torch_names() -> list[tuple[str, str, str]]:
+    """(PyTorch's name, ours, how the calls differ), read off the docstrings."""
+    rows = []
+    for name, function in sorted(vars(ops).items()):
+        oracle = re.search(
+            r"Oracle:\s+(torch\.[\w.]*\w)", inspect.getdoc(function) or ""
+        )
+        if oracle and inspect.isfunction(function) and not name.endswith("_vjp"):
+            signature = str(inspect.signature(function)).replace("'", "")
+            plain = re.sub(r": [^,)=]+(?= =|[,)])| -> .*", "", signature)
+            rows.append((oracle[1], name, plain))
+    return sorted(rows)
+
+
+def torch_names_table() -> Markdown:
+    """PyTorch's functions and the operators that stand for them."""
+    lines = ["| PyTorch | `refvlm.ops` | call |", "|--|--|--|"]
+    lines += [
+        f"| `{torch}` | `{ours}` | `{call}` |" for torch, ours, call in torch_names()
+    ]
+    return Markdown("\n".join(lines))
+
+
+def _escaped(text):
+    return re.sub(r"([\\|<>*_$\[\]])", r"\\\1", text)

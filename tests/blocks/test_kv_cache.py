@@ -1,0 +1,53 @@
+"""The spec of refvlm/blocks/kv_cache.py."""
+
+import numpy as np
+import pytest
+
+from refvlm.blocks.kv_cache import ContextError, KVCache
+
+from ..spec import contract, example, law, random_arrays
+
+
+@example
+def test_kv_cache_of_qwen2_takes_12288_numbers_a_token():
+    """24 layers, 2 key heads of 64, keys and values: 6,144 numbers, 24,576 bytes in
+    float32 and half of it in float16."""
+    cache = KVCache(layers=24, batch=1, heads=2, capacity=1, head_dim=64)
+    assert cache.nbytes == 24576
+    half = KVCache(24, 1, 2, 1, 64, dtype=np.float16)
+    assert half.nbytes == 12288
+
+
+@law
+def test_kv_cache_gives_back_what_was_stored():
+    """Piece by piece, the views hold all that came before, in order."""
+    draw = random_arrays(0)
+    keys, values = draw(2, 3, 7, 4), draw(2, 3, 7, 4)
+    cache = KVCache(2, 2, 3, 7, 4, np.float64)
+    for start, stop in ((0, 4), (4, 5), (5, 7)):
+        for layer in range(2):
+            sign = 1 - 2 * layer
+            seen = cache.store(
+                layer, sign * keys[:, :, start:stop], sign * values[:, :, start:stop]
+            )
+            np.testing.assert_array_equal(seen[0], sign * keys[:, :, :stop])
+            np.testing.assert_array_equal(seen[1], sign * values[:, :, :stop])
+        cache.advance(stop - start)
+    assert cache.length == cache.capacity == 7
+
+
+@law
+def test_kv_cache_hands_out_views():
+    """Reading the cache copies nothing."""
+    cache = KVCache(1, 1, 1, 8, 2)
+    keys, values = cache.store(0, np.ones((1, 1, 3, 2)), np.ones((1, 1, 3, 2)))
+    assert np.shares_memory(keys, cache.keys)
+    assert np.shares_memory(values, cache.values)
+
+
+@contract
+def test_kv_cache_refuses_more_than_its_capacity():
+    """The message says how many tokens there are and how many fit."""
+    cache = KVCache(1, 1, 1, 4, 2)
+    with pytest.raises(ContextError, match="5 tokens do not fit .* made for 4"):
+        cache.store(0, np.zeros((1, 1, 5, 2)), np.zeros((1, 1, 5, 2)))

@@ -1,0 +1,79 @@
+"""The spec of refvlm/generate/decoding.py."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm.generate import decode, greedy
+
+from ..spec import example, law, tensors
+
+
+def chain(table):
+    """A model whose next logits depend on the last id alone: a table of scores."""
+    table = np.asarray(table, dtype=float)
+    return lambda ids: table[ids]
+
+
+# Each token's favourite successor: 0 -> 2 -> 1 -> 3 -> 3 ...
+SUCCESSORS = np.eye(4)[[2, 3, 1, 3]]
+
+
+@example
+def test_decode_follows_the_chain():
+    """From scores that prefer 0, the tokens are 0, 2, 1, 3, 3."""
+    steps = decode(np.eye(4)[[0]], chain(SUCCESSORS), max_new_tokens=5)
+    assert [int(ids[0]) for ids in steps] == [0, 2, 1, 3, 3]
+
+
+@example
+def test_greedy_takes_the_lowest_id_of_a_tie():
+    """Two tokens with the same score: the lower id, as np.argmax and torch.argmax."""
+    np.testing.assert_array_equal(greedy(np.array([[1.0, 3.0, 3.0]])), [1])
+
+
+@law
+@given(tensors((3, 7)))
+def test_greedy_chooses_a_largest_score(logits):
+    """No score in the row is larger than that of the chosen token."""
+    chosen = greedy(logits)
+    assert (logits[np.arange(3), chosen] == logits.max(axis=1)).all()
+
+
+@law
+def test_decode_keeps_the_stop_id_and_ends_with_it():
+    """Nothing follows the stop id, and the stop id itself is part of the answer."""
+    steps = decode(np.eye(4)[[0]], chain(SUCCESSORS), 9, stop_ids={1})
+    assert [int(ids[0]) for ids in steps] == [0, 2, 1]
+
+
+@law
+def test_decode_repeats_the_stop_id_until_every_row_has_stopped():
+    """Rows of a batch stop on their own; the last one ends the decoding."""
+    steps = decode(np.eye(4)[[0, 1]], chain(SUCCESSORS), 9, stop_ids={3})
+    np.testing.assert_array_equal(
+        np.stack(list(steps), axis=1), [[0, 2, 1, 3], [1, 3, 3, 3]]
+    )
+
+
+@law
+@given(st.integers(1, 6), st.integers(0, 3))
+def test_decode_calls_the_model_once_less_than_it_yields(limit, first):
+    """The prompt gives the first token, so n tokens need n - 1 steps; no step is run
+    whose token nobody asked for."""
+    calls = []
+
+    def step(ids):
+        calls.append(ids)
+        return SUCCESSORS[ids]
+
+    tokens = list(decode(SUCCESSORS[[first]], step, limit))
+    assert len(tokens) == limit
+    assert len(calls) == limit - 1
+
+
+@law
+def test_decode_is_lazy():
+    """A token can be shown before the next one is computed."""
+    steps = decode(np.eye(4)[[0]], lambda ids: 1 / 0, 5)
+    assert int(next(steps)[0]) == 0

@@ -1,0 +1,411 @@
+"""The spec of refvlm/ops/attention.py."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm import ops
+from refvlm.autodiff import grad
+from refvlm.ops import heads
+from refvlm.shapes import ShapeError
+
+from ..spec import (
+    assert_close,
+    check_dtype,
+    check_vjp,
+    contract,
+    derivative,
+    example,
+    law,
+    oracle,
+    random_arrays,
+    tensors,
+)
+
+
+@example
+def test_attention_weights_of_two_keys():
+    """Scores 0 and log 3 are weights 1/4 and 3/4."""
+    query, keys = np.array([[1.0]]), np.array([[0.0], [math.log(3)]])
+    np.testing.assert_allclose(ops.attention_weights(query, keys), [[0.25, 0.75]])
+
+
+@example
+def test_scaled_dot_product_attention_averages_what_it_cannot_tell_apart():
+    """Equal keys get equal weights: 1 and 3 average to 2, and the first sees only 1."""
+    same = np.zeros((2, 1))
+    value = np.array([[1.0], [3.0]])
+    everything = ops.scaled_dot_product_attention(same, same, value)
+    past = ops.scaled_dot_product_attention(same, same, value, is_causal=True)
+    np.testing.assert_array_equal(everything, [[2.0], [2.0]])
+    np.testing.assert_array_equal(past, [[1.0], [2.0]])
+
+
+@example
+def test_scaled_dot_product_attention_looks_up_the_key_that_matches():
+    """With sharp scores attention is a dictionary: the value of the matching key."""
+    keys, value = np.eye(3), np.array([[10.0], [20.0], [30.0]])
+    found = ops.scaled_dot_product_attention(keys[[2, 0]], keys, value, scale=1000.0)
+    np.testing.assert_allclose(found, [[30.0], [10.0]])
+
+
+def _booleans(*shape):
+    """A mask that leaves every query something to see, and no two rows alike."""
+    mask = random_arrays(5)(*shape) > 0
+    mask[..., 0] |= ~mask.any(axis=-1)
+    return mask
+
+
+CASES = {
+    "plain": dict(query=(2, 3, 5, 4), key=(2, 3, 7, 4)),
+    "unbatched": dict(query=(5, 4), key=(7, 4)),
+    "causal": dict(query=(2, 3, 6, 4), key=(2, 3, 6, 4), is_causal=True),
+    "causal, more keys": dict(query=(1, 5, 4), key=(1, 8, 4), is_causal=True),
+    "causal, more queries": dict(query=(1, 8, 4), key=(1, 5, 4), is_causal=True),
+    "grouped": dict(query=(2, 6, 5, 4), key=(2, 2, 7, 4), enable_gqa=True),
+    "one key head for all, causal": dict(
+        query=(2, 3, 5, 4), key=(2, 1, 5, 4), enable_gqa=True, is_causal=True
+    ),
+    "boolean mask": dict(
+        query=(2, 4, 5, 3), key=(2, 4, 6, 3), attn_mask=_booleans(5, 6), scale=0.3
+    ),
+    "padding": dict(
+        query=(2, 4, 3, 2),
+        key=(2, 2, 6, 2),
+        attn_mask=ops.padding_mask([6, 4])[:, None, None, :],
+        enable_gqa=True,
+    ),
+    "additive mask": dict(
+        query=(2, 2, 4, 3), key=(2, 2, 5, 3), attn_mask=random_arrays(6)(2, 1, 4, 5)
+    ),
+    "a mask for each head": dict(
+        query=(1, 4, 3, 2),
+        key=(1, 2, 5, 2),
+        attn_mask=random_arrays(6)(4, 3, 5),
+        enable_gqa=True,
+    ),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+    """(query, key, value) and the options of one case; values are one longer."""
+    options = dict(request.param)
+    draw = random_arrays(21)
+    query, key = draw(*options.pop("query")), draw(*options.pop("key"))
+    return (query, key, draw(*key.shape[:-1], key.shape[-1] + 1)), options
+
+
+@pytest.fixture(params=[1 << 17, 12], ids=["one block", "many blocks"])
+def block_size(request, monkeypatch):
+    """Attention cut into pieces of so many scores."""
+    monkeypatch.setattr(heads, "SCORES", request.param)
+    monkeypatch.setattr(heads, "FEWEST_QUERIES", 2)
+
+
+@law
+def test_scaled_dot_product_attention_equals_its_definition(case, block_size):
+    """Cut into blocks of queries or not, the numbers are those of the formula."""
+    arrays, options = case
+    assert_close(
+        ops.scaled_dot_product_attention(*arrays, **options),
+        ops.scaled_dot_product_attention_by_definition(*arrays, **options),
+    )
+
+
+@law
+@pytest.mark.parametrize("length", [31, 32, 33, 65])
+def test_scaled_dot_product_attention_is_the_same_at_every_length(length, monkeypatch):
+    """A last block that is full, short or one row long changes nothing."""
+    monkeypatch.setattr(heads, "SCORES", 1)
+    query, key, value = random_arrays(8)(3, 1, length, 2)
+    options = dict(is_causal=True)
+    assert_close(
+        ops.scaled_dot_product_attention(query, key, value, **options),
+        ops.scaled_dot_product_attention_by_definition(query, key, value, **options),
+    )
+
+
+@law
+@given(tensors((2, 4, 3)), tensors((2, 5, 3)))
+def test_attention_weights_rows_sum_to_one(query, key):
+    """What a query gives to one key it takes from the others."""
+    weights = ops.attention_weights(query, key)
+    assert (weights >= 0).all()
+    assert_close(weights.sum(axis=-1), np.ones((2, 4)))
+
+
+@law
+@given(tensors((4, 2)), tensors((5, 2)), tensors((5, 3)))
+def test_scaled_dot_product_attention_stays_between_its_values(query, key, value):
+    """An average lies between the least and the greatest of what it averages."""
+    out = ops.scaled_dot_product_attention(query, key, value)
+    assert (out >= value.min(axis=0) - 1e-12).all()
+    assert (out <= value.max(axis=0) + 1e-12).all()
+
+
+@law
+@given(tensors((3, 5, 2)), st.permutations(range(5)))
+def test_scaled_dot_product_attention_sees_a_set(tokens, order):
+    """Shuffle keys and values together and nothing changes; shuffle the queries and
+    the answers are shuffled with them. Without positions, attention has no order."""
+    query, key, value = tokens
+    out = ops.scaled_dot_product_attention(query, key, value)
+    shuffled = ops.scaled_dot_product_attention(query, key[order], value[order])
+    assert_close(shuffled, out, 1e-9)
+    turned = ops.scaled_dot_product_attention(query[order], key[order], value[order])
+    assert_close(turned, out[order], 1e-9)
+
+
+@law
+@given(tensors((3, 6, 2)), tensors((3, 6, 2)), st.integers(0, 5))
+def test_scaled_dot_product_attention_causal_mask_hides_the_future(first, other, now):
+    """Change everything after now: what was computed up to now does not move."""
+    changed = np.concatenate([first[:, : now + 1], other[:, now + 1 :]], axis=1)
+    before = ops.scaled_dot_product_attention(*first, is_causal=True)
+    after = ops.scaled_dot_product_attention(*changed, is_causal=True)
+    np.testing.assert_allclose(after[: now + 1], before[: now + 1], rtol=1e-12)
+
+
+@law
+def test_scaled_dot_product_attention_causal_is_the_causal_mask():
+    """is_causal counts from the first query and the first key, whichever is longer."""
+    for queries, keys in [(5, 5), (3, 6), (6, 3)]:
+        draw = random_arrays(3)
+        arrays = draw(2, queries, 4), draw(2, keys, 4), draw(2, keys, 3)
+        mask = ops.causal_mask(queries, keys)
+        assert_close(
+            ops.scaled_dot_product_attention(*arrays, is_causal=True),
+            ops.scaled_dot_product_attention(*arrays, mask),
+        )
+
+
+@law
+@given(tensors((3, 4, 2)), tensors((4, 4), dtype=np.float64))
+def test_scaled_dot_product_attention_boolean_mask_is_minus_infinity(tokens, choice):
+    """False and minus infinity say the same: e to the minus infinity is nothing."""
+    mask = choice > 0
+    boolean = ops.scaled_dot_product_attention(*tokens, mask)
+    additive = ops.scaled_dot_product_attention(
+        *tokens, ops.additive_mask(mask, np.float64)
+    )
+    np.testing.assert_array_equal(boolean, additive)
+
+
+BLIND = np.array([[True, False, True], [False, False, False], [True, True, True]])
+
+
+@law
+@pytest.mark.parametrize("additive", [False, True])
+def test_scaled_dot_product_attention_of_a_blind_query_is_zero(additive):
+    """Where nothing may be seen there is nothing to average: zeros, never NaN."""
+    mask = ops.additive_mask(BLIND, np.float64) if additive else BLIND
+    query, key, value = tokens = random_arrays(9)(3, 3, 2)
+    out = ops.scaled_dot_product_attention(*tokens, mask)
+    np.testing.assert_array_equal(out[1], [0, 0])
+    np.testing.assert_array_equal(ops.attention_weights(query, key, mask)[1], 0)
+    alone = ops.scaled_dot_product_attention(query[:1], key[[0, 2]], value[[0, 2]])
+    assert_close(out[:1], alone)
+
+
+@law
+@pytest.mark.parametrize("additive", [False, True])
+def test_scaled_dot_product_attention_teaches_a_blind_query_nothing(additive):
+    """Zeros that do not depend on anything have a gradient of zero, not NaN."""
+    mask = ops.additive_mask(BLIND, np.float64) if additive else BLIND
+    query, key, value = random_arrays(9)(3, 3, 2)
+
+    def loss(function):
+        return grad(lambda query: (function(query, key, value, mask) ** 2).sum())
+
+    for function in (
+        ops.scaled_dot_product_attention,
+        ops.scaled_dot_product_attention_by_definition,
+    ):
+        d_query = loss(function)(query)
+        np.testing.assert_array_equal(d_query[1], [0, 0])
+        assert np.isfinite(d_query).all() and d_query[0].any()
+
+
+@law
+def test_scaled_dot_product_attention_of_no_keys_is_zero():
+    """An average of nothing is defined here as zero, as for a blind query."""
+    query, nothing = np.ones((2, 3)), np.ones((0, 3))
+    out = ops.scaled_dot_product_attention(query, nothing, nothing)
+    np.testing.assert_array_equal(out, np.zeros((2, 3)))
+
+
+@law
+def test_scaled_dot_product_attention_shares_key_heads_with_neighbours():
+    """Grouped queries equal full attention with every key head repeated in place:
+    query heads 0, 1, 2 read key head 0, and 3, 4, 5 read key head 1."""
+    draw = random_arrays(12)
+    query, key, value = draw(2, 6, 5, 4), draw(2, 2, 7, 4), draw(2, 2, 7, 3)
+    grouped = ops.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    shared = [0, 0, 0, 1, 1, 1]
+    whole = ops.scaled_dot_product_attention(query, key[:, shared], value[:, shared])
+    assert_close(grouped, whole)
+
+
+@law
+@given(tensors((3, 4, 3)), st.floats(0.1, 10.0))
+def test_scaled_dot_product_attention_scale_multiplies_the_scores(tokens, scale):
+    """A scale is a factor of the queries; left out, it is one over the root of d."""
+    query, key, value = tokens
+    assert_close(
+        ops.scaled_dot_product_attention(query, key, value, scale=scale),
+        ops.scaled_dot_product_attention(query * scale, key, value, scale=1.0),
+        1e-9,
+    )
+    default = ops.scaled_dot_product_attention(query, key, value)
+    root = ops.scaled_dot_product_attention(query, key, value, scale=3**-0.5)
+    assert_close(default, root, 1e-9)
+
+
+@law
+def test_scaled_dot_product_attention_multiplies_weights_by_the_dropout_mask():
+    """Dropped weights are gone and the kept ones grown; nobody is normalised again."""
+    query, key, value = random_arrays(13)(3, 4, 3)
+    kept = ops.dropout_mask(np.random.default_rng(0), (4, 4), 0.5, np.float64)
+    weights = ops.attention_weights(query, key)
+    out = ops.scaled_dot_product_attention(
+        query, key, value, dropout_p=0.5, dropout_mask=kept
+    )
+    assert_close(out, (weights * kept) @ value)
+
+
+@law
+def test_scaled_dot_product_attention_survives_large_scores():
+    """A score of a million overflows nothing: the largest is subtracted first."""
+    query, key = np.array([[1000.0]]), np.array([[1000.0], [999.0]])
+    out = ops.scaled_dot_product_attention(query, key, np.array([[5.0], [7.0]]))
+    np.testing.assert_array_equal(out, [[5.0]])
+
+
+@law
+def test_scaled_dot_product_attention_keeps_the_dtype(case):
+    """float16 in, float16 out; and nothing that came in was written to."""
+    arrays, options = case
+    check_dtype(ops.scaled_dot_product_attention, *arrays, **options)
+
+
+@law
+def test_attention_weights_keeps_the_dtype():
+    """The formula alone keeps to its dtype as well, masks or not."""
+    query, key = random_arrays(2)(2, 2, 4, 3)
+    check_dtype(ops.attention_weights, query, key, is_causal=True)
+
+
+@oracle
+def test_scaled_dot_product_attention_equals_torch(compare, case):
+    """PyTorch's attention and its gradients, of the additive mask too."""
+    compare(
+        ops.scaled_dot_product_attention,
+        lambda torch: torch.nn.functional.scaled_dot_product_attention,
+        *case[0],
+        **case[1],
+    )
+
+
+@oracle
+def test_scaled_dot_product_attention_of_a_blind_query_equals_torch(compare):
+    """PyTorch gives zeros, and zero gradients, to a query that may see nothing."""
+    compare(
+        ops.scaled_dot_product_attention,
+        lambda torch: torch.nn.functional.scaled_dot_product_attention,
+        *random_arrays(14)(3, 3, 2),
+        BLIND,
+    )
+
+
+@oracle
+def test_attention_weights_equals_torch(compare):
+    """softmax of the scaled scores, and its gradients by the tape."""
+    draw = random_arrays(15)
+
+    def reference(torch):
+        return lambda q, k: torch.softmax(q @ k.transpose(-1, -2) / 2, dim=-1)
+
+    compare(ops.attention_weights, reference, draw(2, 3, 4), draw(2, 5, 4))
+
+
+@derivative
+def test_scaled_dot_product_attention_derivative(case, block_size):
+    """The vjp equals central differences, however the work is cut."""
+    arrays, options = case
+    check_vjp(ops.scaled_dot_product_attention, *arrays, **options)
+
+
+@derivative
+def test_scaled_dot_product_attention_derivative_with_dropout():
+    """The mask that dropped weights on the way up drops their gradients too."""
+    kept = ops.dropout_mask(np.random.default_rng(1), (2, 4, 4), 0.5, np.float64)
+    query, key, value = random_arrays(16)(3, 2, 4, 3)
+
+    def dropped(query, key, value):
+        return ops.scaled_dot_product_attention(query, key, value, dropout_mask=kept)
+
+    check_vjp(dropped, query, key, value)
+
+
+@derivative
+def test_scaled_dot_product_attention_derivative_without_what_was_saved():
+    """The vjp can compute the sums again when nobody kept them."""
+    query, key, value = arrays = random_arrays(17)(3, 2, 4, 3)
+    out, saved = ops.scaled_dot_product_attention.saving(*arrays, is_causal=True)
+    vjp = ops.scaled_dot_product_attention_vjp
+    with_sums = vjp(np.ones_like(out), out, *arrays, is_causal=True, saved=saved)
+    without = vjp(np.ones_like(out), out, *arrays, is_causal=True)
+    for a, b in zip(with_sums[:3], without[:3]):
+        assert_close(a, b)
+
+
+@derivative
+def test_attention_weights_derivative():
+    """The weights themselves can be asked to be different: the tape knows how."""
+    draw = random_arrays(18)
+    check_vjp(ops.attention_weights, draw(2, 3, 2), draw(2, 4, 2))
+
+
+@contract
+@pytest.mark.parametrize(
+    "query, key, value, message",
+    [
+        ((2, 4), (3, 5), (3, 5), r"key is \(3, 5\), but d = 4 \(from query"),
+        ((2, 4), (3, 4), (5, 4), r"value is \(5, 4\), but k = 3 \(from key"),
+        ((4,), (3, 4), (3, 4), r"query is \(4,\), but needs at least 2 axes"),
+        ((6, 2, 4), (2, 3, 4), (2, 3, 4), "share keys need enable_gqa=True"),
+    ],
+)
+def test_scaled_dot_product_attention_refuses_shapes(query, key, value, message):
+    """The message names the axis that disagrees, and where its size came from."""
+    arrays = np.zeros(query), np.zeros(key), np.zeros(value)
+    with pytest.raises(ShapeError, match=message):
+        ops.scaled_dot_product_attention(*arrays)
+
+
+@contract
+def test_scaled_dot_product_attention_refuses_heads_that_do_not_divide():
+    """Five query heads cannot share two key heads evenly."""
+    query, key = np.zeros((5, 3, 4)), np.zeros((2, 3, 4))
+    with pytest.raises(ShapeError, match="no multiple of the heads of key"):
+        ops.scaled_dot_product_attention(query, key, key, enable_gqa=True)
+
+
+@contract
+def test_scaled_dot_product_attention_refuses_a_mask_of_another_shape():
+    """A mask has a place for every score, or repeats; it is never cut to fit."""
+    tokens = np.zeros((2, 3, 4))
+    with pytest.raises(ShapeError, match=r"attn_mask is \(3, 5\), but .* \(2, 3, 3\)"):
+        ops.scaled_dot_product_attention(tokens, tokens, tokens, np.zeros((3, 5)))
+
+
+@contract
+def test_scaled_dot_product_attention_refuses_dropout_without_its_mask():
+    """Randomness comes in as a mask, so that the way back sees the same one."""
+    tokens = np.zeros((3, 4))
+    with pytest.raises(ValueError, match="ops.dropout_mask"):
+        ops.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.1)

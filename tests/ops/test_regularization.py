@@ -1,0 +1,154 @@
+"""The spec of refvlm/ops/regularization.py."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm import ops
+from refvlm.autodiff import grad
+
+from ..spec import check_dtype, contract, derivative, example, law, tensors
+
+probabilities = st.floats(0, 1)
+seeds = st.integers(0, 1000)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+@example
+def test_dropout_mask_of_a_half():
+    """Half of the numbers are dropped, and the rest is doubled."""
+    mask = ops.dropout_mask(generator(), (100, 100), p=0.5)
+    np.testing.assert_array_equal(np.unique(mask), [0, 2])
+
+
+@example
+def test_drop_path_drops_whole_samples():
+    """A sample is either absent or, at p = 1/2, doubled as a whole."""
+    out = ops.drop_path(np.ones((64, 3, 2)), 0.5, rng=generator())
+    assert set(out.reshape(64, -1).mean(axis=1)) == {0.0, 2.0}
+
+
+@law
+@given(probabilities.filter(lambda p: p < 0.95), seeds)
+def test_dropout_mask_has_expectation_one(p, seed):
+    """What is kept is scaled up by 1 / (1 - p), so that the average stays."""
+    mask = ops.dropout_mask(generator(seed), 10_000, p, np.float64)
+    deviation = np.sqrt(p / (1 - p) / mask.size)
+    assert abs(mask.mean() - 1) <= 6 * deviation, (
+        f"at p = {p:.2f} the mask averages {mask.mean():.3f}: kept entries are 1/(1-p)"
+    )
+
+
+@law
+@given(probabilities, seeds)
+def test_dropout_mask_drops_as_many_as_it_says(p, seed):
+    """The share of zeros is p."""
+    dropped = (ops.dropout_mask(generator(seed), 10_000, p) == 0).mean()
+    assert abs(dropped - p) <= 6 * np.sqrt(p * (1 - p) / 10_000)
+
+
+@law
+@given(probabilities, seeds)
+def test_dropout_mask_is_decided_by_its_generator(p, seed):
+    """The same seed, the same noise: an experiment can be repeated."""
+    first, second = (ops.dropout_mask(generator(seed), (3, 4), p) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@law
+def test_dropout_mask_entries_are_independent():
+    """Neighbours are dropped no more often together than by chance: p squared."""
+    dropped = ops.dropout_mask(generator(), 100_000, 0.3) == 0
+    together = (dropped[1:] & dropped[:-1]).mean()
+    assert abs(together - 0.09) < 0.006
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_dropout_mask_has_the_dtype_asked_for(dtype):
+    """The scale 1 / (1 - p) does not turn float32 into float64."""
+    assert ops.dropout_mask(generator(), (2, 3), 0.1, dtype).dtype == dtype
+
+
+@law
+@given(tensors((3, 4)), probabilities)
+def test_dropout_outside_training_is_the_identity(x, p):
+    """Without training nothing happens, and no generator is needed."""
+    np.testing.assert_array_equal(ops.dropout(x, p, training=False), x)
+
+
+@law
+@given(tensors((3, 4)))
+def test_dropout_at_its_ends(x):
+    """p = 0 keeps everything as it is, p = 1 keeps nothing."""
+    np.testing.assert_array_equal(ops.dropout(x, 0.0, rng=generator()), x)
+    np.testing.assert_array_equal(
+        ops.dropout(x, 1.0, rng=generator()), np.zeros((3, 4))
+    )
+
+
+@law
+@given(tensors((3, 4)), probabilities, seeds)
+def test_dropout_multiplies_by_its_mask(x, p, seed):
+    """The same generator gives the mask, and the mask gives the answer."""
+    mask = ops.dropout_mask(generator(seed), x.shape, p, x.dtype)
+    np.testing.assert_array_equal(ops.dropout(x, p, rng=generator(seed)), x * mask)
+
+
+@law
+@pytest.mark.parametrize("name", ["dropout", "drop_path"])
+@given(x=tensors((3, 4)))
+def test_regularization_keeps_the_dtype(name, x):
+    """float16 in, float16 out; and nothing that came in was written to."""
+    check_dtype(lambda x: getattr(ops, name)(x, 0.3, rng=generator()), x)
+
+
+@law
+@given(tensors((3, 4)), probabilities)
+def test_drop_path_outside_training_is_the_identity(x, p):
+    """Without training every path is taken."""
+    np.testing.assert_array_equal(ops.drop_path(x, p, training=False), x)
+
+
+@law
+@given(probabilities, seeds)
+def test_drop_path_has_one_factor_for_each_sample(p, seed):
+    """Within a sample all numbers have the same fate."""
+    out = ops.drop_path(np.ones((8, 3, 2)), p, rng=generator(seed))
+    assert (out == out[:, :1, :1]).all()
+    for factor in np.unique(out[out != 0]):
+        np.testing.assert_allclose(factor, 1 / (1 - p), rtol=1e-6)
+
+
+@derivative
+@pytest.mark.parametrize("name", ["dropout", "drop_path"])
+def test_regularization_derivative_sees_the_same_mask(name):
+    """The way back passes where the way out did, with the same factor."""
+    x = np.full((16, 5), 3.0)
+    function = getattr(ops, name)
+    out = function(x, 0.4, rng=generator(5))
+    d_x = grad(lambda x: function(x, 0.4, rng=generator(5)).sum())(x)
+    np.testing.assert_array_equal(d_x, out / 3.0)
+
+
+@contract
+@pytest.mark.parametrize("p", [-0.1, 1.5, np.nan])
+def test_dropout_refuses_what_is_no_probability(p):
+    """The message names the number."""
+    for function in (ops.dropout, ops.drop_path):
+        with pytest.raises(ValueError, match=f"p is a probability, not {p}"):
+            function(np.ones((2, 3)), p, rng=generator())
+    with pytest.raises(ValueError, match=f"p is a probability, not {p}"):
+        ops.dropout_mask(generator(), (2, 3), p)
+
+
+@contract
+def test_dropout_needs_a_generator():
+    """There is no hidden one: the message says which kind is wanted."""
+    for function in (ops.dropout, ops.drop_path):
+        with pytest.raises(ValueError, match=r"needs rng, a numpy\.random\.Generator"):
+            function(np.ones((2, 3)), 0.5)

@@ -1,0 +1,221 @@
+"""The spec of the house: who may use whom, and what every operator has."""
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+import refvlm
+from refvlm import ops
+
+from .spec import contract, law
+
+ROOT = Path(refvlm.__file__).parent
+TESTS = Path(__file__).parent
+
+# A module imports from its own floor or from one below.
+FLOORS = {
+    "shapes": 0,
+    "variable": 0,
+    "autodiff": 0,
+    "parallel": 0,
+    "ops": 1,
+    "image": 1,
+    "text": 1,
+    "checkpoint": 1,
+    "scenes": 1,
+    "blocks": 2,
+    "models": 3,
+    "generate": 4,
+    "train": 4,
+    "quantize": 4,
+    "graph": 4,
+    "analysis": 4,
+    "pretrained": 5,
+    "cli": 5,
+    "__main__": 5,
+    "__init__": 5,
+}
+PACKAGES = {"numpy", "PIL", "safetensors", "tokenizers", "threadpoolctl"}
+
+
+def modules():
+    """name -> file, as in "refvlm.ops.convolution"."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = ("refvlm", *path.relative_to(ROOT).with_suffix("").parts)
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(name):
+    """Every module that a module imports, inside functions too."""
+    path = MODULES[name]
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                part = f"{source}.{alias.name}"
+                yield part if part in MODULES else source
+
+
+GRAPH = {name: set(imports_of(name)) for name in MODULES}
+
+
+def floor_of(name):
+    parts = name.split(".")
+    return FLOORS[parts[1] if len(parts) > 1 else "__init__"]
+
+
+def is_ours(name):
+    return name.split(".")[0] == "refvlm"
+
+
+@law
+def test_floors_know_every_module():
+    """A new room has a place in the table above."""
+    rooms = {name.split(".")[1] for name in MODULES if "." in name}
+    assert rooms <= FLOORS.keys()
+
+
+@law
+def test_floors_are_built_on_what_lies_below():
+    """Nothing is imported from a floor above."""
+    assert not [
+        f"{name} (floor {floor_of(name)}) imports {used} (floor {floor_of(used)})"
+        for name in MODULES
+        for used in GRAPH[name]
+        if is_ours(used) and floor_of(used) > floor_of(name)
+    ]
+
+
+@law
+def test_floors_have_no_circles():
+    """Every module can be read before the modules that use it."""
+    waiting = {name: {u for u in GRAPH[name] if is_ours(u)} for name in MODULES}
+    while ready := [name for name, used in waiting.items() if not used]:
+        waiting = {
+            name: used.difference(ready)
+            for name, used in waiting.items()
+            if name not in ready
+        }
+    assert not waiting, f"in a circle, or importing one: {sorted(waiting)}"
+
+
+@law
+def test_floors_stand_on_five_packages():
+    """NumPy, Pillow, safetensors, tokenizers, threadpoolctl, and Python itself."""
+    allowed = PACKAGES | sys.stdlib_module_names | {"refvlm"}
+    assert not [
+        f"{name} imports {used}"
+        for name in MODULES
+        for used in GRAPH[name]
+        if used.split(".")[0] not in allowed
+    ]
+
+
+@law
+def test_files_never_bear_the_name_of_a_function_in_them():
+    """`from .pool import pool` would hide the module behind the function."""
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text())
+        defined = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef,))}
+        assert path.stem not in defined, name
+
+
+@law
+def test_files_stay_short_enough_to_read():
+    """One idea per file: no more than 400 lines; no function over 60."""
+    long = []
+    for name, path in MODULES.items():
+        text = path.read_text()
+        if text.count("\n") > 400:
+            long.append(f"{name}: {text.count(chr(10))} lines")
+        long += [
+            f"{name}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef)
+            and node.end_lineno - node.lineno + 1 > 60
+        ]
+    assert not long
+
+
+OPERATORS = {
+    name: function
+    for name, function in vars(ops).items()
+    if inspect.isfunction(function)
+    and not name.startswith("_")
+    and not name.endswith("_vjp")
+}
+
+
+def is_differentiable(function):
+    return getattr(function, "derivative", None) is not None
+
+
+@law
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_operators_say_where_they_come_from(name):
+    """An operator's docstring has a Source and an Oracle, a helper's one of them."""
+    text = inspect.getdoc(OPERATORS[name]) or ""
+    said = ["Source:" in text, "Oracle:" in text]
+    if is_differentiable(OPERATORS[name]):
+        assert all(said), f"{name}: its docstring lacks Source: or Oracle:"
+    assert any(said), f"{name}: its docstring names neither Source: nor Oracle:"
+
+
+def names_of_tests(kind):
+    """The names of all tests of one kind."""
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(
+                isinstance(mark, ast.Name) and mark.id == kind
+                for mark in node.decorator_list
+            ):
+                yield node.name.removeprefix("test_")
+
+
+def subject_of(test):
+    """The operator a test is about: the longest name that its own begins with."""
+    return max(
+        (name for name in OPERATORS if f"{test}_".startswith(f"{name}_")),
+        key=len,
+        default=None,
+    )
+
+
+DERIVED = {subject_of(test) for test in names_of_tests("derivative")}
+DIFFERENTIABLE = [
+    name for name, function in OPERATORS.items() if is_differentiable(function)
+]
+
+
+@law
+@pytest.mark.parametrize("name", sorted(DIFFERENTIABLE))
+def test_operators_with_a_derivative_have_it_tested(name):
+    """Every vjp has a test of the kind "derivative" that begins with its name."""
+    assert name in DERIVED, f"no derivative test begins with test_{name}"
+
+
+@law
+@pytest.mark.parametrize("name", sorted(DIFFERENTIABLE))
+def test_operators_offer_their_vjp_beside_them(name):
+    """`ops.softmax_vjp` stands beside `ops.softmax`."""
+    assert getattr(ops, f"{name}_vjp", None) is OPERATORS[name].derivative
+
+
+@contract
+def test_floors_are_told_apart_from_packages_of_the_same_name():
+    """A guard on the test itself: relative imports are read as they are meant."""
+    assert "refvlm.ops.windows" in GRAPH["refvlm.ops.convolution"]
+    assert "refvlm.autodiff" in GRAPH["refvlm.ops.convolution"]
+    assert "numpy" in GRAPH["refvlm.ops.convolution"]
