@@ -1,10 +1,13 @@
 """The spec of the house: who may use whom, and what every operator has."""
 
 import ast
+import doctest
+import importlib
 import inspect
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import refvlm
@@ -147,6 +150,15 @@ def test_files_stay_short_enough_to_read():
             and node.end_lineno - node.lineno + 1 > 60
         ]
     assert not long
+
+
+@law
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"refvlm.__main__"}))
+def test_examples_in_docstrings_are_true(name):
+    """What a docstring shows after >>> is what Python answers."""
+    module = importlib.import_module(name)
+    outcome = doctest.testmod(module, extraglobs={"np": np})
+    assert outcome.failed == 0
 
 
 OPERATORS = {

@@ -99,6 +99,7 @@ from .similarity import (
     normalize,
     normalize_vjp,
 )
+from .special import erf, erf_vjp
 from .transposed import conv_transpose2d, conv_transpose2d_vjp
 from .volumes import conv3d, conv3d_vjp
 

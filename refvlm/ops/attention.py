@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from ..autodiff import differentiable, value_of
+from ..autodiff import differentiable, unbroadcast, value_of
 from ..parallel import in_parallel
 from ..shapes import shapes
-from .heads import Heads, repeat_heads, stacked, stacked_sum
+from .heads import Heads, is_boolean, repeat_heads, stacked, stacked_sum
 from .masks import causal_mask
 from .probability import softmax
 
@@ -41,10 +41,10 @@ def attention_weights(
     scores = query @ key.swapaxes(-1, -2) * scale
     if is_causal:
         scores = np.where(causal_mask(*scores.shape[-2:]), scores, -np.inf)
-    if attn_mask is not None and attn_mask.dtype == bool:
+    if attn_mask is not None and is_boolean(attn_mask):
         scores = np.where(attn_mask, scores, -np.inf)
     elif attn_mask is not None:
-        scores = scores + attn_mask
+        scores = scores + attn_mask.astype(scores.dtype)
     blind = np.isneginf(value_of(scores)).all(axis=-1, keepdims=True)
     return np.where(blind, 0, softmax(np.where(blind, 0, scores)))
 
@@ -201,4 +201,11 @@ def scaled_dot_product_attention_vjp(
             d_key[some, :seen] += stacked_sum(d_scores, heads.query[block])
 
     in_parallel(back, heads.pieces())
-    return heads.gradients(query, key, value, attn_mask, d_query, d_key, d_value, d_mask)
+    if d_mask is not None:
+        d_mask = unbroadcast(heads.merge(d_mask), attn_mask.shape)
+    return (
+        unbroadcast(heads.merge(d_query), query.shape),
+        unbroadcast(heads.unshare(d_key), key.shape),
+        unbroadcast(heads.unshare(d_value), value.shape),
+        d_mask,
+    )

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 
-from ..autodiff import unbroadcast
 from ..parallel import blocks
 from ..shapes import ShapeError
 
@@ -35,7 +34,7 @@ class Heads:
         self.scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         self.is_causal = is_causal
         self.bias = self.hidden = None
-        if attn_mask is not None and attn_mask.dtype == bool:
+        if attn_mask is not None and is_boolean(attn_mask):
             self.hidden = self.of_scores(~attn_mask, "attn_mask")
         elif attn_mask is not None:
             self.bias = self.of_scores(attn_mask, "attn_mask")
@@ -44,7 +43,7 @@ class Heads:
         """(..., heads, a, b) -> (n, group, a, b), the group 1 where heads agree."""
         *lead, a, b = array.shape
         lead.append(1)
-        if self.group > 1 and lead[-2:-1] > [1]:
+        if self.group > 1 and len(lead) > 1 and lead[-2] > 1:
             lead[-2:] = lead[-2] // self.group, self.group
         array = array.reshape(*lead, a, b)
         if math.prod(lead[:-1]) > 1:
@@ -70,21 +69,13 @@ class Heads:
         return _spread(self.split(array), target)
 
     def _shared(self, array):
+        """(..., key heads, k, c) -> (n, k, c)."""
         array = _spread(array, (*self.lead, *array.shape[-2:]))
         return array.reshape(self.count, *array.shape[-2:])
 
-    def gradients(self, query, key, value, attn_mask, d_query, d_key, d_value, d_mask):
-        """Gradients of the arrays as they came, from those of this layout."""
-        if d_mask is not None:
-            d_mask = unbroadcast(self.merge(d_mask), attn_mask.shape)
-        d_key = d_key.reshape(*self.lead, *key.shape[-2:])
-        d_value = d_value.reshape(*self.lead, *value.shape[-2:])
-        return (
-            unbroadcast(self.merge(d_query), query.shape),
-            unbroadcast(d_key, key.shape),
-            unbroadcast(d_value, value.shape),
-            d_mask,
-        )
+    def unshare(self, array):
+        """(n, k, c) -> (..., key heads, k, c): `_shared` undone."""
+        return array.reshape(*self.lead, *array.shape[-2:])
 
     def pieces(self):
         """Slices of the heads, each the work of one core."""
@@ -114,6 +105,16 @@ class Heads:
         return scores
 
 
+def is_boolean(attn_mask):
+    """True for a boolean mask, False for an additive one; whole numbers are neither."""
+    if attn_mask.dtype.kind not in "bf":
+        raise ValueError(
+            f"attn_mask is {attn_mask.dtype}: give booleans (True may be seen), or "
+            "floating numbers to be added to the scores"
+        )
+    return attn_mask.dtype == bool
+
+
 def stacked(left, right):
     """(n, group, a, b) @ (n, b, c), a group's heads as rows of one product."""
     n, group, a, b = left.shape
@@ -129,9 +130,8 @@ def stacked_sum(left, right):
 
 def repeat_heads(array, query):
     """Each head of array as often as query has heads for it: (..., heads, k, d)."""
-    heads = _leading(query, array, array, True)
-    index = np.repeat(np.arange(array.shape[-3]), heads[1])
-    return array[..., index, :, :]
+    _, group = _leading(query, array, array, True)
+    return array[..., np.repeat(np.arange(array.shape[-3]), group), :, :]
 
 
 def _spread(array, shape):
@@ -143,7 +143,7 @@ def _leading(query, key, value, gqa):
     lead, shared = query.shape[:-2], key.shape[:-2]
     group = 1
     if gqa:
-        if not lead or not shared or lead[-1] % shared[-1]:
+        if not lead or not shared or not shared[-1] or lead[-1] % shared[-1]:
             raise ShapeError(
                 f"attention: the heads of query {query.shape} are no multiple of the "
                 f"heads of key {key.shape}"

@@ -92,6 +92,8 @@ def boolean_mask(mask):
     The lowest finite number of the type, which some libraries write in place of
     $-\infty$, hides too. Any other number is a bias, which booleans cannot say.
 
+    Source: [Cortes] 4.1.
+
     >>> boolean_mask(np.array([0.0, -np.inf]))
     array([ True, False])
     """

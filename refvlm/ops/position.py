@@ -14,7 +14,8 @@ from ..shapes import ShapeError, shapes
 
 
 def position_frequencies(dim, base=10000.0):
-    r"""One frequency for each pair of features: $\omega_i = b^{-2i/d}$, $0 \le i < d/2$.
+    r"""One frequency for each pair of features: $\omega_i = b^{-2i/d}$ for
+    $0 \le i < d/2$.
 
     float64 (dim / 2,), falling from 1 towards 1 / base. Source: [Cortes] 2.3.
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from ..autodiff import differentiable
 from ..parallel import blocks, in_parallel, shares
+from ..shapes import shapes
 
 # erf(x) = x P(x^2) / Q(x^2) for |x| <= 0.46875. Highest powers first, as below.
 NEAR_ZERO = (
@@ -101,6 +102,7 @@ BLOCK = 131_072  # long enough calls to share between threads, and near a core's
 
 
 @differentiable
+@shapes(x="...", returns="...")
 def erf(x):
     r"""The error function:
     $\operatorname{erf}(x) = \frac{2}{\sqrt\pi} \int_0^x e^{-t^2} dt$.

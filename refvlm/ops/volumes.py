@@ -15,6 +15,7 @@ from .columns import (
     correlate_weight,
     walk_of,
 )
+from .rowwise import correlate_by_rows
 
 
 @differentiable
@@ -35,12 +36,14 @@ def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     >>> conv3d(frames, change).ravel()
     array([3., 5.])
     """
-    return conv3d_forward(x, weight, bias, stride, padding, dilation, groups)[0]
+    walk = walk_of("conv3d", x, weight, stride, padding, dilation, groups)
+    out = correlate_by_rows(as_images(x, 3), weight, walk, bias, groups)
+    return out.reshape(*x.shape[:-4], len(weight), *walk.out)
 
 
 @conv3d.forward
 def conv3d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The output, and the windows as columns."""
+    """The output, and the windows as columns, for the vjp."""
     walk = walk_of("conv3d", x, weight, stride, padding, dilation, groups)
     columns = columns_of(as_images(x, 3), walk, groups)
     out = correlate(columns, weight, bias, groups)

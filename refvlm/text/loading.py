@@ -87,11 +87,9 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
 
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:
-    # Split at "\n" alone: `splitlines` knows more line ends than the format has.
-    lines = read_text(path, FILE_LIMIT, TokenizerError).split("\n")
+    lines = read_text(path, FILE_LIMIT, TokenizerError).splitlines()
     merges = []
     for number, line in enumerate(lines, 1):
-        line = line.removesuffix("\r")
         if not line or (number == 1 and line.startswith("#version")):
             continue
         pair = line.split(" ")

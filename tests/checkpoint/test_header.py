@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 
@@ -90,9 +91,20 @@ def test_header_length_is_bounded(tmp_path, length):
     path = write_raw(tmp_path / "m.safetensors", b"{}", length=length)
     with pytest.raises(CheckpointError, match="header"):
         load(path)
+
+
+@contract
+def test_header_length_has_a_limit_of_its_own(tmp_path):
+    """A huge file may claim a huge header; it is refused before it is read."""
+    path = write_raw(tmp_path / "m.safetensors", b"{}", length=(1 << 24) + 1)
     os.truncate(path, 1 << 30)
-    with pytest.raises(CheckpointError, match="header"):
-        load(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="header at most"):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @contract

@@ -211,6 +211,19 @@ def test_stored_tensor_refuses_numbers_that_are_not_finite(tmp_path, value, dtyp
 
 
 @contract
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_stored_tensor_names_the_place_in_any_block(tmp_path, monkeypatch, dtype):
+    """The place that is named is the place in the tensor, whatever block it is in."""
+    monkeypatch.setattr("refvlm.checkpoint.stored.BLOCK", 4)
+    array = np.zeros((3, 4), np.float32)
+    array[2, 1] = np.nan
+    path = tmp_path / "m.safetensors"
+    safetensors.numpy.save_file({"bad": array}, path)
+    with pytest.raises(CheckpointError, match=r"nan at \[2, 1\]"):
+        load(path, dtype)["bad"]
+
+
+@contract
 def test_stored_tensor_refuses_to_overflow(tmp_path):
     """A number that the narrower type cannot hold is an error, not an infinity."""
     path = tmp_path / "m.safetensors"

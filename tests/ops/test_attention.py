@@ -212,25 +212,6 @@ def test_scaled_dot_product_attention_of_a_blind_query_is_zero(additive):
 
 
 @law
-@pytest.mark.parametrize("additive", [False, True])
-def test_scaled_dot_product_attention_teaches_a_blind_query_nothing(additive):
-    """Zeros that do not depend on anything have a gradient of zero, not NaN."""
-    mask = ops.additive_mask(BLIND, np.float64) if additive else BLIND
-    query, key, value = random_arrays(9)(3, 3, 2)
-
-    def loss(function):
-        return grad(lambda query: (function(query, key, value, mask) ** 2).sum())
-
-    for function in (
-        ops.scaled_dot_product_attention,
-        ops.scaled_dot_product_attention_by_definition,
-    ):
-        d_query = loss(function)(query)
-        np.testing.assert_array_equal(d_query[1], [0, 0])
-        assert np.isfinite(d_query).all() and d_query[0].any()
-
-
-@law
 def test_scaled_dot_product_attention_of_no_keys_is_zero():
     """An average of nothing is defined here as zero, as for a blind query."""
     query, nothing = np.ones((2, 3)), np.ones((0, 3))
@@ -340,6 +321,25 @@ def test_scaled_dot_product_attention_derivative(case, block_size):
 
 
 @derivative
+@pytest.mark.parametrize("additive", [False, True])
+def test_scaled_dot_product_attention_teaches_a_blind_query_nothing(additive):
+    """Zeros that do not depend on anything have a gradient of zero, not NaN."""
+    mask = ops.additive_mask(BLIND, np.float64) if additive else BLIND
+    query, key, value = random_arrays(9)(3, 3, 2)
+
+    def loss(function):
+        return grad(lambda query: (function(query, key, value, mask) ** 2).sum())
+
+    for function in (
+        ops.scaled_dot_product_attention,
+        ops.scaled_dot_product_attention_by_definition,
+    ):
+        d_query = loss(function)(query)
+        np.testing.assert_array_equal(d_query[1], [0, 0])
+        assert np.isfinite(d_query).all() and d_query[0].any()
+
+
+@derivative
 def test_scaled_dot_product_attention_derivative_with_dropout():
     """The mask that dropped weights on the way up drops their gradients too."""
     kept = ops.dropout_mask(np.random.default_rng(1), (2, 4, 4), 0.5, np.float64)
@@ -354,7 +354,7 @@ def test_scaled_dot_product_attention_derivative_with_dropout():
 @derivative
 def test_scaled_dot_product_attention_derivative_without_what_was_saved():
     """The vjp can compute the sums again when nobody kept them."""
-    query, key, value = arrays = random_arrays(17)(3, 2, 4, 3)
+    arrays = tuple(random_arrays(17)(3, 2, 4, 3))
     out, saved = ops.scaled_dot_product_attention.saving(*arrays, is_causal=True)
     vjp = ops.scaled_dot_product_attention_vjp
     with_sums = vjp(np.ones_like(out), out, *arrays, is_causal=True, saved=saved)
@@ -401,6 +401,18 @@ def test_scaled_dot_product_attention_refuses_a_mask_of_another_shape():
     tokens = np.zeros((2, 3, 4))
     with pytest.raises(ShapeError, match=r"attn_mask is \(3, 5\), but .* \(2, 3, 3\)"):
         ops.scaled_dot_product_attention(tokens, tokens, tokens, np.zeros((3, 5)))
+
+
+@contract
+def test_scaled_dot_product_attention_refuses_a_mask_of_whole_numbers():
+    """A tokenizer's ones and zeros would be added to the scores: say which is meant."""
+    tokens = np.zeros((3, 4))
+    for function in (
+        ops.scaled_dot_product_attention,
+        ops.scaled_dot_product_attention_by_definition,
+    ):
+        with pytest.raises(ValueError, match="attn_mask is int64: give booleans"):
+            function(tokens, tokens, tokens, np.ones((3, 3), np.int64))
 
 
 @contract

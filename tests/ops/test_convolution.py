@@ -141,6 +141,17 @@ def test_conv2d_treats_every_picture_of_a_batch_alone(convolution):
 
 
 @law
+def test_conv2d_of_a_large_picture_is_put_together_from_rows(monkeypatch):
+    """Taken a few rows at a time, the picture comes out the same."""
+    draw = random_arrays(16)
+    x, weight, bias = draw(2, 4, 9, 8), draw(6, 2, 3, 3), draw(6)
+    whole = ops.conv2d(x, weight, bias, padding=1, stride=(2, 1), groups=2)
+    monkeypatch.setattr("refvlm.ops.rowwise.PIECE", 1)
+    rows = ops.conv2d(x, weight, bias, padding=1, stride=(2, 1), groups=2)
+    assert_close(rows, whole, 1e-12)
+
+
+@law
 @given(tensors((5, 4)), tensors((3, 2)))
 def test_convolve2d_is_cross_correlation_with_the_filter_flipped(image, kernel):
     """Turn the filter half round, and what networks call convolution is convolution."""

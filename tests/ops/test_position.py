@@ -38,7 +38,8 @@ def test_position_frequencies_fall_from_one():
 @example
 def test_sinusoidal_positions_of_the_first_two_places():
     """Place 0 is sin 0 and cos 0; place 1 turns by 1 and by a hundredth."""
-    expected = [[0, 1, 0, 1], [math.sin(1), math.cos(1), math.sin(0.01), math.cos(0.01)]]
+    fast, slow = (math.sin(1), math.cos(1)), (math.sin(0.01), math.cos(0.01))
+    expected = [[0, 1, 0, 1], [*fast, *slow]]
     np.testing.assert_allclose(ops.sinusoidal_positions(2, 4), expected)
 
 
@@ -62,7 +63,7 @@ def test_apply_rotary_turns_by_a_quarter():
 
 @example
 def test_apply_rotary_pairs_by_convention():
-    """Of (1, 2, 3, 4), halves turn (1, 3) and (2, 4); interleaved, (1, 2) and (3, 4)."""
+    """Halves turn features 1 and 3, 2 and 4; interleaved, 1 and 2, 3 and 4."""
     x = np.array([[1.0, 2.0, 3.0, 4.0]])
     quarter = np.zeros((1, 2)), np.ones((1, 2))
     halves = ops.apply_rotary(x, *quarter)
@@ -152,7 +153,8 @@ def test_apply_rotary_scores_depend_only_on_distance(interleaved, qk, m, n, shif
     query, key = qk[:1], qk[1:]
 
     def score(m, n):
-        return (_rotated(query, [m], interleaved) @ _rotated(key, [n], interleaved).T)[0]
+        turned = _rotated(query, [m], interleaved), _rotated(key, [n], interleaved)
+        return turned[0] @ turned[1].T
 
     assert np.abs(score(m, n) - score(m + shift, n + shift)).max() <= 1e-9
 
@@ -185,7 +187,8 @@ def test_apply_rotary_pairings_are_a_permutation_of_each_other(x):
     carried from one to the other by permuting rows of its projections."""
     order = np.arange(8).reshape(4, 2).T.ravel()  # 0 2 4 6 1 3 5 7
     interleaved = _rotated(x, range(4), interleaved=True)
-    np.testing.assert_array_equal(_rotated(x[:, order], range(4)), interleaved[:, order])
+    halves = _rotated(x[:, order], range(4))
+    np.testing.assert_array_equal(halves, interleaved[:, order])
 
 
 @law
@@ -317,29 +320,31 @@ def test_add_positions_equals_torch(compare):
     compare(ops.add_positions, reference, draw(2, 3, 4), draw(6, 4), 2)
 
 
-def _theirs(torch):
-    """transformers' rotary embedding of Qwen2, for angles (t, d / 2)."""
-    import_torchvision()
-    from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
+def _turning(cos, sin, interleaved=False):
+    """apply_rotary as a function of x alone, with a derivative where it has one."""
 
-    def rotate(x, cos, sin):
-        cos, sin = (torch.cat([angles, angles], -1)[None] for angles in (cos, sin))
-        return apply_rotary_pos_emb(x, x, cos, sin)[0]
+    def turned(x):
+        return ops.apply_rotary(x, cos, sin, interleaved)
 
-    return rotate
+    turned.derivative = ops.apply_rotary.derivative
+    return turned
 
 
 @oracle
 def test_apply_rotary_equals_transformers(compare):
     """Qwen2's, at late positions: halves are what its checkpoints mean."""
-    x = random_arrays(10)(2, 3, 5, 8)
     cos, sin = ops.rotary_angles(np.arange(29998, 30003), 8, 1e6)
 
-    def ours(x, cos, sin):
-        return ops.apply_rotary(x, cos, sin)
+    def reference(torch):
+        import_torchvision()
+        from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
-    ours.derivative = None  # of x only; theirs differentiates the angles as well
-    compare(ours, _theirs, x, cos, sin, gradients=False)
+        angles = (np.tile(angle, 2)[None] for angle in (cos, sin))
+        angles = [torch.from_numpy(angle) for angle in angles]
+        return lambda x: apply_rotary_pos_emb(x, x, *angles)[0]
+
+    x = random_arrays(10)(2, 3, 5, 8)
+    compare(_turning(cos, sin), reference, x)
 
 
 @oracle
@@ -356,7 +361,7 @@ def test_apply_rotary_interleaved_equals_torch_complex(compare):
 
         return rotate
 
-    compare(lambda x: ops.apply_rotary(x, cos, sin, interleaved=True), reference, x)
+    compare(_turning(cos, sin, interleaved=True), reference, x)
 
 
 GRIDS = [((4, 4), (7, 7)), ((5, 3), (2, 7)), ((6, 6), (4, 4)), ((2, 3), (2, 2))]

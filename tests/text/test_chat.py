@@ -166,7 +166,13 @@ def test_encode_chat_is_the_prompt_where_no_marker_is_asked(tokenizer, question)
     assert without == tokenizer.encode(chat_prompt(question, image=False))
 
 
-QUESTIONS = ["What is on the table?", " \n two\r\n lines ", "Éclair, e\u0301? 123", ""]
+QUESTIONS = [
+    "What is on the table?",
+    " \n two\r\n lines ",
+    "Éclair, e\u0301? 123",
+    "\nyes",
+    "",
+]
 
 
 @oracle

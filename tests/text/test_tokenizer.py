@@ -18,9 +18,9 @@ from .vocabulary import MARKERS, learn, transformers_tokenizer, write_vocabulary
 PIECES = [
     *(
         "'s",
-        "'LL",
+        "'Stable",
         "don't",
-        "12345",
+        "2026",
         "٣٤",
         "½",
         "  ",
@@ -45,9 +45,9 @@ PIECES = [
     *(
         "\x00",
         "\x7f",
-        "..!?",
+        "end.\n\n",
         "a_b",
-        "$x$",
+        " $x$",
         " (",
         "Ġ",
         "Ċ",

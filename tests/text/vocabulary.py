@@ -14,7 +14,8 @@ Don't you see that it's not there, that we've been here, they'll say I'd known?
 def main(x):\n\treturn x ** 2  # a comment\n\n\n    indented   spaces
 user assistant system image im start end
 
-2026 2026 2026 12345 12345 LLama LLama we'LL we'LL DON'T DON'T it's, it's, $x$ $x$
+2026 2026 2026 12345 12345 -Stable +Stable *Stable we'LL we'LL it's, it's,
+$x$ $y$ $a$ $b$
 
 end.
 
@@ -36,7 +37,7 @@ def learn(merges_wanted=144):
     alphabet = byte_alphabet()
     words = [
         [alphabet[byte] for byte in word.encode()]
-        for word in re.findall(r"\s*\S+", CORPUS)
+        for word in re.findall(r"\s*\S+", CORPUS) + re.findall(r"\W\n+", CORPUS)
     ]
     merges = []
     for _ in range(merges_wanted):

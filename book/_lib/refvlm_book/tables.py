@@ -41,24 +41,23 @@ def catalogue_table() -> Markdown:
 
 
 def torch_names() -> list[tuple[str, str, str]]:
-    """(PyTorch's name, ours, how the calls differ), read off the docstrings."""
+    """(PyTorch's name, ours, the file it is in), read off the operators."""
     rows = []
     for name, function in sorted(vars(ops).items()):
         oracle = re.search(
             r"Oracle:\s+(torch\.[\w.]*\w)", inspect.getdoc(function) or ""
         )
         if oracle and inspect.isfunction(function) and not name.endswith("_vjp"):
-            signature = str(inspect.signature(function)).replace("'", "")
-            plain = re.sub(r": [^,)=]+(?= =|[,)])| -> .*", "", signature)
-            rows.append((oracle[1], name, plain))
+            file = function.__module__.rpartition(".")[2]
+            rows.append((oracle[1], name, f"ops/{file}.py"))
     return sorted(rows)
 
 
 def torch_names_table() -> Markdown:
-    """PyTorch's functions and the operators that stand for them."""
-    lines = ["| PyTorch | `refvlm.ops` | call |", "|--|--|--|"]
+    """PyTorch's functions, the operators that stand for them, and where they are."""
+    lines = ["| PyTorch | `refvlm.ops` | in |", "|--|--|--|"]
     lines += [
-        f"| `{torch}` | `{ours}` | `{call}` |" for torch, ours, call in torch_names()
+        f"| `{torch}` | `{ours}` | `{file}` |" for torch, ours, file in torch_names()
     ]
     return Markdown("\n".join(lines))
 

@@ -1,16 +1,20 @@
-"""A FastVLM small enough to build on a page: random weights, a tokenizer of its own.
+"""Models small enough to make on a page: random weights, a tokenizer, a few steps of
+descent.
 
-Nothing here has been trained. The weights are drawn so that a signal keeps its size
-through every layer, which is all that is needed to follow shapes and prove laws.
+The weights are drawn so that a signal keeps its size through every layer, which is
+all that is needed to follow shapes and prove laws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from refvlm.autodiff import value_and_grad
+from refvlm.checkpoint import Weights
 
 MARKERS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>")
 
@@ -36,11 +40,11 @@ CHATML = (
 
 TEXT = """
 You are a helpful assistant. Describe the image. What is in this picture? What colour
-is the cat? The system answers the user: the assistant describes the image in words.
-The cat sits on the table beside the window. A tabby cat looks at the camera. The cat
-has green eyes, grey stripes and white whiskers. A cup of coffee stands on the wooden
-table. The spoon lies beside the cup. Light falls from the window onto the table. The
-picture shows a cat, a cup, a spoon and a table. There is a cat in the picture.
+is it? The system answers the user: the assistant describes the image in words. A tabby
+cat looks to the right. The cat is grey and brown, with green eyes. A tabby cat looks
+at the picture. An espresso in a red cup on a wooden table. The cup is red, and the
+table brown. A red cup on the table. The spoon lies beside the cup. What colour is the
+cup? The picture shows a tabby cat, a cup of espresso, a spoon and a wooden table.
 """
 
 
@@ -84,3 +88,31 @@ def tokenizer(vocabulary: int = 400) -> tokenizers.Tokenizer:
     backend.train_from_iterator(TEXT.strip().split("\n"), trainer)
     backend.add_special_tokens(list(MARKERS))
     return backend
+
+
+def descend(
+    loss_of: Callable[[int], Callable],
+    weights: Weights,
+    steps: int,
+    rate: float,
+    trainable: Iterable[str] | None = None,
+) -> tuple[Weights, list[float]]:
+    """Adam: the weights after `steps` steps, and the loss at each.
+
+    `loss_of(step)` gives the loss of that step, a function of the weights.
+    """
+    names = list(weights if trainable is None else trainable)
+    mean, square = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    losses = []
+    for step in range(1, steps + 1):
+        loss, slopes = value_and_grad(loss_of(step), trainable=names)(weights)
+        losses.append(float(loss))
+        moved = {}
+        for name in names:
+            mean[name] = 0.9 * mean[name] + 0.1 * slopes[name]
+            square[name] = 0.98 * square[name] + 0.02 * slopes[name] ** 2
+            size = np.sqrt(square[name] / (1 - 0.98**step)) + 1e-8
+            change = rate * mean[name] / (1 - 0.9**step) / size
+            moved[name] = (weights[name] - change).astype(weights[name].dtype)
+        weights = weights.replace(moved)
+    return weights, losses

@@ -1,0 +1,85 @@
+"""The spec of refvlm/analysis/reach.py."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm import ops
+from refvlm.analysis.reach import influence, receptive_fields
+
+from ..spec import assert_close, example, law, oracle, random_arrays
+
+
+@example
+def test_receptive_fields_of_three_layers():
+    """Three pixels, then five; after a stride of two each new pixel counts double."""
+    assert receptive_fields([(3, 1), (3, 2), (3, 1)]) == [3, 5, 9]
+
+
+@example
+def test_receptive_fields_of_two_small_kernels_equal_one_larger():
+    """Two 3 x 3 layers see what one 5 x 5 layer sees."""
+    assert receptive_fields([(3, 1), (3, 1)])[-1] == receptive_fields([(5, 1)])[-1]
+
+
+layers = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(1, 2)),
+    min_size=1,
+    max_size=3,
+)
+
+
+@law
+@given(layers)
+def test_receptive_fields_are_where_the_gradient_is_not_zero(layers):
+    """What counting says, the derivative of a real stack of convolutions confirms."""
+    draw, reach = random_arrays(91), receptive_fields(layers)[-1]
+
+    def stack(x):
+        for kernel, stride, dilation in layers:
+            weight = np.abs(draw(1, 1, kernel, kernel)) + 0.1
+            x = ops.conv2d(x, weight, None, stride, 0, dilation)
+        return x
+
+    felt = influence(stack, np.ones((1, reach, reach))) > 0
+    assert felt.shape == (reach, reach)
+    rows, columns = np.nonzero(felt)
+    assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (0, reach - 1)
+
+
+@law
+def test_influence_is_zero_beyond_the_receptive_field():
+    """A 3 x 3 filter at (4, 5) feels nine pixels, as much as its weights say."""
+    weight = random_arrays(92)(1, 1, 3, 3)
+    felt = influence(
+        lambda x: ops.conv2d(x, weight, padding=1), np.zeros((1, 9, 9)), (4, 5)
+    )
+    expected = np.zeros((9, 9))
+    expected[3:6, 4:7] = np.abs(weight[0, 0])
+    assert_close(felt, expected)
+
+
+@oracle
+def test_influence_equals_torch(compare):
+    """The same question to torch.autograd, through a small network."""
+    draw = random_arrays(93)
+
+    def ours(x, first, second):
+        def network(x):
+            return ops.conv2d(ops.max_pool2d(ops.conv2d(x, first), 2), second)
+
+        return influence(network, x, (1, 0))
+
+    def reference(torch):
+        def felt(x, first, second):
+            pool = torch.nn.functional.max_pool2d
+            x = x.detach().requires_grad_()
+            hidden = pool(torch.nn.functional.conv2d(x[None], first), 2)
+            out = torch.nn.functional.conv2d(hidden, second)[0]
+            (gradient,) = torch.autograd.grad(out[:, 1, 0].sum(), x)
+            return gradient.abs().sum(0)
+
+        return felt
+
+    x, first, second = draw(2, 10, 10), draw(3, 2, 3, 3), draw(2, 3, 2, 2)
+    compare(ours, reference, x, first, second, gradients=False)
