@@ -51,16 +51,20 @@ CONFIG = {
 
 
 def random_tensor(rng, name, shape):
-    """Matrices keep the size of what they multiply; the rest is near what it is for."""
+    """Signals keep their size on the way, so that depth neither drowns nor bursts."""
     values = rng.standard_normal(shape, dtype=np.float32)
     kind = name.rpartition(".")[2]
     if kind == "running_var":
         return np.abs(values) + np.float32(0.5)
-    if kind in ("weight", "gamma") and (len(shape) == 1 or kind == "gamma"):
+    if kind == "gamma":
+        return np.float32(0.25) + np.float32(0.1) * values
+    if kind == "weight" and len(shape) == 1:
         return 1 + np.float32(0.3) * values
     if kind in ("bias", "running_mean"):
         return np.float32(0.1) * values
-    gain = 2.0 if len(shape) == 4 else 1.0  # the activation after a filter halves it
+    gain = 1.0 if "token_mixer" in name else 2.0  # an activation halves what it gets
+    if len(shape) == 2:
+        gain = 1.0
     return values * np.float32((gain / np.prod(shape[1:])) ** 0.5)
 
 

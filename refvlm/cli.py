@@ -151,7 +151,7 @@ def _progress(verbose):
 
 
 def _shapes(options) -> int:
-    from .analysis.shape_table import shape_table
+    from .analysis.shape_table import table_of
 
-    print(shape_table(options.model))
+    print(table_of(options.model))
     return GOOD

@@ -18,6 +18,8 @@ from refvlm.blocks import reparameterization
 
 from .outline import kind_of, sentence
 
+TESTS = Path(__file__).parent
+FOLDERS = ("ops", "blocks")
 HOMES = (ops, reparameterization)  # where a reader's function may take a place
 
 
@@ -66,6 +68,13 @@ class Student:
         if kind == "derivative":
             return f"{name}_vjp" in self.functions
         return kind != "contract" or self.contracts
+
+    def pytest_ignore_collect(self, collection_path):
+        """Laws of operators are in these folders; what else is tested is ours."""
+        inside = collection_path.is_relative_to(TESTS) and collection_path != TESTS
+        if inside and collection_path.relative_to(TESTS).parts[0] not in FOLDERS:
+            return True
+        return None
 
     def pytest_collection_modifyitems(self, config, items):
         chosen = [item for item in items if self.wanted(item)]

@@ -35,7 +35,8 @@ def receptive_fields(layers: Iterable[tuple[int, ...]]) -> list[int]:
 
 
 def influence(function: Callable, x, place: tuple[int, int] | None = None):
-    r"""How much each pixel moves one feature: $\sum_c |\partial y_{i,j} / \partial x_c|$.
+    r"""How much each pixel moves one feature:
+    $\sum_c |\partial y_{i,j} / \partial x_c|$.
 
     function takes x (c, h, w) to (c', h', w'); its channels at `place` (the middle,
     unless given) are added up. The result is (h, w): zero outside the receptive

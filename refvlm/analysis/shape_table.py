@@ -25,7 +25,7 @@ class Row(NamedTuple):
     flops: int
 
 
-def shape_table(directory: str | Path, prompt_tokens: int = 32) -> str:
+def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
     """The table of the checkpoint in `directory`, as text.
 
     One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.

@@ -28,7 +28,8 @@ def multi_head_attention(
     is_causal=False,
     need_weights=False,
 ):
-    r"""$\operatorname{MHA}(z, c) = W_O\,[\mathrm{head}_1; \dots; \mathrm{head}_h]$ with
+    r"""Several attentions side by side, mixed by one last projection:
+    $W_O\,[\mathrm{head}_1; \dots; \mathrm{head}_h]$ with
     $\mathrm{head}_i = \operatorname{attention}(W_Q^i z,\, W_K^i c,\, W_V^i c)$.
 
     query is (..., q, d), key (..., k, d_k), value (..., k, d_v), the result (..., q,
@@ -39,7 +40,7 @@ def multi_head_attention(
 
     Weights: in_proj_weight (3d, d), queries, keys and values one under the other, or,
     where keys and values have sizes of their own, q_proj_weight, k_proj_weight and
-    v_proj_weight; in_proj_bias (3d,) unless absent; out_proj.weight and out_proj.bias.
+    v_proj_weight; in_proj_bias (3d,) unless absent; out_proj.weight, out_proj.bias.
 
     Source: [Cortes] 2.1, 5.3. Oracle: torch.nn.MultiheadAttention(batch_first=True).
     """
@@ -49,17 +50,15 @@ def multi_head_attention(
             f"multi_head_attention: {width} features do not split into {num_heads} "
             "heads"
         )
-    projected = (
+    queries, keys, values = (
         split_heads(ops.linear(x, weight, bias), num_heads)
         for x, (weight, bias) in zip((query, key, value), _projections(weights, width))
     )
-    queries, keys, values = projected
     attended = ops.scaled_dot_product_attention(
         queries, keys, values, attn_mask, is_causal=is_causal
     )
-    out = ops.linear(
-        merge_heads(attended), weights["out_proj.weight"], weights.get("out_proj.bias")
-    )
+    bias = weights.get("out_proj.bias")
+    out = ops.linear(merge_heads(attended), weights["out_proj.weight"], bias)
     if not need_weights:
         return out
     return out, ops.attention_weights(queries, keys, attn_mask, is_causal)

@@ -38,7 +38,7 @@ class KVCache:
         return self.keys.nbytes + self.values.nbytes
 
     def store(self, layer: int, keys, values):
-        """Write a layer's new tokens, (batch, heads, new, d), after those before them.
+        """Write a layer's new tokens, (batch, heads, new, d), behind the others.
 
         Returns the keys and values of all tokens so far, as views. `length` moves on
         only with `advance`, once every layer has stored.

@@ -13,7 +13,7 @@ from .. import ops
 
 
 def greedy(logits):
-    r"""The likeliest token of each row, $\arg\max_y s_y$; the lowest id where two tie.
+    r"""The likeliest token, $\arg\max_y s_y$; where two tie, the lower id.
 
     logits (b, vocabulary) -> ids (b,).
     Source: [Cortes] 4.4. Oracle: transformers' generate(do_sample=False).

@@ -65,8 +65,8 @@ def fastvithd(
     statistics and leave the new ones there. `progress(done, blocks)` is called after
     each block.
     """
-    blocks = len(trace_pieces(config, *pixels.shape[2:]))
     seen = pieces(pixels, weights, config, training)
+    blocks = len(trace_pieces(config, *pixels.shape[2:])) if progress else 0
     for done, (_, features) in enumerate(seen, 1):  # noqa: B007
         if progress is not None:
             progress(done, blocks)

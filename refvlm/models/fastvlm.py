@@ -148,6 +148,15 @@ def make_room(input_ids, tokens: int, attention_mask=None):
     return stretch(input_ids), mask
 
 
+def image_places(input_ids, config: FastVLMConfig):
+    """Where the ids leave place for image tokens: at `IMAGE`, and at the image token
+    of the checkpoint, where it has one."""
+    places = input_ids == IMAGE
+    if config.image_token_id is not None:
+        places = places | (input_ids == config.image_token_id)
+    return places
+
+
 @shapes(input_ids="b t", image="n m h")
 def embed(input_ids, image, weights, config: FastVLMConfig):
     """Ids to embeddings, with the image's tokens spliced in where the ids mark them.
@@ -156,9 +165,7 @@ def embed(input_ids, image, weights, config: FastVLMConfig):
     marks are `IMAGE` or the checkpoint's image token, one for each image token; the
     number of marks must be n m.
     """
-    marks = input_ids == IMAGE
-    if config.image_token_id is not None:
-        marks = marks | (input_ids == config.image_token_id)
+    marks = image_places(input_ids, config)
     spaces = int(marks.sum())
     tokens = 0 if image is None else image.shape[0] * image.shape[1]
     if spaces != tokens:

@@ -43,6 +43,7 @@ class Qwen2Config:
         """From the parsed config.json of a Qwen2, strictly."""
         fields.only(config, "hidden_act", "silu", default="silu")
         fields.only(config, "use_sliding_window", False, default=False)
+        fields.only(config, "quantization_config", None)
         heads = fields.whole(config, "num_attention_heads", 32, high=1024)
         hidden = fields.whole(config, "hidden_size", 4096, high=1 << 16)
         built = cls(
@@ -60,6 +61,8 @@ class Qwen2Config:
             rope_theta=_rope_theta(config),
             tie_word_embeddings=fields.flag(config, "tie_word_embeddings", False),
         )
+        kinds = ["full_attention"] * built.num_hidden_layers
+        fields.only(config, "layer_types", None, kinds)
         if heads % built.num_key_value_heads:
             raise fields.ConfigError(
                 f"config.json: {heads} query heads cannot share "
@@ -115,12 +118,7 @@ def expected_shapes(config: Qwen2Config) -> dict[str, tuple[int, ...]]:
 
 def new_cache(config: Qwen2Config, batch: int, capacity: int, dtype=np.float32):
     """An empty cache for `capacity` tokens; more than the context is refused."""
-    if capacity > config.max_position_embeddings:
-        raise ContextError(
-            f"{capacity} tokens (prompt, picture and answer) exceed this model's "
-            f"context of {config.max_position_embeddings}: shorten the prompt, or ask "
-            "for fewer new tokens"
-        )
+    check_context(config, capacity)
     return KVCache(
         config.num_hidden_layers,
         batch,
@@ -129,6 +127,16 @@ def new_cache(config: Qwen2Config, batch: int, capacity: int, dtype=np.float32):
         config.head_dim,
         dtype,
     )
+
+
+def check_context(config: Qwen2Config, tokens: int) -> None:
+    """Refuse more tokens than the positions that the model has learnt."""
+    if tokens > config.max_position_embeddings:
+        raise ContextError(
+            f"{tokens} tokens (prompt, picture and answer) exceed this model's "
+            f"context of {config.max_position_embeddings}: shorten the prompt, or ask "
+            "for fewer new tokens"
+        )
 
 
 @shapes(embeddings="b t h", attention_mask="b k", returns="b t h")
@@ -167,7 +175,7 @@ def qwen2(
 
 
 def decoder_layer(hidden, weights, config, rotary, mask, keep=None):
-    """Pre-norm block: hidden + GQA(RMSNorm(hidden)), then + SwiGLU(RMSNorm(hidden))."""
+    """Pre-norm: x + GQA(RMSNorm(x)), and of that, x + SwiGLU(RMSNorm(x))."""
     normed = _norm(hidden, weights.scope("input_layernorm"), config)
     attention = weights.scope("self_attn")
     hidden = hidden + self_attention(normed, attention, config, rotary, mask, keep)

@@ -140,7 +140,8 @@ def swish_vjp(d_out, out, x, beta=1.0):
 def hardsigmoid(x):
     r"""A ramp instead of a curve: $y = \min(\max(x + 3, 0), 6) / 6$.
 
-    No exponential, for small machines. Oracle: torch.nn.functional.hardsigmoid.
+    No exponential, for small machines. Source: [Howard2019].
+    Oracle: torch.nn.functional.hardsigmoid.
 
     >>> hardsigmoid(np.array([-4.0, 0.0, 1.5, 4.0]))
     array([0.  , 0.5 , 0.75, 1.  ])
@@ -161,7 +162,7 @@ def hardsigmoid_vjp(d_out, out, x):
 def hardswish(x):
     r"""SiLU with the ramp as its gate: $y = x \min(\max(x + 3, 0), 6) / 6$.
 
-    Oracle: torch.nn.functional.hardswish.
+    Source: [Howard2019]. Oracle: torch.nn.functional.hardswish.
 
     >>> hardswish(np.array([-4.0, 0.0, 1.0, 4.0])).round(3)
     array([-0.   ,  0.   ,  0.667,  4.   ])

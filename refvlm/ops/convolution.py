@@ -111,7 +111,8 @@ def conv2d_by_definition(
 
     Source: [Foundations] convolutional networks. Oracle: `conv2d`.
     """
-    walk = walk_of("conv2d_by_definition", x, weight, stride, padding, dilation, groups)
+    options = stride, padding, dilation, groups
+    walk = walk_of("conv2d_by_definition", x, weight, *options)
     looked = windows(x, walk)  # (..., c, u, v, i, j)
     c_out, c_group = weight.shape[:2]
     out = np.zeros((*x.shape[:-3], c_out, *walk.out), x.dtype)

@@ -19,7 +19,8 @@ def causal_mask(queries, keys=None, offset=0):
     keys: 0 for a whole sequence, the number of cached tokens for what continues it.
     keys is queries + offset unless given, so that the last query sees everything.
 
-    Source: [Cortes] 4.1. Oracle: torch.nn.Transformer.generate_square_subsequent_mask.
+    Source: [Cortes] 4.1.
+    Oracle: torch.nn.Transformer.generate_square_subsequent_mask.
 
     >>> causal_mask(2, offset=1)
     array([[ True,  True, False],

@@ -122,7 +122,9 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     $y_c = \gamma_c\,(x_c - \mu_G)/\sqrt{\sigma_G^2 + \epsilon} + \beta_c$.
 
     x is (b, c, ...), `num_groups` divides c: one group is a layer norm of the whole
-    sample, c groups are an instance norm. Oracle: torch.nn.functional.group_norm.
+    sample, c groups are an instance norm.
+
+    Source: [Wu2018]. Oracle: torch.nn.functional.group_norm.
 
     >>> group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), num_groups=2, eps=0.0)
     array([[-1.,  1., -1.,  1.]])
@@ -157,7 +159,9 @@ def instance_norm(
     for every channel.
 
     Without `use_input_stats` the running statistics serve, as in `batch_norm`;
-    nothing updates them. Oracle: torch.nn.functional.instance_norm.
+    nothing updates them.
+
+    Source: [Ulyanov2016]. Oracle: torch.nn.functional.instance_norm.
 
     >>> instance_norm(np.array([[[1.0, 3.0], [10.0, 30.0]]]), eps=0.0)
     array([[[-1.,  1.],
@@ -199,7 +203,7 @@ def _grouped(x, num_groups):
 def _standardize(rows, eps):
     """(rows - mean) / deviation, and 1 / deviation as a column."""
     features = rows.shape[1]
-    mean = rows @ np.ones(features, rows.dtype) / features
+    mean = np.vecdot(rows, np.ones(features, rows.dtype)) / features
     centred = rows - mean[:, None]
     scale = _reciprocal_rms(centred, eps)
     centred *= scale

@@ -87,8 +87,8 @@ def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
 
     positions is a vector of whole numbers, or (..., t); each result is (..., t,
     dim / 2), one angle for each pair of features. The angles are computed in
-    float64: in float32, as transformers has them, position 30000 is off by up to
-    a thousandth of a turn's radian.
+    float64: in float32, as transformers has them, the cosines of position 30000 are
+    off by up to 2e-4.
 
     Source: [Cortes] 2.3. Oracle: transformers' Qwen2RotaryEmbedding.
 

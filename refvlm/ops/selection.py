@@ -54,7 +54,9 @@ def topk_indices(x, k, dim=-1, largest=True):
 
     Whatever lies strictly beyond the k-th value is in, and of those equal to it as
     many as there is room for, from the left. So only k entries are ever sorted: of
-    150,000 scores for the next word, that is a hundred times faster.
+    150,000 scores for the next word, that is many times faster.
+
+    Source: [Cortes] 11.1. Oracle: torch.topk.
 
     >>> topk_indices(np.array([1.0, 5.0, 5.0, 2.0]), k=3, largest=False)
     array([0, 3, 1])
@@ -92,7 +94,9 @@ def gather(x, dim, index):
     the index t.
 
     index is an array of integers from 0, of the shape of the result, which is that of
-    x but along dim. Oracle: torch.gather.
+    x but along dim.
+
+    Source: [Cortes] 11.1. Oracle: torch.gather.
 
     >>> gather(np.array([[1.0, 2.0, 3.0]]), -1, np.array([[2, 0]]))
     array([[3., 1.]])

@@ -180,7 +180,7 @@ def _gelu_block32(x, out, scratch):
     np.clip(distance, 0, FAR, out=distance)  # so that inf * 0 does not arise
     _tail_into(tail, distance)
     tail *= distance
-    np.clip(x, 0, None, out=out)
+    np.clip(x, 0, math.inf, out=out)  # one bound would be three times as slow
     out -= tail
 
 

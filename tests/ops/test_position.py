@@ -233,8 +233,8 @@ def test_apply_rotary_keeps_the_dtype(interleaved):
 @law
 @pytest.mark.parametrize("theta", [1e4, 1e6])
 def test_rotary_angles_stay_accurate_late(theta):
-    """At position 30000 the sine is right to the last digits; in float32 the angle
-    itself would already be off by a thousandth."""
+    """At position 30000 the sine is right to the last digits; in float32 it would
+    be off in the fourth."""
     positions = np.array([30000, 32767])
     cos, sin = ops.rotary_angles(positions, 64, theta)
     for row, position in enumerate(positions.tolist()):

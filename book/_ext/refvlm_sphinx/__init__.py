@@ -2,18 +2,19 @@
 
 Each module is one repair, and says what it repairs:
 `citations` (labels a reader can speak), `code_state` (a stale result is never
-shown), `listings` (included code names its file), `notebooks` (every chapter as a
-notebook that stands alone), `offline` (no page asks anything of another host).
+shown), `exercises` (no id twice), `listings` (included code names its file),
+`notebooks` (every chapter as a notebook that stands alone), `offline` (no page asks
+anything of another host).
 """
 
 from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import citations, code_state, listings, notebooks, offline
+from . import citations, code_state, exercises, listings, notebooks, offline
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    for repair in (citations, code_state, listings, notebooks, offline):
+    for repair in (citations, code_state, exercises, listings, notebooks, offline):
         repair.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}

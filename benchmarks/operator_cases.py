@@ -1,0 +1,132 @@
+"""The cases of operators.py, and the worker that times one library on them.
+
+A case is a function of `F` (refvlm.ops or torch.nn.functional, which agree on names
+and arguments) and of its arrays, drawn from shapes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .turns import seconds, serve
+
+
+class Case(NamedTuple):
+    """What to call, and the shapes of the arrays that it gets."""
+
+    call: Callable
+    shapes: tuple
+    is_picture: bool = False
+
+
+def _convolution(c_in, c_out, size, kernel, stride=1, groups=1):
+    def call(F, x, weight, bias):
+        return F.conv2d(x, weight, bias, stride, kernel // 2, 1, groups)
+
+    weight = (c_out, c_in // groups, kernel, kernel)
+    return Case(call, ((1, c_in, size, size), weight, (c_out,)), True)
+
+
+def _depthwise(channels, size, kernel, stride=1, many=1):
+    return _convolution(channels, channels * many, size, kernel, stride, channels)
+
+
+def _attention(queries, keys, heads, key_heads, size, causal):
+    def call(F, query, key, value):
+        return F.scaled_dot_product_attention(
+            query, key, value, is_causal=causal, enable_gqa=key_heads != heads
+        )
+
+    some = (1, key_heads, keys, size)
+    return Case(call, ((1, heads, queries, size), some, some))
+
+
+def _mlp(F, x, weight_1, bias_1, weight_2, bias_2):
+    return F.linear(F.gelu(F.linear(x, weight_1, bias_1)), weight_2, bias_2)
+
+
+CASES = {
+    "conv 3x3 stride 2, 3 to 96 at 1024": _convolution(3, 96, 1024, 3, 2),
+    "conv 3x3, 96 to 96 at 128": _convolution(96, 96, 128, 3),
+    "conv 1x1, 96 to 96 at 256": _convolution(96, 96, 256, 1),
+    "conv 1x1, 192 to 768 at 128": _convolution(192, 768, 128, 1),
+    "conv 1x1, 384 to 1536 at 64": _convolution(384, 1536, 64, 1),
+    "depthwise 3x3, 96 at 256": _depthwise(96, 256, 3),
+    "depthwise 3x3, 192 at 128": _depthwise(192, 128, 3),
+    "depthwise 3x3, 384 at 64": _depthwise(384, 64, 3),
+    "depthwise 7x7, 96 at 256": _depthwise(96, 256, 7),
+    "depthwise 7x7, 192 at 128": _depthwise(192, 128, 7),
+    "depthwise 7x7, 384 at 64": _depthwise(384, 64, 7),
+    "depthwise 7x7, 768 at 32": _depthwise(768, 32, 7),
+    "depthwise 7x7 stride 2, 192 to 384 at 128": _depthwise(192, 128, 7, 2, 2),
+    "gelu, 6.3 million": Case(lambda F, x: F.gelu(x), ((1536, 4096),)),
+    "silu, 288 x 4864": Case(lambda F, x: F.silu(x), ((288, 4864),)),
+    "softmax, 4032 x 288": Case(lambda F, x: F.softmax(x, dim=-1), ((4032, 288),)),
+    "layer_norm, 1024 x 896": Case(
+        lambda F, x, w, b: F.layer_norm(x, (896,), w, b),
+        ((1024, 896), (896,), (896,)),
+    ),
+    "rms_norm, 288 x 896": Case(
+        lambda F, x, w: F.rms_norm(x, (896,), w, 1e-6), ((288, 896), (896,))
+    ),
+    "linear, 288 x 896 to 4864": Case(
+        lambda F, x, w: F.linear(x, w), ((288, 896), (4864, 896))
+    ),
+    "linear, one token to 151936": Case(
+        lambda F, x, w: F.linear(x, w), ((1, 896), (151936, 896))
+    ),
+    "mlp with gelu, 1024 x 768 x 3072": Case(
+        _mlp, ((1024, 768), (3072, 768), (3072,), (768, 3072), (768,))
+    ),
+    "attention, 24 heads of 1024 pixels": _attention(1024, 1024, 24, 24, 32, False),
+    "attention, causal, grouped, 288": _attention(288, 288, 14, 2, 64, True),
+    "attention, causal, grouped, 2048": _attention(2048, 2048, 14, 2, 64, True),
+    "attention, one token over 288": _attention(1, 288, 14, 2, 64, False),
+}
+
+
+class Worker:
+    """Times the cases in one library; keeps the arrays of the last one."""
+
+    def __init__(self, library):
+        self.library, self.name, self.arrays = library, None, ()
+
+    def run(self, name, channels_last=False):
+        """Seconds of one call, the best of three."""
+        if self.name != (name, channels_last):
+            self.arrays = self._draw(name, channels_last)
+            self.name = name, channels_last
+        case = CASES[name]
+        return seconds(lambda: case.call(self._functions(), *self.arrays), repeats=3)
+
+    def _draw(self, name, channels_last):
+        rng = np.random.default_rng(0)
+        shapes = CASES[name].shapes
+        arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+        if self.library == "refvlm":
+            return arrays
+        import torch
+
+        torch.set_grad_enabled(False)
+        tensors = [torch.from_numpy(array) for array in arrays]
+        if not channels_last:
+            return tensors
+        layout = torch.channels_last
+        return [t.to(memory_format=layout) if t.ndim == 4 else t for t in tensors]
+
+    def _functions(self):
+        if self.library == "refvlm":
+            from refvlm import ops
+
+            return ops
+        import torch
+
+        return torch.nn.functional
+
+
+if __name__ == "__main__":
+    serve({"run": Worker(sys.argv[1]).run})
