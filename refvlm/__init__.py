@@ -1,9 +1,9 @@
 """Vision-language models in plain NumPy, written to be read.
 
-    import refvlm
+import refvlm
 
-    vlm = refvlm.load("FastVLM-0.5B")
-    print(vlm.describe("photo.jpg", "What is in this picture?"))
+vlm = refvlm.load("FastVLM-0.5B")
+print(vlm.describe("photo.jpg", "What is in this picture?"))
 """
 
 __version__ = "0.1.0"

@@ -12,6 +12,8 @@ anything is computed; nothing is fetched from a network.
 from __future__ import annotations
 
 import json
+import operator
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +21,17 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from . import checkpoint, image, text
+from . import checkpoint, image, ops, text
+from .autodiff import value_of
+from .blocks.kv_cache import ContextError
 from .generate import decode
-from .models import fastvlm, qwen2
+from .models import fastvlm, fields, qwen2
 from .models.dialects import canonical
 from .models.fastvithd import Progress, prepare
+from .models.fastvlm_inputs import check_inputs
 
 PROMPT = "Describe the image."
+CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 # Tensors that a published file may hold and inference has no use for.
 UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
@@ -34,17 +40,18 @@ UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.he
 def load(path: str | Path, dtype=np.float32) -> VLM:
     """Open a checkpoint directory; tensors are read when first used."""
     directory = Path(path)
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
         raise checkpoint.CheckpointError(
             f"{path} is not a directory: give the folder that holds config.json"
         )
-    described = checkpoint.read_json(directory / "config.json")
-    config = fastvlm.FastVLMConfig.from_json(described)
+    build = fastvlm.FastVLMConfig.from_json
+    config, described = fields.from_file(directory / "config.json", build)
     weights = canonical(checkpoint.load(directory, dtype=dtype))
     tied = config.text.tie_word_embeddings and fastvlm.HEAD not in weights
     expected = fastvlm.expected_shapes(config, tied)
     checkpoint.expect(weights, expected, ignore=UNUSED)
-    weights = prepare(weights, config.vision, fastvlm.TOWER)
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        weights = prepare(weights, config.vision, fastvlm.TOWER)
     return VLM(config, weights, directory, _stop_ids(directory, described))
 
 
@@ -90,16 +97,16 @@ class VLM:
     def logits(self, pixel_values, input_ids, attention_mask=None) -> np.ndarray:
         """Scores of every next token, (b, tokens, vocabulary).
 
-        pixel_values (n, 3, h, w) or None; input_ids (b, t), where a picture is one
-        -200 or the checkpoint's image token repeated; attention_mask (b, t).
+        pixel_values (n, 3, h, w), floating, or None; input_ids (b, t), where a picture
+        is one -200 or the checkpoint's image token repeated; attention_mask (b, t), of
+        booleans or of 0 and 1. Lists will do, and pixels of another precision.
         """
-        return fastvlm.fastvlm(
-            pixel_values,
-            self._ids(input_ids),
-            self.weights,
-            self.config,
-            attention_mask,
-        )
+        given = self._check(pixel_values, input_ids, attention_mask)
+        with np.errstate(all="ignore"):
+            scores = fastvlm.fastvlm(
+                given.pixels, given.ids, self.weights, self.config, given.mask
+            )
+        return self._finite(scores)
 
     def stream(
         self,
@@ -109,26 +116,35 @@ class VLM:
         attention_mask=None,
         progress: Progress | None = None,
     ) -> Iterator[np.ndarray]:
-        """Yield the new ids (b,) one at a time, greedily, with a cache.
+        """The new ids (b,) one at a time, greedily, with a cache.
 
-        `progress(done, blocks)` is called after each block of the tower.
+        What is given is checked at once; the picture is looked at when the first id is
+        asked for, and `progress(done, blocks)` is called after each block of the tower.
         """
-        if max_new_tokens < 0:
-            raise ValueError(f"max_new_tokens is {max_new_tokens}, but 0 is the least")
-        ids, seen = self._ids(input_ids), None
-        if pixel_values is not None:
-            seen = fastvlm.encode_image(
-                pixel_values, self.weights, self.config, progress
+        new = _whole("max_new_tokens", max_new_tokens)
+        given = self._check(pixel_values, input_ids, attention_mask, new)
+        if given.mask is not None and not given.mask[:, -1].all():
+            raise ValueError(
+                "attention_mask hides the last token of a row, which the answer would "
+                "follow: pad shorter prompts on the left"
             )
-            ids, attention_mask = fastvlm.make_room(ids, seen.shape[1], attention_mask)
+        return self._stream(given, new, progress)
+
+    def _stream(self, given, max_new_tokens, progress):
+        ids, mask, seen = given.ids, given.mask, None
+        if given.pixels is not None:
+            with np.errstate(all="ignore"):
+                seen = fastvlm.encode_image(
+                    given.pixels, self.weights, self.config, progress
+                )
+            ids, mask = fastvlm.make_room(ids, seen.shape[1], mask)
         embeddings = fastvlm.embed(ids, seen, self.weights, self.config)
         room = ids.shape[1] + max_new_tokens
         cache = qwen2.new_cache(self.config.text, len(ids), room, embeddings.dtype)
-        mask = None
-        if attention_mask is not None:
-            mask = np.ones((len(ids), room), bool)
-            mask[:, : ids.shape[1]] = attention_mask
+        if mask is not None:  # what is answered counts
+            mask = np.pad(mask, ((0, 0), (0, max_new_tokens)), constant_values=True)
 
+        @np.errstate(all="ignore")
         def step(embeddings):
             upto = cache.length + embeddings.shape[1]
             hidden = qwen2.qwen2(
@@ -138,10 +154,12 @@ class VLM:
                 None if mask is None else mask[:, :upto],
                 cache,
             )
-            return fastvlm.head(hidden[:, -1:], self.weights)[:, 0]
+            return self._finite(fastvlm.head(hidden[:, -1:], self.weights)[:, 0])
 
         def next_token(ids):
-            return step(fastvlm.embed(ids[:, None], None, self.weights, self.config))
+            # Looked up, not spliced: a model may say its own image token.
+            table = self.weights[fastvlm.EMBEDDING]
+            return step(ops.embedding(ids[:, None], table))
 
         yield from decode(step(embeddings), next_token, max_new_tokens, self.stop_ids)
 
@@ -155,6 +173,14 @@ class VLM:
 
     def prompt_ids(self, prompt: str) -> np.ndarray:
         """The question in the checkpoint's chat frame, with -200 for the picture."""
+        if not isinstance(prompt, str):
+            raise ValueError(f"a prompt is a text, not {type(prompt).__name__}")
+        context = self.config.text.max_position_embeddings
+        if len(prompt) > CHARACTERS_PER_TOKEN * context:
+            raise ContextError(
+                f"a prompt of {len(prompt):,} characters is too long for this model's "
+                f"context of {context} tokens: shorten it"
+            )
         return np.array([text.encode_chat(self.tokenizer, prompt, fastvlm.IMAGE)])
 
     def describe_stream(
@@ -177,36 +203,45 @@ class VLM:
         pieces = self.describe_stream(picture, prompt, max_new_tokens)
         return "".join(piece for _, piece in pieces).strip()
 
-    def _ids(self, input_ids):
-        """input_ids as (b, t) whole numbers, each one a token or the image mark."""
-        ids = np.asarray(input_ids)
-        vocabulary = self.config.text.vocab_size
-        if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"input_ids must be whole numbers (batch, tokens), not {ids.dtype} "
-                f"{ids.shape}"
+    def _check(self, pixel_values, input_ids, attention_mask, new_tokens=0):
+        dtype = self.weights[f"{fastvlm.PROJECTOR}.linear_1.bias"].dtype
+        given = pixel_values, input_ids, attention_mask
+        return check_inputs(*given, self.config, dtype, new_tokens)
+
+    def _finite(self, scores):
+        if not np.isfinite(value_of(scores)).all():
+            raise checkpoint.CheckpointError(
+                f"{self.weights.origin}: the scores of the next token are not finite "
+                "numbers: the weights are damaged, or too large for "
+                f"{scores.dtype}"
             )
-        wrong = (ids != fastvlm.IMAGE) & ((ids < 0) | (ids >= vocabulary))
-        if wrong.any():
-            raise ValueError(
-                f"input_ids has {ids[wrong][0]}, but the vocabulary is 0 to "
-                f"{vocabulary - 1} (and {fastvlm.IMAGE} for a picture)"
-            )
-        return ids
+        return scores
+
+
+def _whole(name, value):
+    """A whole number that is not negative, from an int or a NumPy integer."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} is {value!r:.60}, but must be 0 or more, and whole")
+    return number
 
 
 def _stop_ids(directory, described):
     """The ids that end an answer: eos of generation_config.json, else config.json's."""
-    path = directory / "generation_config.json"
-    generation = checkpoint.read_json(path) if path.exists() else {}
+    path, generation = directory / "generation_config.json", {}
+    if checkpoint.is_there(path):
+        generation = checkpoint.read_json(path, fields.FILE_LIMIT)
     nested = described.get("text_config")
     for source in (generation, described, nested if isinstance(nested, dict) else {}):
         stops = source.get("eos_token_id")
         if stops is not None:
             stops = stops if isinstance(stops, list) else [stops]
-            if not all(type(stop) is int and stop >= 0 for stop in stops):
+            if not all(type(stop) is int and 0 <= stop < 1 << 24 for stop in stops):
                 raise checkpoint.CheckpointError(
-                    f"{directory}: eos_token_id is {stops!r:.60}, not token ids"
+                    f"{directory}: eos_token_id is {stops!r:.60}, but must be token ids"
                 )
             return stops
     return []

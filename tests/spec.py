@@ -107,7 +107,7 @@ def check_vjp(function, *args, tolerance=1e-6, step=1e-6, **options):
     For every floating input x with a gradient and a random $\bar y$: each entry of
     $\bar x$ must be $\langle \bar y, f(x + h e_i) - f(x - h e_i)\rangle / 2h$.
     """
-    named = {**{i: value for i, value in enumerate(args)}, **options}
+    named = {**dict(enumerate(args)), **options}
     floating = {
         key: value
         for key, value in named.items()
@@ -124,7 +124,7 @@ def check_vjp(function, *args, tolerance=1e-6, step=1e-6, **options):
     leaves = {key: Variable(value) for key, value in floating.items()}
     traced = call(leaves)
     assert isinstance(traced, Variable), "the result does not depend on its inputs"
-    np.testing.assert_array_equal(traced.value, out)
+    assert_close(traced.value, out)
     with np.errstate(all="ignore"):
         gradients = backward(traced, d_out)
     for key, leaf in leaves.items():

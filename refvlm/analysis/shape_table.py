@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import checkpoint, image
-from ..models import fastvithd, fastvlm, qwen2
+from ..models import fastvithd, fastvlm, fields, qwen2
 
 
 class Row(NamedTuple):
@@ -31,10 +31,16 @@ def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
     One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.
     """
     directory = Path(directory)
-    described = checkpoint.read_json(directory / "config.json")
-    config = fastvlm.FastVLMConfig.from_json(described)
+    build = fastvlm.FastVLMConfig.from_json
+    config, _ = fields.from_file(directory / "config.json", build)
     preprocessor = image.read_preprocessor(directory)
-    height, width = preprocessor.crop_to or preprocessor.resize_to
+    size = preprocessor.crop_to or preprocessor.resize_to
+    if size is None:
+        raise checkpoint.CheckpointError(
+            f"{directory}: the preprocessor neither crops nor resizes to one size, so "
+            "the shapes depend on the picture"
+        )
+    height, width = size
     rows = fastvlm_rows(config, height, width, prompt_tokens)
     return as_text(rows)
 

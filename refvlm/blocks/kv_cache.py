@@ -25,8 +25,13 @@ class KVCache:
 
     def __init__(self, layers, batch, heads, capacity, head_dim, dtype=np.float32):
         shape = (layers, batch, heads, capacity, head_dim)
-        self.keys = np.zeros(shape, dtype)
-        self.values = np.zeros(shape, dtype)
+        try:  # zeros are not there, most often, until they are written to
+            self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
+        except (MemoryError, ValueError):
+            raise ContextError(
+                f"a cache for {capacity} tokens does not fit into memory: shorten the "
+                "prompt, or ask for fewer new tokens"
+            ) from None
         self.length = 0
 
     @property

@@ -9,7 +9,7 @@ Files come from outside and are not trusted: sizes, offsets and names are checke
 before anything is allocated, and pickles are never opened.
 """
 
-from .documents import read_json, read_text
+from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, MissingTensorError
 from .loading import load
 from .saving import save
@@ -21,6 +21,7 @@ __all__ = [
     "MissingTensorError",
     "Weights",
     "expect",
+    "is_there",
     "load",
     "read_json",
     "read_text",

@@ -45,6 +45,15 @@ def read_text(
         raise error(f"{path} is not UTF-8 text: {problem}") from None
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether a directory has this name, be it a link that leads nowhere.
+
+    Half of a download may be such links. To read one is an error, and so not the same
+    as to do without the file.
+    """
+    return os.path.lexists(path)
+
+
 def open_ordinary(
     path: str | Path, error: type[ValueError] = CheckpointError
 ) -> BinaryIO:
@@ -53,7 +62,12 @@ def open_ordinary(
         if stat.S_ISREG(os.stat(path).st_mode):
             return open(path, "rb")
     except FileNotFoundError:
-        raise error(f"{path}: there is no such file") from None
+        what = (
+            "this link leads nowhere: download the file"
+            if is_there(path)
+            else ("there is no such file")
+        )
+        raise error(f"{path}: {what}") from None
     except (OSError, ValueError) as problem:
         raise error(f"{path} cannot be opened: {problem}") from None
     raise error(f"{path} is not an ordinary file")

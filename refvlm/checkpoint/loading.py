@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .documents import read_json
+from .documents import is_there, read_json
 from .errors import CheckpointError, listed, quoted
 from .stored import MappedFile, StoredTensor
 from .weights import Weights
@@ -52,7 +52,7 @@ def load(path: str | Path, dtype: Any = np.float32) -> Weights:
 def _find(directory: Path) -> Path:
     """The file of a directory to begin with."""
     for name in (SINGLE, INDEX):
-        if (directory / name).exists():
+        if is_there(directory / name):
             return directory / name
     try:
         names = sorted(entry.name for entry in directory.iterdir())
@@ -100,13 +100,14 @@ def _is_plain(shard: Any) -> bool:
         and len(shard) <= 255
         and shard.endswith(".safetensors")
         and not shard.startswith(".")
-        and not set(shard) & set("/\\:\0")
+        and not set(shard) & set("/\\:")
+        and shard.isprintable()
     )
 
 
 def _shard(index: Path, shard: str, names: set[str]) -> MappedFile:
     path = index.parent / shard
-    if not path.exists():
+    if not is_there(path):
         raise CheckpointError(
             f"{index} names the shard {quoted(shard)}, which is not there: download it"
         )

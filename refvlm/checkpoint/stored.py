@@ -18,6 +18,7 @@ from .documents import open_ordinary
 from .errors import CheckpointError, quoted
 from .header import Record, read_header
 
+FLOATING = ("F64", "F32", "F16", "BF16")
 BLOCK = 1 << 16  # numbers decoded at a time: they stay in the cache
 
 
@@ -61,6 +62,10 @@ class StoredTensor:
         self._file, self._record, self._dtype = file, record, dtype
         self._array = None
 
+    @property
+    def is_floating(self) -> bool:
+        return self._record.kind in FLOATING
+
     def array(self) -> np.ndarray:
         """The same read-only array each time."""
         if self._array is None:
@@ -76,7 +81,7 @@ class StoredTensor:
         kind = self._record.kind
         if kind == "BOOL":
             return numbers != 0
-        if kind not in ("F64", "F32", "F16", "BF16"):
+        if not self.is_floating:
             return numbers.astype(numbers.dtype.newbyteorder("="))
         natural = np.dtype(np.float32) if kind == "BF16" else numbers.dtype
         dtype = (self._dtype or natural).newbyteorder("=")
@@ -125,6 +130,10 @@ class HeldTensor:
 
     def __init__(self, value):
         self.shape, self._value = tuple(value.shape), value
+
+    @property
+    def is_floating(self) -> bool:
+        return np.dtype(self._value.dtype).kind == "f"
 
     def array(self):
         return self._value

@@ -19,7 +19,7 @@ def expect(
     shapes: Mapping[str, tuple[int, ...]],
     ignore: Iterable[str] = (),
 ) -> None:
-    """Raise unless `weights` holds exactly the tensors in `shapes`.
+    """Raise unless `weights` holds exactly the tensors in `shapes`, all floating.
 
     `ignore` are patterns (`*.num_batches_tracked`) of tensors that may be there too.
     """
@@ -37,12 +37,18 @@ def expect(
         for name, shape in shapes.items()
         if name in found and found[name] != tuple(shape)
     ]
+    whole = [
+        quoted(name)
+        for name in shapes
+        if name in found and not weights.is_floating(name)
+    ]
     problems = [
         f"{len(names)} {what}: {listed(names)}"
         for what, names in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", misshaped),
+            ("not of floating numbers", whole),
         )
         if names
     ]

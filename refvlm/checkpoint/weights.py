@@ -93,6 +93,10 @@ class Weights(Mapping):
         """name -> shape, without reading the tensors."""
         return {name: self._tensors[self._prefix + name].shape for name in self}
 
+    def is_floating(self, name: str) -> bool:
+        """Whether a tensor holds fractions, without reading it."""
+        return self._tensors[self._prefix + name].is_floating
+
     def replace(self, values: Mapping[str, Any]) -> Weights:
         """The same weights with other values under some names, scopes included."""
         for name in values:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from refvlm.checkpoint import CheckpointError, read_json
+from refvlm.checkpoint import CheckpointError, is_there, read_json
 from refvlm.checkpoint.errors import quoted
 
 from .geometry import RESAMPLING
@@ -202,4 +202,4 @@ def _level(mean):
 
 def _read_json(path):
     """The object in the file, or None where there is no file."""
-    return read_json(path, MAX_CONFIG_BYTES) if path.exists() else None
+    return read_json(path, MAX_CONFIG_BYTES) if is_there(path) else None

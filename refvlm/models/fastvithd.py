@@ -21,6 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
+from ..autodiff import value_of
 from ..blocks.conditional_position import (
     conditional_position,
     fold_conditional_position,
@@ -31,7 +34,7 @@ from ..blocks.map_attention import attention_block, map_to_tokens
 from ..blocks.mobileone import fold_mobileone, mobileone_block
 from ..blocks.repmixer import fold_repmixer, repmixer_block
 from ..blocks.training import Training
-from ..checkpoint import Weights
+from ..checkpoint import CheckpointError, Weights
 from ..shapes import shapes
 from .fastvithd_config import FastViTHDConfig
 from .fastvithd_table import expected_shapes, trace_pieces, trace_shapes
@@ -177,8 +180,14 @@ def prepare(weights, config: FastViTHDConfig, prefix: str = "") -> Weights:
 
 
 def _exchange(weights, prefix, gone, new):
-    """The weights without some names of the tower, and with others."""
+    """The weights without some names of the tower, and with others, all finite."""
     before = f"{prefix}." if prefix else ""
+    for name, value in new.items():
+        if not np.isfinite(value_of(value)).all():
+            raise CheckpointError(
+                f"{weights.origin}: folding makes {before}{name} infinite or NaN: a "
+                "running_var below zero, or numbers too large, went into it"
+            )
     gone = {before + name for name in gone}
     kept = weights.rename(lambda name: None if name in gone else name)
     return kept.add({before + name: value for name, value in new.items()})

@@ -10,6 +10,7 @@ from . import fields
 from .fields import ConfigError
 
 MIXERS = ("repmixer", "attention")
+MAX_BLOCKS = 1024  # FastViTHD has 44
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,9 @@ def _problems(config):
         if len(getattr(config, name)) != stages or not stages:
             yield f"{name} has {len(getattr(config, name))} entries for {stages} stages"
             return
+    if sum(config.layers) > MAX_BLOCKS:
+        yield f"{sum(config.layers)} blocks are more than {MAX_BLOCKS}"
+        return
     for stage, dim in enumerate(config.embed_dims):
         before = config.embed_dims[max(stage - 1, 0)]
         if dim < 1 or dim % before:

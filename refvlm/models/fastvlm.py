@@ -46,6 +46,7 @@ class FastVLMConfig:
     @classmethod
     def from_json(cls, config: Mapping) -> FastVLMConfig:
         """From a parsed config.json: Hugging Face's nested one, or Apple's flat one."""
+        fields.only(config, "quantization_config", None)
         kind = config.get("model_type")
         if kind == "fast_vlm":
             return _from_huggingface(config)

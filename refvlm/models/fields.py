@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..checkpoint import read_json
+
+Built = TypeVar("Built")
+FILE_LIMIT = 1 << 20  # bytes; a published config.json has some thousands
 
 
 class ConfigError(ValueError):
     """A configuration that describes no model we can build; the message says why."""
+
+
+def from_file(
+    path: Path, build: Callable[[Mapping], Built]
+) -> tuple[Built, dict[str, Any]]:
+    """What `build` makes of the JSON object in a file, and that object.
+
+    Errors name the file.
+    """
+    document = read_json(path, FILE_LIMIT)
+    try:
+        return build(document), document
+    except ConfigError as error:
+        problem = str(error).removeprefix("config.json: ")
+        raise ConfigError(f"{path}: {problem}") from None
 
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

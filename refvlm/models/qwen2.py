@@ -43,7 +43,6 @@ class Qwen2Config:
         """From the parsed config.json of a Qwen2, strictly."""
         fields.only(config, "hidden_act", "silu", default="silu")
         fields.only(config, "use_sliding_window", False, default=False)
-        fields.only(config, "quantization_config", None)
         heads = fields.whole(config, "num_attention_heads", 32, high=1024)
         hidden = fields.whole(config, "hidden_size", 4096, high=1 << 16)
         built = cls(
@@ -62,7 +61,11 @@ class Qwen2Config:
             tie_word_embeddings=fields.flag(config, "tie_word_embeddings", False),
         )
         kinds = ["full_attention"] * built.num_hidden_layers
-        fields.only(config, "layer_types", None, kinds)
+        if config.get("layer_types", kinds) not in (None, kinds):
+            raise fields.ConfigError(
+                f"config.json: layer_types must be 'full_attention' for each of "
+                f"{built.num_hidden_layers} layers: no other is implemented"
+            )
         if heads % built.num_key_value_heads:
             raise fields.ConfigError(
                 f"config.json: {heads} query heads cannot share "

@@ -7,6 +7,8 @@ product knows the distance between them and nothing else.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
@@ -172,9 +174,9 @@ def interpolate_positions(
     timm.layers.resample_abs_pos_embed.
     """
     *lead, count, dim = positions.shape
-    patches = count - num_prefix_tokens
-    height, width = _grid(patches) if old_size is None else old_size
-    if height * width != patches or num_prefix_tokens < 0:
+    patches = max(count - num_prefix_tokens, 0)
+    height, width = _square(patches) if old_size is None else old_size
+    if height * width != patches or not patches or num_prefix_tokens < 0:
         raise ShapeError(
             f"interpolate_positions: positions {positions.shape} less "
             f"{num_prefix_tokens} prefix tokens are not a grid of {height} x {width}"
@@ -189,8 +191,8 @@ def interpolate_positions(
     return np.concatenate([positions[..., :num_prefix_tokens, :], grid], axis=-2)
 
 
-def _grid(patches):
-    side = round(patches**0.5)
+def _square(patches):
+    side = math.isqrt(patches)
     return side, side
 
 

@@ -27,7 +27,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from refvlm.checkpoint import read_json, read_text
+from refvlm.checkpoint import is_there, read_json, read_text
 
 from .tokenizer import Tokenizer, TokenizerError
 
@@ -161,11 +161,11 @@ def _why_not_chatml(template: str) -> str:
 def _read_templates(directory: Path) -> dict[Path, str]:
     templates = {}
     path = directory / "chat_template.jinja"
-    if path.exists():
+    if is_there(path):
         templates[path] = read_text(path, TEMPLATE_LIMIT, TokenizerError)
     for name in ("chat_template", "processor_config", "tokenizer_config"):
         path = directory / f"{name}.json"
-        if path.exists():
+        if is_there(path):
             config = read_json(path, CONFIG_LIMIT, TokenizerError)
             if config.get("chat_template") is not None:
                 templates[path] = _default_template(config["chat_template"], path)

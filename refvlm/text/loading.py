@@ -15,7 +15,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
-from refvlm.checkpoint import read_json, read_text
+from refvlm.checkpoint import is_there, read_json, read_text
 
 from .byte_level import BYTE_OF
 from .tokenizer import Tokenizer, TokenizerError, one_error
@@ -46,20 +46,21 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     description = directory / "tokenizer.json"
     vocabulary, merges = directory / "vocab.json", directory / "merges.txt"
     with one_error(directory):
-        if description.exists():
+        if is_there(description):
             text = read_text(description, FILE_LIMIT, TokenizerError)
-            backend = tokenizers.Tokenizer.from_str(text)
-        elif vocabulary.exists() and merges.exists():
+            with one_error(description):
+                backend = tokenizers.Tokenizer.from_str(text)
+        elif is_there(vocabulary) and is_there(merges):
             backend = _qwen2(_read_vocabulary(vocabulary), _read_merges(merges))
         else:
             raise TokenizerError(
                 f"{directory} has no tokenizer.json, nor vocab.json with merges.txt: "
                 "download the tokenizer's files too"
             )
-        _add_markers(backend, _read_markers(directory))
+        _add_markers(backend, _read_markers(directory), directory)
         tokenizer = Tokenizer(backend, str(directory))
         if tokenizer.is_byte_level:
-            _check_alphabet(backend)
+            _check_alphabet(backend, directory)
     return tokenizer
 
 
@@ -103,12 +104,12 @@ def _read_markers(directory: Path) -> list[tuple[int, AddedToken]]:
     """(id, marker) pairs, from the two files that may name them."""
     markers = []
     path = directory / "added_tokens.json"
-    if path.exists():
+    if is_there(path):
         for content, token_id in read_json(path, FILE_LIMIT, TokenizerError).items():
             fields = {"content": content, "special": True, "normalized": False}
             markers.append(_marker(token_id, fields, path))
     path = directory / "tokenizer_config.json"
-    if path.exists():
+    if is_there(path):
         config = read_json(path, FILE_LIMIT, TokenizerError)
         described = config.get("added_tokens_decoder", {})
         if not isinstance(described, dict):
@@ -137,7 +138,9 @@ def _is_id(token_id: Any) -> bool:
 
 
 def _add_markers(
-    backend: tokenizers.Tokenizer, markers: list[tuple[int, AddedToken]]
+    backend: tokenizers.Tokenizer,
+    markers: list[tuple[int, AddedToken]],
+    directory: Path,
 ) -> None:
     """Add the markers that are not known; each must get the id it was trained as."""
     known = backend.get_added_tokens_decoder()
@@ -148,16 +151,17 @@ def _add_markers(
         found = backend.token_to_id(marker.content)
         if found != token_id:
             raise TokenizerError(
-                f"the marker {marker.content!r} should have the id {token_id}, not "
-                f"{found}: the tokenizer's files are of different checkpoints"
+                f"{directory}: the marker {marker.content!r:.60} should have the id "
+                f"{token_id}, not {found}: the tokenizer's files are of different "
+                "checkpoints"
             )
 
 
-def _check_alphabet(backend: tokenizers.Tokenizer) -> None:
+def _check_alphabet(backend: tokenizers.Tokenizer, directory: Path) -> None:
     """Without a token for some byte, the texts that have it would lose it silently."""
     absent = [letter for letter in BYTE_OF if backend.token_to_id(letter) is None]
     if absent:
         raise TokenizerError(
-            f"the vocabulary has no token for {len(absent)} of the 256 bytes, "
-            f"{absent[0]!r} among them: it is damaged"
+            f"{directory}: the vocabulary has no token for {len(absent)} of the 256 "
+            f"bytes, {absent[0]!r} among them: it is damaged"
         )

@@ -53,7 +53,7 @@ def test_expect_reads_nothing():
     """The check is of names and shapes alone, before any tensor is read."""
 
     class Shaped:
-        shape = (3,)
+        shape, dtype = (3,), np.dtype(np.float32)
 
     weights = Weights({"bias": Shaped()})
     expect(weights, {"bias": (3,)})

@@ -465,7 +465,8 @@ def test_apply_rotary_refuses_angles_for_other_places():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(new_size=(3, 3)), "not a grid of 3 x 3"),
+        (dict(new_size=(3, 3)), "not a grid of 2 x 2"),
+        (dict(new_size=(3, 3), num_prefix_tokens=9), "not a grid of 0 x 0"),
         (dict(new_size=(3, 3), old_size=(2, 3)), "not a grid of 2 x 3"),
         (dict(new_size=(0, 3), old_size=(1, 7)), "empty grid"),
     ],

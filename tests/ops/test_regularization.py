@@ -38,7 +38,8 @@ def test_dropout_mask_has_expectation_one(p, seed):
     """What is kept is scaled up by 1 / (1 - p), so that the average stays."""
     mask = ops.dropout_mask(generator(seed), 10_000, p, np.float64)
     deviation = np.sqrt(p / (1 - p) / mask.size)
-    assert abs(mask.mean() - 1) <= 6 * deviation, (
+    few = 6 / (1 - p) / mask.size  # for a p so small that a drop is an event
+    assert abs(mask.mean() - 1) <= 6 * deviation + few, (
         f"at p = {p:.2f} the mask averages {mask.mean():.3f}: kept entries are 1/(1-p)"
     )
 
@@ -48,7 +49,7 @@ def test_dropout_mask_has_expectation_one(p, seed):
 def test_dropout_mask_drops_as_many_as_it_says(p, seed):
     """The share of zeros is p."""
     dropped = (ops.dropout_mask(generator(seed), 10_000, p) == 0).mean()
-    assert abs(dropped - p) <= 6 * np.sqrt(p * (1 - p) / 10_000)
+    assert abs(dropped - p) <= 6 * np.sqrt(p * (1 - p) / 10_000) + 6 / 10_000
 
 
 @law
