@@ -10,106 +10,172 @@ Exit status: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
+import re
 import sys
 import time
 from pathlib import Path
 
+from . import __version__
+from .terminal import (
+    Progress,
+    complain,
+    escaped,
+    for_terminal,
+    is_terminal,
+    settle_output,
+)
+
 GOOD, BAD_INPUT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-PROGRESS_WIDTH = 20
 SHIPPED = Path(__file__).parent.parent / "weights" / "fastvlm-tiny"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    with contextlib.suppress(AttributeError):  # a terminal that cannot write é
+        sys.stdout.reconfigure(errors="replace")
     try:
-        return options.run(options)
+        options = _parser().parse_args(arguments)
+        status = options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GOOD
     except (ValueError, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
-        print(f"refvlm: {message}", file=sys.stderr)
+        kind = "out of memory: " if isinstance(error, MemoryError) else ""
+        complain(f"refvlm: {kind}{error}")
         return BAD_INPUT
+    finally:
+        settle_output()
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m refvlm", description="Vision-language models in plain NumPy."
+        prog="python -m refvlm",
+        description="Vision-language models in plain NumPy.",
+        epilog="python -m refvlm COMMAND --help says more about a command. "
+        "Nothing is fetched from a network.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    describe = commands.add_parser("describe", help="say what a picture shows")
-    describe.add_argument("image", help="a picture, or - for standard input")
-    describe.add_argument("--model", metavar="DIR", help="a checkpoint directory")
-    describe.add_argument("--prompt", default="Describe the image.")
-    describe.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N")
-    describe.add_argument(
-        "--verbose", action="store_true", help="report times on standard error"
+    parser.add_argument("--version", action="version", version=f"refvlm {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_describe(commands)
+    shapes = commands.add_parser(
+        "shapes",
+        help="print a model as a table of shapes",
+        description="Print every stage of a model, the shape that it puts out, its "
+        "parameters and FLOPs, without running it. Its config.json and "
+        "preprocessor are enough.",
     )
-    describe.add_argument("--json", action="store_true", help="print one JSON object")
-    describe.set_defaults(run=_describe)
-
-    shapes = commands.add_parser("shapes", help="print a model as a table of shapes")
     shapes.add_argument("model", metavar="DIR", help="a checkpoint directory")
     shapes.set_defaults(run=_shapes)
     return parser
 
 
+def _add_describe(commands):
+    describe = commands.add_parser(
+        "describe",
+        help="say what a picture shows",
+        description="Say what a picture shows, word by word on standard output.",
+        epilog="Exit status: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.",
+    )
+    describe.add_argument(
+        "image", metavar="IMAGE", help="a picture, or - for standard input"
+    )
+    describe.add_argument(
+        "--model",
+        metavar="DIR",
+        help="a FastVLM checkpoint as downloaded: config.json, *.safetensors, the "
+        "tokenizer and the preprocessor",
+    )
+    describe.add_argument(
+        "--prompt",
+        default="Describe the image.",
+        metavar="TEXT",
+        help="the question (default: %(default)s)",
+    )
+    describe.add_argument(
+        "--max-new-tokens",
+        type=_positive,
+        default=256,
+        metavar="N",
+        help="stop after so many tokens (default: %(default)s)",
+    )
+    describe.add_argument(
+        "--verbose",
+        action="store_true",
+        help="report progress and times on standard error",
+    )
+    describe.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object: text, prompt, tokens and times",
+    )
+    describe.set_defaults(run=_describe)
+
+
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 up, not {text!r:.40}")
+    return int(text)
 
 
 def _describe(options) -> int:
     model = options.model or (SHIPPED if SHIPPED.is_dir() else None)
     if model is None:
-        print(
+        complain(
             "refvlm: no weights come with this version. Give a FastVLM checkpoint "
             "directory with --model DIR (config.json, *.safetensors, the tokenizer and "
-            "the preprocessor, as downloaded)",
-            file=sys.stderr,
+            "the preprocessor, as downloaded)"
         )
         return BAD_USAGE
     from . import pretrained
 
     started = time.perf_counter()
-    picture = sys.stdin.buffer if options.image == "-" else options.image
+    picture = _standard_input() if options.image == "-" else options.image
     vlm = pretrained.load(model)
-    progress = _progress(options.verbose)
+    progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
     pieces, times = [], []
-    for token, piece in vlm.describe_stream(
+    stream = vlm.describe_stream(
         picture, options.prompt, options.max_new_tokens, progress
-    ):
-        if token >= 0:
-            times.append(time.perf_counter() - started)
-        piece = piece if pieces else piece.lstrip()
-        if piece:
-            pieces.append(piece)
-            if not options.json:
-                print(piece, end="", flush=True)
+    )
+    try:
+        for token, piece in stream:
+            if token >= 0:
+                times.append(time.perf_counter() - started)
+            piece = piece if pieces else piece.lstrip()
+            if piece:
+                pieces.append(piece)
+                if not options.json:
+                    print(for_terminal(piece), end="", flush=True)
+    finally:  # an error or Ctrl-C begins on a line of its own
+        if progress is not None:
+            progress.clear()
+        if times and not options.json:
+            print(flush=True)
     timing = _timing(times)
     if options.json:
         answer = {"text": "".join(pieces).strip(), "prompt": options.prompt, **timing}
-        print(json.dumps(answer, ensure_ascii=False))
-    else:
-        print()
+        print(_as_json(answer))
     if options.verbose:
-        rate = timing["tokens_per_second"]
-        print(
-            f"time to first token {timing['seconds_to_first_token']:.2f} s, "
-            f"{timing['tokens']} tokens"
-            + ("" if rate is None else f", then {rate:.1f} tokens a second"),
-            file=sys.stderr,
-        )
+        _report(timing)
     return GOOD
+
+
+def _standard_input():
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise ValueError("standard input is no picture: try `< photo.jpg`")
+    return sys.stdin.buffer
+
+
+def _as_json(document):
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    plain = not encoding.lower().startswith("utf")
+    return escaped(json.dumps(document, ensure_ascii=plain))
 
 
 def _timing(times):
@@ -124,30 +190,13 @@ def _timing(times):
     }
 
 
-def _progress(verbose):
-    """A line on standard error that grows while the picture is encoded."""
-    if not (verbose or sys.stderr.isatty()):
-        return None
-
-    shown = -1
-
-    def show(done, blocks):
-        nonlocal shown
-        filled = PROGRESS_WIDTH * done // blocks
-        if filled == shown:
-            return
-        shown = filled
-        bar = "#" * filled + "." * (PROGRESS_WIDTH - filled)
-        line = f"looking at the picture [{bar}]"
-        if not sys.stderr.isatty():
-            print(line, file=sys.stderr)
-        elif done < blocks:
-            print("\r" + line, end="", file=sys.stderr)
-        else:
-            print("\r" + " " * len(line) + "\r", end="", file=sys.stderr)
-        sys.stderr.flush()
-
-    return show
+def _report(timing):
+    rate = timing["tokens_per_second"]
+    complain(
+        f"time to first token {timing['seconds_to_first_token']:.2f} s, "
+        f"{timing['tokens']} tokens"
+        + ("" if rate is None else f", then {rate:.1f} tokens a second")
+    )
 
 
 def _shapes(options) -> int:

@@ -24,6 +24,7 @@ FLOORS = {
     "variable": 0,
     "autodiff": 0,
     "parallel": 0,
+    "terminal": 0,
     "ops": 1,
     "image": 1,
     "text": 1,

@@ -75,7 +75,7 @@ class Preprocessor:
         return np.stack(inputs)
 
     def frame(self, image: np.ndarray) -> np.ndarray:
-        """What the model is shown of the picture: pixels (height, width, 3), uint8."""
+        """What the model is shown of it: pixels (height, width, 3), uint8."""
         if self.fill is not None:
             image = pad_to_square(image, self.fill)
         if self.shortest_edge is not None:

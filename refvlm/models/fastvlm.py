@@ -174,7 +174,8 @@ def embed(input_ids, image, weights, config: FastVLMConfig):
             f"input_ids marks {spaces} places for image tokens, but the pictures make "
             f"{tokens}"
         )
-    text = ops.embedding(np.where(input_ids == IMAGE, 0, input_ids), weights[EMBEDDING])
+    words = np.where(input_ids == IMAGE, 0, input_ids)
+    text = ops.embedding(words, weights[EMBEDDING])
     if image is None:
         return text
     flat = image.reshape(tokens, -1)
@@ -197,7 +198,8 @@ def fastvlm(pixel_values, input_ids, weights, config, attention_mask=None):
     image = None
     if pixel_values is not None:
         image = encode_image(pixel_values, weights, config)
-        input_ids, attention_mask = make_room(input_ids, image.shape[1], attention_mask)
+        tokens = image.shape[1]
+        input_ids, attention_mask = make_room(input_ids, tokens, attention_mask)
     hidden = qwen2.qwen2(
         embed(input_ids, image, weights, config),
         weights.scope(DECODER),

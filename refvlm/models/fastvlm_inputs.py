@@ -17,7 +17,7 @@ from . import fastvlm, qwen2
 from .fastvithd import trace_pieces
 
 MAX_PIXELS = 1 << 24
-"""The largest picture that the tower takes: 4096 x 4096, some 3 GB of work space."""
+"""The largest picture that the tower takes: 4096 x 4096, some 2 GB of work space and a minute."""
 
 
 class Inputs(NamedTuple):

@@ -15,8 +15,7 @@ from .tokenizer import Tokenizer, TokenizerError
 class StreamDecoder:
     """Ids in, one at a time; whole characters out.
 
-    All that `add` and `finish` return, joined, is what `tokenizer.decode` makes of all
-    the ids.
+    What `add` and `finish` return, joined, is `tokenizer.decode` of all the ids.
     """
 
     def __init__(self, tokenizer: Tokenizer, markers: bool = True):

@@ -78,6 +78,7 @@ def set_view(chrome: webdriver.Chrome, width: str, theme: str) -> None:
             "mobile": width == "phone",
         },
     )
+    chrome.execute_cdp_cmd("Emulation.resetPageScaleFactor", {})
     chrome.execute_cdp_cmd(
         "Emulation.setEmulatedMedia",
         {"features": [{"name": "prefers-color-scheme", "value": theme}]},

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from refvlm_book import tables
 
 from ..spec import law

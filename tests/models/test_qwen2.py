@@ -63,6 +63,35 @@ def test_expected_shapes_count_the_published_parameters(
     assert sum(int(np.prod(shape)) for shape in shapes) == total
 
 
+@example
+def test_swiglu_of_one_number():
+    """SiLU(2) x 3 is what the gate lets through of 3, scaled by 10 on the way down."""
+    weights = Weights(
+        {
+            "gate_proj.weight": np.array([[2.0]]),
+            "up_proj.weight": np.array([[3.0]]),
+            "down_proj.weight": np.array([[10.0]]),
+        }
+    )
+    silu = 2 / (1 + np.exp(-2.0))
+    assert_close(qwen2.swiglu(np.ones((1, 1, 1)), weights), np.full((1, 1, 1), 30 * silu))
+
+
+@law
+def test_decoder_layer_adds_to_what_it_reads(weights):
+    """With both ways out closed, a layer hands its input on unchanged."""
+    layer = weights.scope("layers.0")
+    closed = {
+        name: np.zeros_like(layer[name])
+        for name in ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+    }
+    layer = Weights({**dict(layer), **closed})
+    hidden = embed(weights, IDS)
+    rotary = ops.rotary_angles(np.arange(9), SMALL.head_dim)
+    out = qwen2.decoder_layer(hidden, layer, SMALL, rotary, None)
+    np.testing.assert_array_equal(out, hidden)
+
+
 @law
 def test_qwen2_never_looks_ahead(weights):
     """Change a token, and nothing before it changes."""

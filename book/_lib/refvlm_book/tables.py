@@ -28,13 +28,14 @@ def resolve(name: str):
 
 
 def catalogue_table() -> Markdown:
-    """Every row that is done: what it is, its function, its spec and its chapter."""
-    lines = ["| | What | Source | Function | Spec | Chapter |", "|--:|--|--|--|--|--|"]
+    """Every row that is done: what it is, its functions, its spec and its chapter."""
+    lines = ["| | What, and which source names it | Function, and its spec | Chapter |"]
+    lines += ["|--:|--|--|--|"]
     for row in catalogue():
-        functions = " ".join(f"`{name}`" for name in row["functions"].split())
+        functions = "<br>".join(f"`{name}`" for name in row["functions"].split())
         lines.append(
-            f"| {int(row['id'][2:])} | {_escaped(row['name'])} "
-            f"| {_escaped(row['source'])} | {functions} | `{row['tests']}` "
+            f"| {int(row['id'][2:])} | {_escaped(row['name'])}<br>"
+            f"*{_escaped(row['source'])}* | {functions}<br>*{_escaped(row['tests'])}* "
             f"| {{ref}}`{row['chapter']}` |"
         )
     return Markdown("\n".join(lines))

@@ -1,0 +1,68 @@
+"""What the benchmarks measured, as the chapters show it.
+
+Nothing is timed while the book is built. `python -m benchmarks...` writes its results
+to benchmarks/results/, one JSON file each, and the pages read them from there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
+COMMANDS = {
+    "machine": "python -m benchmarks.machine",
+    "operators": "python -m benchmarks.operators",
+    "fastvlm": "python -m benchmarks.fastvlm_05b FOLDER",
+}
+INSTRUCTIONS = {
+    "native": "each library choosing its own instructions",
+    "avx2": "all libraries held to AVX2",
+    "given": "instructions as the environment has them",
+}
+
+
+def load(name: str) -> dict:
+    """The document benchmarks/results/NAME.json."""
+    file = RESULTS / f"{name}.json"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in RESULTS.glob("*.json")))
+        command = COMMANDS.get(name.partition("-")[0], "a command of benchmarks/")
+        raise FileNotFoundError(
+            f"no result {name!r} in benchmarks/results (there are: {known or 'none'}); "
+            f"to measure it: {command} --name {name}"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def measured_on(result: dict) -> str:
+    """Machine, versions and date of a result, in words."""
+    machine = result["machine"]
+    cores, threads = machine["cores"], machine["threads"]
+    words = [
+        machine["processor"],
+        f"{cores} core{'s' * (cores != 1)}"
+        + ("" if threads == cores else f", of which {threads} in use"),
+    ]
+    if "kernels" in machine:
+        words.append(INSTRUCTIONS.get(machine["kernels"], machine["kernels"]))
+    versions = {"Python": machine.get("python"), **result.get("versions", {})}
+    words += [
+        f"{_title(name)} {version}" for name, version in versions.items() if version
+    ]
+    return "; ".join([*words, f"measured on {result['measured']}"])
+
+
+def verdict(ratio: float) -> str:
+    """A ratio of times in words: below 1, NumPy is faster.
+
+    >>> verdict(0.5), verdict(1.25)
+    ('2.0 times as fast', '1.2 times as slow')
+    """
+    if ratio < 1:
+        return f"{1 / ratio:.1f} times as fast"
+    return f"{ratio:.1f} times as slow"
+
+
+def _title(name):
+    return {"numpy": "NumPy", "torch": "PyTorch"}.get(name, name)

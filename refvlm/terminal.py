@@ -1,0 +1,83 @@
+"""The terminal: what may go to it, a bar that grows on it, and a pipe that breaks.
+
+What a model says, and the names in an error, come from outside. On a terminal their
+control characters could move the cursor, change the title or hide a line; so they are
+shown as JSON writes them, `\\u001b`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+
+PROGRESS_WIDTH = 20
+
+# Characters that move a terminal's cursor, or turn the direction of its text.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def complain(message):
+    """One line on standard error, whatever is in the message."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # there is nobody left to tell
+            print(escaped(message), file=sys.stderr)
+
+
+def escaped(text):
+    """The text with its control characters as `\\u001b`, as JSON would have them."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def settle_output():
+    """Leave nothing for Python to write at its end: the pipe may be broken."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def for_terminal(text):
+    """What a model says cannot steer a terminal; to a file it goes as it is."""
+    if not is_terminal(sys.stdout):
+        return text
+    return "".join(c if c in "\n\t" else escaped(c) for c in text)
+
+
+def is_terminal(stream):
+    return stream is not None and stream.isatty()
+
+
+class Progress:
+    """A bar on standard error that grows while the picture is encoded.
+
+    On a terminal it stays in one line and goes when it is full; elsewhere each step
+    is a line.
+    """
+
+    def __init__(self):
+        self.shown, self.line = -1, ""
+
+    def __call__(self, done, blocks):
+        filled = PROGRESS_WIDTH * done // blocks
+        if filled == self.shown or sys.stderr is None:
+            return
+        self.shown = filled
+        bar = "#" * filled + "." * (PROGRESS_WIDTH - filled)
+        line = f"looking at the picture [{bar}]"
+        if not is_terminal(sys.stderr):
+            print(line, file=sys.stderr, flush=True)
+        elif done < blocks:
+            self.line = line
+            print("\r" + line, end="", file=sys.stderr, flush=True)
+        else:
+            self.clear()
+
+    def clear(self):
+        """Take the bar from the terminal, finished or not."""
+        if self.line:
+            blank = " " * len(self.line)
+            print(f"\r{blank}\r", end="", file=sys.stderr, flush=True)
+            self.line = ""
