@@ -181,7 +181,15 @@ class VLM:
                 f"a prompt of {len(prompt):,} characters is too long for this model's "
                 f"context of {context} tokens: shorten it"
             )
-        return np.array([text.encode_chat(self.tokenizer, prompt, fastvlm.IMAGE)])
+        ids = text.encode_chat(self.tokenizer, prompt, fastvlm.IMAGE)
+        vocabulary = self.config.text.vocab_size
+        if max(ids) >= vocabulary:
+            raise text.TokenizerError(
+                f"{self.directory}: the tokenizer makes the id {max(ids)}, but the "
+                f"model's vocabulary ends at {vocabulary - 1}: they are of different "
+                "checkpoints"
+            )
+        return np.array([ids])
 
     def describe_stream(
         self,

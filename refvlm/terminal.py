@@ -2,7 +2,7 @@
 
 What a model says, and the names in an error, come from outside. On a terminal their
 control characters could move the cursor, change the title or hide a line; so they are
-shown as JSON writes them, `\\u001b`.
+written out instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ def complain(message):
     """One line on standard error, whatever is in the message."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # there is nobody left to tell
-            print(escaped(message), file=sys.stderr)
+            print(printable(message), file=sys.stderr)
+
+
+def printable(text):
+    r"""The text in one line, with what does not print as Python writes it.
+
+    >>> print(printable("a\nb\x1b[1m"))
+    a\nb\x1b[1m
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def escaped(text):

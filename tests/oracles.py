@@ -154,6 +154,29 @@ def import_torchvision():
 _kept = []
 
 
+def in_double(torch, decoder, theta, dim):
+    """Let transformers' Qwen2 compute in float64 throughout.
+
+    It takes its rotary angles and its norms in float32 whatever its dtype, which
+    leaves seven digits; its sdpa attention does not.
+    """
+    frequencies = theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+
+    def rotary(x, position_ids):
+        angles = position_ids[..., None].double() * frequencies
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos(), angles.sin()
+
+    def rms_norm(module):
+        shape, eps = module.weight.shape, module.variance_epsilon
+        return lambda x: torch.nn.functional.rms_norm(x, shape, module.weight, eps)
+
+    decoder.rotary_emb.forward = rotary
+    for module in decoder.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = rms_norm(module)
+
+
 def _floating(args, options):
     """position or name -> array, for every floating input."""
     named = {**{str(i): value for i, value in enumerate(args)}, **options}

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -161,12 +163,166 @@ def test_describe_exits_1_when_the_context_is_too_short(model, picture, capsys):
 
 
 @contract
-def test_describe_stops_cleanly_when_interrupted(model, picture, monkeypatch, capsys):
-    """Ctrl-C ends with one word and status 130, without a traceback."""
+@pytest.mark.parametrize("moment", ["looking", "speaking"])
+def test_describe_stops_cleanly_when_interrupted(moment, picture, tmp_path):
+    """Ctrl-C while the picture is encoded, or while the answer comes, ends at once
+    with one word and status 130, and without a traceback."""
+    config = json.loads(json.dumps(tiny.CONFIG))
+    config["text_config"] |= {"max_position_embeddings": 1 << 20, "eos_token_id": 263}
+    tiny.write_checkpoint(tmp_path, config)
+    if moment == "looking":
+        large = {"size": {"shortest_edge": 2048}, "crop_size": 2048}
+        path = tmp_path / "preprocessor_config.json"
+        path.write_text(json.dumps({**tiny.PREPROCESSOR, **large}))
+    options = ["--model", tmp_path, "--max-new-tokens", "500000", "--verbose"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "refvlm", "describe", picture, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    (running.stderr if moment == "looking" else running.stdout).read1(10)
+    running.send_signal(signal.SIGINT)
+    out, error = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert error.endswith(b"interrupted\n") and b"Traceback" not in error
+    assert out.endswith(b"\n") or not out
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr("refvlm.pretrained.VLM.describe_stream", interrupt)
-    assert cli.main(["describe", str(picture), "--model", str(model)]) == 130
-    assert capsys.readouterr().err.strip() == "interrupted"
+def with_streams(shell, *arguments, **environment):
+    """Run the command by a shell that does something to its streams."""
+    command = ["bash", "-c", f'"$0" -m refvlm "$@" {shell}; exit ${{PIPESTATUS[0]}}']
+    return subprocess.run(
+        [*command, sys.executable, *map(str, arguments)],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+@contract
+@pytest.mark.parametrize("options", [[], ["--json"], ["--help"]])
+def test_describe_does_not_mind_a_reader_who_leaves(model, picture, options):
+    """`| head -c 1` has read enough: no traceback, not even at Python's end."""
+    arguments = ["describe", picture, "--model", model, "--max-new-tokens", 200]
+    done = with_streams("| head -c 1", *arguments, *options)
+    assert done.returncode == 0 and done.stderr == b""
+
+
+@contract
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_describe_says_that_the_disk_is_full(model, picture, options):
+    """What cannot be written is one line and status 1."""
+    arguments = ["describe", picture, "--model", model, "--max-new-tokens", 2]
+    done = with_streams(">/dev/full", *arguments, *options)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+@contract
+@pytest.mark.parametrize("shell", ["<&-", "</dev/null", "<&- >&-", "<&- 2>&-"])
+def test_describe_without_standard_input_is_bad_input(model, shell):
+    """Closed or empty, it holds no picture; whatever else is closed stays silent."""
+    done = with_streams(shell, "describe", "-", "--model", model)
+    assert done.returncode == 1 and done.stdout == b""
+    assert done.stderr.count(b"\n") == (0 if "2>" in shell else 1)
+
+
+@law
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_describe_writes_to_a_terminal_of_ascii(model, picture, options):
+    """What an old terminal cannot show becomes `?`, or JSON's `\\u00e9`."""
+    arguments = ["describe", picture, "--model", model, "--max-new-tokens", 40]
+    done = with_streams(
+        "", *arguments, "--prompt", "café?", *options, PYTHONIOENCODING="ascii"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    if options:
+        assert json.loads(done.stdout)["prompt"] == "café?"
+
+
+@contract
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([b"caf\xe9.png"], b"'caf\\udce9.png'"),
+        ([b"a\x1b[2J\nb.png"], b"'a\\x1b[2J\\nb.png'"),
+        (["-", "--prompt", b"caf\xe9"], b"not valid Unicode"),
+        (["/dev/null"], b"is empty"),
+        (["."], b"is a directory"),
+    ],
+)
+def test_describe_names_odd_arguments_in_one_line(model, arguments, message):
+    """Names that could steer a terminal are written out; nothing else is printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "refvlm", "describe", "--model", model, *arguments],
+        capture_output=True,
+        timeout=120,
+        input=b"",
+    )
+    assert done.returncode == 1 and done.stdout == b""
+    assert message in done.stderr
+    assert done.stderr.decode()[:-1].isprintable() and done.stderr.endswith(b"\n")
+
+
+@contract
+def test_describe_names_an_odd_model_in_one_line(capsys):
+    """The same for the name of a model."""
+    assert cli.main(["describe", "a.png", "--model", "no\x1b[2J\nwhere"]) == 1
+    assert capsys.readouterr().err.startswith("refvlm: no\\x1b[2J\\nwhere is not")
+
+
+@contract
+def test_describe_json_prints_nothing_on_an_error(model, capsys):
+    """Half an object would be worse than none."""
+    assert cli.main(["describe", "none.png", "--json", "--model", str(model)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "" and "there is no file 'none.png'" in shown.err
+
+
+@contract
+def test_describe_ends_its_line_before_an_error(model, picture, monkeypatch, capsys):
+    """What was said so far stays a line of its own; the error follows it."""
+
+    def stream(*_):
+        yield 72, "Hello"
+        raise ValueError("then it broke")
+
+    monkeypatch.setattr("refvlm.pretrained.VLM.describe_stream", stream)
+    assert cli.main(["describe", str(picture), "--model", str(model)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "Hello\n" and shown.err == "refvlm: then it broke\n"
+
+
+@law
+def test_command_tells_its_version(capsys):
+    """--version prints it and exits 0."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"refvlm {refvlm.__version__}\n"
+
+
+@law
+def test_describe_first_token_waits_for_the_picture(model, picture, monkeypatch):
+    """The time to the first token begins before the picture is looked at."""
+    clock = iter(range(1000))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("refvlm.pretrained.VLM.describe_stream", slow_stream(clock))
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", shown)
+    cli.main(["describe", str(picture), "--model", str(model), "--json"])
+    answer = json.loads(shown.getvalue())
+    assert answer["seconds_to_first_token"] >= 100
+    assert answer["tokens_per_second"] == 1.0 and answer["tokens"] == 2
+
+
+def slow_stream(clock):
+    def stream(*_):
+        for _ in range(100):  # a picture takes its time
+            next(clock)
+        yield 72, "a"
+        yield 73, "b"
+        yield -1, ""
+
+    return stream

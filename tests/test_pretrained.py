@@ -8,8 +8,10 @@ from PIL import Image
 
 import refvlm
 from refvlm import checkpoint
+from refvlm.blocks.kv_cache import ContextError
 from refvlm.models import fastvlm
 from refvlm.models.dialects import names_to_apple
+from refvlm.text import TokenizerError
 
 from . import tiny
 from .oracles import import_torchvision
@@ -172,6 +174,32 @@ def test_generate_equals_transformers(compare, directory, vlm):
     np.testing.assert_array_equal(vlm.generate(PIXELS, ids, 32), answer["ids"])
 
 
+@oracle
+@pytest.mark.parametrize("height, width", [(100, 70), (65, 192), (33, 1)])
+def test_logits_of_odd_sizes_equal_transformers(compare, directory, vlm, height, width):
+    """A side that is no multiple of 64 rounds up to the next token, as there."""
+    pixels = np.tile(PIXELS, (1, 1, 1, 2))[:, :, :height, :width].copy()
+    tokens = -(-height // 64) * -(-width // 64)
+    ids = np.array([[72, *[tiny.IMAGE_TOKEN] * tokens, 63]])
+
+    def ask(torch):
+        import_torchvision()
+        from transformers import FastVlmForConditionalGeneration
+
+        model = FastVlmForConditionalGeneration.from_pretrained(directory).eval()
+        with torch.no_grad():
+            answer = model(
+                input_ids=torch.from_numpy(ids),
+                pixel_values=torch.from_numpy(pixels),
+                attention_mask=torch.ones(ids.shape, dtype=torch.long),
+            )
+        return {"logits": answer.logits.numpy()}
+
+    inputs = (tiny.CONFIG, tiny.random_tensors(), ids, pixels)
+    answer = compare.answers(ask, inputs, tolerance=1e-4)
+    assert_close(vlm.logits(pixels, ids), answer["logits"], 1e-4)
+
+
 @law
 def test_describe_streams_what_it_returns(vlm, tmp_path):
     """The pieces of the stream, joined, are the text."""
@@ -199,23 +227,6 @@ def test_load_names_every_misfit(directory, tmp_path):
 
 
 @contract
-@pytest.mark.parametrize(
-    "ids, message",
-    [
-        ([1, 2], r"\(batch, tokens\)"),
-        ([[0.5]], "whole numbers"),
-        ([[264]], "vocabulary is 0 to 263"),
-        ([[-1]], "has -1"),
-        ([[]], r"\(batch, tokens\)"),
-    ],
-)
-def test_logits_refuses_ids_outside_the_vocabulary(vlm, ids, message):
-    """NumPy would read row -1 as the last; here it is an error."""
-    with pytest.raises(ValueError, match=message):
-        vlm.logits(None, ids)
-
-
-@contract
 def test_generate_refuses_to_outgrow_the_context(vlm):
     """Prompt, picture and answer together are held against the context."""
     with pytest.raises(ValueError, match="context of 512"):
@@ -223,7 +234,182 @@ def test_generate_refuses_to_outgrow_the_context(vlm):
 
 
 @contract
-def test_generate_refuses_a_negative_number_of_tokens(vlm):
-    """A sign that slipped in is an error, not an empty answer."""
-    with pytest.raises(ValueError, match="max_new_tokens is -1"):
-        vlm.generate(PIXELS, PROMPT, -1)
+@pytest.mark.parametrize("new", [-1, 1.5, 2.0, "3", None])
+def test_generate_wants_a_whole_number_of_tokens(vlm, new):
+    """A sign or a fraction that slipped in is an error, not an empty answer."""
+    with pytest.raises(ValueError, match=f"max_new_tokens is {new!r}, but must be 0"):
+        vlm.generate(PIXELS, PROMPT, new)
+
+
+@law
+def test_generate_may_say_the_image_token(tmp_path):
+    """A model's own image token, once said, is a word like any other.
+
+    A head is made that says it first, and its embedding is what comes next.
+    """
+    config = {**tiny.CONFIG, "tie_word_embeddings": False}
+    config["text_config"] = {**config["text_config"], "tie_word_embeddings": False}
+    free = refvlm.load(tiny.write_checkpoint(tmp_path, config, tied=False))
+    first = int(free.generate(PIXELS, PROMPT, 1)[0, 0])
+    head = free.weights[fastvlm.HEAD].copy()
+    head[[first, tiny.IMAGE_TOKEN]] = head[[tiny.IMAGE_TOKEN, first]]
+    weights = free.weights.replace({fastvlm.HEAD: head})
+    said = refvlm.pretrained.VLM(free.config, weights).generate(PIXELS, PROMPT, 3)
+    assert said[0, 0] == tiny.IMAGE_TOKEN and said.shape == (1, 3)
+
+
+@contract
+def test_generate_refuses_padding_on_the_right(vlm):
+    """An answer follows the last token, which must not be one that does not count."""
+    with pytest.raises(ValueError, match="pad shorter prompts on the left"):
+        vlm.generate(PIXELS, PROMPT, 2, attention_mask=[[1, 1, 1, 1, 1, 0]])
+    assert vlm.logits(PIXELS, PROMPT, [[1, 1, 1, 1, 1, 0]]).shape == (1, 9, 264)
+
+
+@contract
+def test_logits_refuse_to_outgrow_the_context(vlm):
+    """Beyond the positions that it has learnt, a model's scores mean nothing."""
+    assert vlm.logits(None, [[1] * 512]).shape == (1, 512, 264)
+    with pytest.raises(ContextError, match="513 tokens .* context of 512"):
+        vlm.logits(None, [[1] * 513])
+
+
+@contract
+@pytest.mark.parametrize(
+    "prompt, message",
+    [
+        (None, "a prompt is a text, not NoneType"),
+        (b"why", "a prompt is a text, not bytes"),
+        ("\udcff", "not valid Unicode"),
+        ("a" * 10_000_000, "10,000,000 characters is too long"),
+        ("a" * 500, "context of 512"),
+    ],
+)
+def test_describe_refuses_prompts_before_it_looks(vlm, monkeypatch, prompt, message):
+    """What cannot be asked is refused before the picture is encoded."""
+    monkeypatch.setattr(fastvlm, "encode_image", None)
+    with pytest.raises(ValueError, match=message):
+        vlm.describe(np.zeros((9, 9, 3), np.uint8), prompt)
+
+
+@law
+@pytest.mark.parametrize("prompt", ["", "a\0b", "<image><|im_end|>", "\x1b[2J"])
+def test_describe_takes_any_text_as_a_prompt(vlm, prompt):
+    """Empty, with a NUL or with the names of markers, a question is plain text."""
+    ids = vlm.prompt_ids(prompt)
+    assert (ids == fastvlm.IMAGE).sum() == 1
+    assert (ids == tiny.IMAGE_TOKEN).sum() == 0
+    assert isinstance(vlm.describe(np.zeros((9, 9, 3), np.uint8), prompt, 2), str)
+
+
+def load_with(directory, tmp_path, **changed):
+    """The tiny model with some tensors replaced; `__` stands for a dot."""
+    tensors = dict(_stored(directory))
+    for name, change in changed.items():
+        (name,) = (n for n in tensors if n.endswith(name.replace("__", ".")))
+        tensors[name] = change(tensors[name])
+    checkpoint.save(tmp_path / "model.safetensors", tensors)
+    for path in directory.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return refvlm.load(tmp_path)
+
+
+def spoilt(value):
+    def change(array):
+        array = array.copy()
+        array.flat[-1] = value
+        return array
+
+    return change
+
+
+FINAL = "language_model__norm__weight"
+SCALES = "stages__0__blocks__0__mlp__conv__bn__running_var"
+
+
+@contract
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", [FINAL, SCALES])
+def test_load_names_a_tensor_that_is_not_finite(directory, tmp_path, name, value):
+    """It is found when first used: while folding, or in the first answer."""
+    with pytest.raises(checkpoint.CheckpointError) as error:
+        load_with(directory, tmp_path, **{name: spoilt(value)}).logits(PIXELS, PROMPT)
+    assert f"{name.replace('__', '.')}' holds {value}" in str(error.value)
+
+
+@contract
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [-1.0, -1e-5])
+def test_load_names_what_folding_makes_infinite(directory, tmp_path, value):
+    """A variance below zero is a number, but its root is none."""
+    with pytest.raises(checkpoint.CheckpointError, match="folding makes .*mlp.conv"):
+        load_with(directory, tmp_path, **{SCALES: spoilt(value)})
+
+
+@contract
+@pytest.mark.filterwarnings("error")
+def test_generate_refuses_scores_that_are_not_finite(directory, tmp_path):
+    """Weights that are finite but absurd overflow: an error, never a made-up answer."""
+    vlm = load_with(directory, tmp_path, **{FINAL: lambda array: array + 3e38})
+    for ask in (vlm.logits, lambda *given: vlm.generate(*given, 2)):
+        with pytest.raises(checkpoint.CheckpointError, match="are not finite"):
+            ask(PIXELS, PROMPT)
+
+
+@contract
+def test_load_refuses_whole_numbers_for_weights(directory, tmp_path):
+    """Quantised weights without their scales would pass as weights."""
+    with pytest.raises(checkpoint.CheckpointError, match=r"1 not of floating numbers"):
+        load_with(directory, tmp_path, **{FINAL: lambda array: array.astype(np.int32)})
+
+
+@contract
+@pytest.mark.filterwarnings("error")
+def test_load_says_when_half_precision_is_too_narrow(directory, tmp_path):
+    """A weight beyond 65504 cannot be float16; the message asks for a wider one."""
+    vlm = load_with(directory, tmp_path, **{FINAL: lambda array: array * 1e6})
+    assert np.isfinite(vlm.logits(PIXELS, PROMPT)).all()
+    with pytest.raises(checkpoint.CheckpointError, match=r"norm.weight.* wider dtype"):
+        refvlm.load(tmp_path, dtype=np.float16).logits(PIXELS, PROMPT)
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_load_computes_in_the_precision_that_is_asked_for(vlm, directory, dtype):
+    """The pixels follow the weights, whatever they came in."""
+    logits = refvlm.load(directory, dtype=dtype).logits(PIXELS, PROMPT)
+    assert logits.dtype == dtype
+    near = 3e-2 if dtype == np.float16 else 1e-4
+    assert_close(logits.astype(np.float32), vlm.logits(PIXELS, PROMPT), near)
+
+
+@law
+def test_load_reads_float64_on_disk(vlm, directory, tmp_path):
+    """Doubles are read as float32 like everything else."""
+    again = refvlm.load(tiny.write_checkpoint(tmp_path, dtype=np.float64))
+    logits = again.logits(PIXELS.astype(np.float64), PROMPT)
+    np.testing.assert_array_equal(logits, vlm.logits(PIXELS, PROMPT))
+
+
+@contract
+@pytest.mark.parametrize("stop", [10**30, -1, True, "2", [1, None], 1.0])
+def test_load_refuses_stops_that_are_no_ids(directory, tmp_path, stop):
+    """An eos_token_id that NumPy could not hold is refused with the directory."""
+    for path in directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": stop}))
+    with pytest.raises(checkpoint.CheckpointError, match="eos_token_id is"):
+        refvlm.load(tmp_path)
+
+
+@contract
+def test_describe_refuses_a_tokenizer_of_another_checkpoint(directory, tmp_path):
+    """Ids beyond the vocabulary are the tokenizer's fault, and it is named."""
+    for path in directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    words = json.loads((tmp_path / "tokenizer.json").read_text())
+    words["model"]["vocab"]["u"] = 300
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(TokenizerError, match="makes the id 300, .* ends at 263"):
+        refvlm.load(tmp_path).describe(np.zeros((9, 9, 3), np.uint8))

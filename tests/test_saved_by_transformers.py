@@ -38,7 +38,7 @@ def described_config():
 
 
 CONFIG = described_config()
-TENSORS = tiny.random_tensors(CONFIG, seed=5)
+TENSORS = tiny.random_tensors(CONFIG, seed=23)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,8 @@ def test_describe_equals_transformers(compare, tmp_path, picture, dtype):
 
     inputs = (CONFIG, TENSORS, picture.read_bytes(), QUESTION, dtype)
     answer = compare.answers(ask, inputs, tolerance=1e-3)
-    assert len(answer["ids"]) == NEW and len(set(answer["ids"].tolist())) > 3
+    assert len(answer["ids"]) == NEW and len(set(answer["ids"].tolist())) > 9
+    assert CONFIG["image_token_index"] in answer["ids"], "it may say that word, too"
     assert answer["margin"] > 1e-3, "a tie would prove nothing"
     directory = restore(tmp_path / "restored", answer, encode)
     text = answer["text"].tobytes().decode().strip()

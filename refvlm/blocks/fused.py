@@ -18,8 +18,8 @@ from ..ops.special import gelu_into
 from ..parallel import blocks, even_blocks, in_parallel, shares
 from ..shapes import shapes
 
-HIDDEN = 1 << 18  # numbers of the widened map in a piece
-PIXELS = 128  # in a piece at least, so that it is worth a matrix product
+PIXELS = 256  # in a piece: fewer, and the weights are read too often
+NUMBERS = 1 << 18  # in a piece of work without weights
 
 
 def fusible(*inputs) -> bool:
@@ -59,8 +59,7 @@ def pointwise_mlp(x, weight_1, bias_1, weight_2, bias_2):
         np.matmul(weight_2, hidden, out=narrow)
         narrow += bias_2[:, None]
 
-    size = max(PIXELS, HIDDEN // len(weight_1))
-    columns = even_blocks(pixels.shape[2], size)
+    columns = even_blocks(pixels.shape[2], PIXELS)
     in_parallel(work, [(i, part) for i in range(len(x)) for part in columns])
     return out.reshape(len(x), len(weight_2), *x.shape[2:])
 
@@ -82,7 +81,7 @@ def add_scaled(x, branch, gamma):
     base, total = (part.reshape(-1, x.shape[2] * x.shape[3]) for part in (x, branch))
     channels = len(gamma)
     scale = np.broadcast_to(gamma.reshape(-1), (len(x), channels)).reshape(-1, 1)
-    size = max(1, HIDDEN // max(base.shape[1], 1))
+    size = max(1, NUMBERS // max(base.shape[1], 1))
 
     def work(share):
         for part in blocks(share.stop - share.start, size):

@@ -22,11 +22,6 @@ def map_to_tokens(x):
     return x.reshape(*x.shape[:2], -1).swapaxes(1, 2)
 
 
-def tokens_to_map(tokens, height: int, width: int):
-    """(b, h w, c) -> (b, c, h, w): back again."""
-    return tokens.swapaxes(1, 2).reshape(len(tokens), -1, height, width)
-
-
 def map_attention(x, weights, head_dim: int = HEAD_DIM):
     r"""Multi-head self-attention between the pixels of a map:
     $\mathrm{softmax}(QK^\top/\sqrt{d})\,V$ in every head, then a projection.
@@ -35,15 +30,18 @@ def map_attention(x, weights, head_dim: int = HEAD_DIM):
     3c rows are queries, keys, values, in this order, head by head.
     Source: [Kamath] stages 4-5. Oracle: timm's `fastvit.Attention`.
     """
-    batch, channels, height, width = x.shape
-    tokens = map_to_tokens(x)
-    qkv = ops.linear(tokens, weights["qkv.weight"])
-    qkv = qkv.reshape(batch, height * width, 3, channels // head_dim, head_dim)
-    queries, keys, values = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))
+    batch, channels = x.shape[:2]
+    qkv = _at_each_pixel(x, weights["qkv.weight"])
+    qkv = qkv.reshape(batch, 3, channels // head_dim, head_dim, -1)
+    queries, keys, values = (qkv[:, i].swapaxes(-1, -2) for i in range(3))
     attended = ops.scaled_dot_product_attention(queries, keys, values)
-    merged = attended.swapaxes(1, 2).reshape(batch, height * width, channels)
-    out = ops.linear(merged, weights["proj.weight"], weights["proj.bias"])
-    return tokens_to_map(out, height, width)
+    merged = attended.swapaxes(-1, -2).reshape(x.shape)
+    return _at_each_pixel(merged, weights["proj.weight"], weights["proj.bias"])
+
+
+def _at_each_pixel(x, weight, bias=None):
+    """A linear map of the channels: a 1 x 1 convolution, so that the map stays one."""
+    return ops.conv2d(x, weight.reshape(*weight.shape, 1, 1), bias)
 
 
 def attention_block(x, weights, drop_rate=0.0, training: Training | None = None):

@@ -35,6 +35,7 @@ from ..blocks.mobileone import fold_mobileone, mobileone_block
 from ..blocks.repmixer import fold_repmixer, repmixer_block
 from ..blocks.training import Training
 from ..checkpoint import CheckpointError, Weights
+from ..parallel import one_blas_thread
 from ..shapes import shapes
 from .fastvithd_config import FastViTHDConfig
 from .fastvithd_table import expected_shapes, trace_pieces, trace_shapes
@@ -70,9 +71,10 @@ def fastvithd(
     """
     seen = pieces(pixels, weights, config, training)
     blocks = len(trace_pieces(config, *pixels.shape[2:])) if progress else 0
-    for done, (_, features) in enumerate(seen, 1):  # noqa: B007
-        if progress is not None:
-            progress(done, blocks)
+    with one_blas_thread:  # BLAS's own threads would wait in the way of our workers
+        for done, (_, features) in enumerate(seen, 1):  # noqa: B007
+            if progress is not None:
+                progress(done, blocks)
     return map_to_tokens(features)
 
 

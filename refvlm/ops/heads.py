@@ -15,7 +15,7 @@ import numpy as np
 from ..parallel import blocks
 from ..shapes import ShapeError
 
-SCORES = 1 << 17  # a piece at a time: 512 KB of float32, which a core's cache holds
+SCORES = 1 << 18  # a piece at a time: 1 MB of float32, about a core's cache
 FEWEST_QUERIES = 32  # in a block: matrix products of fewer rows are slow
 
 

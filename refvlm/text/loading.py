@@ -89,6 +89,8 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:
     lines = read_text(path, FILE_LIMIT, TokenizerError).splitlines()
+    if not lines:
+        raise TokenizerError(f"{path} is empty: download it again")
     merges = []
     for number, line in enumerate(lines, 1):
         if not line or (number == 1 and line.startswith("#version")):

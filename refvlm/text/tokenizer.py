@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 import tokenizers
 from tokenizers.decoders import ByteLevel
 
+from refvlm.terminal import printable
+
 from .byte_level import token_bytes
 
 
@@ -34,7 +36,8 @@ def one_error(what: object) -> Iterator[None]:
     except (TokenizerError, KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of the library is no Exception
-        raise TokenizerError(f"{what} is not a valid tokenizer: {problem}") from None
+        reason = printable(str(problem))  # it may quote the file
+        raise TokenizerError(f"{what} is not a valid tokenizer: {reason}") from None
 
 
 class Tokenizer:

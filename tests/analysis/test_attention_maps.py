@@ -25,6 +25,16 @@ def test_attention_rollout_of_two_steps():
     np.testing.assert_array_equal(rollout, [[1.0, 0.0], [0.75, 0.25]])
 
 
+@example
+def test_attention_rollout_follows_the_layers_in_order():
+    """First 1 took from 0, then 2 took from 1: so 2 holds something of 0. The other
+    way round, 2 read token 1 before there was anything of token 0 in it."""
+    first, second = np.eye(3)[None].copy(), np.eye(3)[None].copy()
+    first[0, 1], second[0, 2] = [1, 0, 0], [0, 1, 0]
+    assert attention_rollout([first, second])[2, 0] == 0.25
+    assert attention_rollout([second, first])[2, 0] == 0
+
+
 @law
 @given(tensors((3, 5)))
 def test_attention_entropy_lies_between_nothing_and_log_n(scores):

@@ -8,7 +8,6 @@ from refvlm.blocks.map_attention import (
     attention_block_shapes,
     map_attention,
     map_to_tokens,
-    tokens_to_map,
 )
 from refvlm.blocks.training import Training
 from refvlm.checkpoint import Weights
@@ -30,13 +29,6 @@ def test_map_to_tokens_reads_row_by_row():
     """Token 0 is the top left pixel, token 1 the one to its right."""
     x = np.arange(6.0).reshape(1, 1, 2, 3)
     np.testing.assert_array_equal(map_to_tokens(x)[0, :, 0], [0, 1, 2, 3, 4, 5])
-
-
-@law
-def test_tokens_to_map_undoes_map_to_tokens():
-    """Flattening loses nothing, as long as somebody remembers the height and width."""
-    x = random_arrays(1)(2, 5, 3, 4)
-    np.testing.assert_array_equal(tokens_to_map(map_to_tokens(x), 3, 4), x)
 
 
 @law

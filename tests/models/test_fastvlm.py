@@ -13,7 +13,7 @@ from refvlm.models.fields import ConfigError
 from refvlm.shapes import ShapeError
 
 from .. import tiny
-from ..oracles import import_torchvision
+from ..oracles import import_torchvision, in_double
 from ..spec import (
     assert_close,
     contract,
@@ -147,6 +147,8 @@ def transformers_model(torch, weights):
         for name in missing.missing_keys
     ), missing.missing_keys
     model.tie_weights()
+    text = CONFIG.text
+    in_double(torch, model.model.language_model, text.rope_theta, text.head_dim)
     return model
 
 
@@ -170,8 +172,7 @@ def test_fastvlm_equals_transformers(compare, weights, pixels, padding):
     answer = compare.answers(ask, inputs)["logits"]
     assert answer[mask].std() > 0.1
     ours = fastvlm.fastvlm(pixels, REPEATED, weights, CONFIG, mask)
-    # transformers takes the rotary angles in float32, whatever the model's dtype
-    assert_close(ours[mask], answer[mask], 1e-6)
+    assert_close(ours[mask], answer[mask], 1e-9)
     single = Weights({name: weights[name].astype(np.float32) for name in weights})
     ours = fastvlm.fastvlm(pixels.astype(np.float32), REPEATED, single, CONFIG, mask)
     assert_close(ours[mask], answer[mask].astype(np.float32), 1e-4)

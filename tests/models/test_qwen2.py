@@ -10,7 +10,7 @@ from refvlm.checkpoint import Weights
 from refvlm.models import qwen2
 from refvlm.models.fields import ConfigError
 
-from ..oracles import import_torchvision
+from ..oracles import import_torchvision, in_double
 from ..spec import assert_close, contract, derivative, example, law, oracle
 from ..weights import random_weights
 
@@ -74,7 +74,9 @@ def test_swiglu_of_one_number():
         }
     )
     silu = 2 / (1 + np.exp(-2.0))
-    assert_close(qwen2.swiglu(np.ones((1, 1, 1)), weights), np.full((1, 1, 1), 30 * silu))
+    assert_close(
+        qwen2.swiglu(np.ones((1, 1, 1)), weights), np.full((1, 1, 1), 30 * silu)
+    )
 
 
 @law
@@ -157,6 +159,7 @@ def reference(torch, weights, mask=None):
     ).double()
     state = {name: torch.from_numpy(weights[name].copy()) for name in weights}
     model.load_state_dict(state)
+    in_double(torch, model, SMALL.rope_theta, SMALL.head_dim)
     mask = None if mask is None else torch.from_numpy(mask.astype(np.int64))
     return model, lambda ids: model(torch.from_numpy(ids), attention_mask=mask)[0]
 
@@ -175,8 +178,7 @@ def test_qwen2_equals_transformers(compare, weights, padding):
     answer = compare.answers(ask, (dict(weights), IDS, mask))["hidden"]
     assert answer[mask].std() > 0.1
     ours = qwen2.qwen2(embed(weights, IDS), weights, SMALL, mask)
-    # transformers takes the angles in float32, whatever the dtype of the model
-    assert_close(ours[mask], answer[mask], 1e-6)
+    assert_close(ours[mask], answer[mask], 1e-9)
 
 
 @derivative
@@ -197,7 +199,7 @@ def test_qwen2_derivative_equals_transformers(compare, weights):
     _, gradients = value_and_grad(loss)(weights)
     assert set(gradients) == set(weights)
     for name, expected in answers.items():
-        assert_close(gradients[name], expected, 1e-5)
+        assert_close(gradients[name], expected, 1e-9)
 
 
 @contract

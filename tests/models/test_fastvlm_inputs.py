@@ -1,0 +1,189 @@
+"""The spec of refvlm/models/fastvlm_inputs.py: what a FastVLM is given."""
+
+import numpy as np
+import pytest
+
+from refvlm.autodiff import Variable
+from refvlm.blocks.kv_cache import ContextError
+from refvlm.models import fastvlm
+from refvlm.models.fastvithd import trace_pieces
+from refvlm.models.fastvlm_inputs import (
+    MAX_PIXELS,
+    check_ids,
+    check_inputs,
+    check_mask,
+    check_pixels,
+    image_tokens,
+)
+from refvlm.shapes import ShapeError
+
+from .. import tiny
+from ..spec import contract, example, law
+
+CONFIG = fastvlm.FastVLMConfig.from_json(tiny.CONFIG)
+IMAGE, TOKEN = fastvlm.IMAGE, tiny.IMAGE_TOKEN
+PIXELS = tiny.pictures(2).astype(np.float32)
+
+
+def check(pixels, ids, mask=None, new_tokens=0):
+    return check_inputs(pixels, ids, mask, CONFIG, np.dtype(np.float32), new_tokens)
+
+
+@example
+def test_check_inputs_makes_arrays_of_lists():
+    """Ids and masks may be lists, pixels of another precision."""
+    given = check(PIXELS[:1].astype(np.float64), [[1, IMAGE, 2]], [[0, 1, 1]])
+    assert given.pixels.dtype == np.float32 and given.ids.dtype == np.int64
+    np.testing.assert_array_equal(given.mask, [[False, True, True]])
+    assert check(None, [[1, 2]]).pixels is None
+
+
+@example
+def test_image_tokens_round_up():
+    """128 x 128 is 2 x 2 tokens; one pixel more begins a third row."""
+    assert image_tokens(CONFIG, 128, 128) == 4
+    assert image_tokens(CONFIG, 129, 128) == 6
+    assert image_tokens(CONFIG, 1, 1) == 1
+
+
+@law
+def test_image_tokens_are_those_of_the_table():
+    """The count is the map of the tower's last block."""
+    _, rows, columns = trace_pieces(CONFIG.vision, 200, 70)[-1].shape
+    assert image_tokens(CONFIG, 200, 70) == rows * columns == 8
+
+
+@law
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8, np.int32])
+def test_check_mask_takes_booleans_and_zeros_and_ones(dtype):
+    """0 and 1 of any whole type are what False and True are."""
+    mask = check_mask(np.array([[0, 1, 1]], dtype), np.zeros((1, 3)))
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, [[False, True, True]])
+
+
+@law
+def test_check_inputs_allows_rows_with_different_numbers_of_pictures():
+    """Where each place is marked, pictures follow one another through the batch."""
+    four = [TOKEN] * 4
+    pixels = np.concatenate([PIXELS, PIXELS[:1]])
+    assert check(pixels, [[1, *four, *four], [2, 3, 4, 5, 6, *four]]).ids.shape == (
+        2,
+        9,
+    )
+
+
+@law
+def test_check_pixels_leaves_a_variable_alone():
+    """A gradient may run back to the picture."""
+    pixels = Variable(PIXELS)
+    assert check_pixels(pixels, np.dtype(np.float32)) is pixels
+
+
+@law
+def test_check_pixels_refuses_before_it_casts():
+    """The largest picture is allowed; one row more is not, whatever it holds."""
+    side = int(MAX_PIXELS**0.5)
+    largest = np.broadcast_to(np.float32(0), (1, 3, side, side))
+    assert check_pixels(largest, np.dtype(np.float32)).shape == largest.shape
+    beyond = np.broadcast_to(np.float64(0), (1, 3, 8192, 8192))
+    with pytest.raises(ShapeError, match="8192 x 8192, more than the 16,777,216"):
+        check_pixels(beyond, np.dtype(np.float32))
+
+
+@contract
+@pytest.mark.parametrize(
+    "ids, message",
+    [
+        ([1, 2], r"\(batch, tokens\)"),
+        ([[]], r"\(batch, tokens\)"),
+        ([[1, 2], [3]], r"no array of whole numbers"),
+        ([[0.5]], "not float64"),
+        ([[True]], "not bool"),
+        ("what", "not <U4"),
+        (None, "not object"),
+        ([[264]], "has 264, but the vocabulary is 0 to 263"),
+        ([[-1]], "has -1"),
+        ([[2**62]], "has 4611686018427387904"),
+        ([[2**70]], "not object"),
+        (np.array([[2**64 - 200]], np.uint64), "has 18446744073709551416"),
+    ],
+)
+def test_check_ids_refuses_what_is_no_token(ids, message):
+    """NumPy would read row -1 as the last; here it is an error."""
+    with pytest.raises(ValueError, match=message):
+        check_ids(ids, 264)
+
+
+@contract
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        (np.ones((1, 3)), r"float64 \(1, 3\), but must be booleans, or 0 and 1"),
+        (np.full((1, 3), -1e9), "float64"),
+        (np.ones((1, 4), bool), r"bool \(1, 4\)"),
+        (np.ones((2, 3), bool), r"bool \(2, 3\)"),
+        (np.ones(3, bool), r"bool \(3,\)"),
+        ([[1, 2, 1]], "holds 2"),
+        ([[1, -1, 1]], "holds -1"),
+        ([[1], [1, 1]], "no array of booleans"),
+        ("111", "<U3"),
+    ],
+)
+def test_check_mask_refuses_what_would_broadcast(mask, message):
+    """A mask of scores, of another length, or of twos means something else."""
+    with pytest.raises(ValueError, match=message):
+        check_mask(mask, np.zeros((1, 3)))
+
+
+@contract
+@pytest.mark.parametrize(
+    "pixels, message",
+    [
+        (PIXELS[0], r"\(3, 128, 128\), but must be \(pictures, 3"),
+        (PIXELS.swapaxes(1, 3), "must be"),
+        (PIXELS[:, :2], "must be"),
+        (PIXELS[:0], "must be"),
+        (PIXELS[:, :, :0], "must be"),
+        ("photo.png", "must be"),
+        ([[1], [1, 2]], "no array of floating"),
+        ((255 * PIXELS).astype(np.uint8), "uint8, but must be floating"),
+        (PIXELS > 0.5, "bool, but"),
+        (PIXELS.astype(complex), "complex128, but"),
+        (PIXELS.astype(object), "object, but"),
+        (PIXELS * np.nan, "has NaN"),
+        (PIXELS + np.inf, "has NaN, or numbers"),
+        (np.full((1, 3, 8, 8), 1e300), "too large for float32"),
+    ],
+)
+def test_check_pixels_refuses_what_is_no_picture(pixels, message):
+    """Bytes would be 255 times too bright; NaN would be the answer."""
+    with pytest.raises(ValueError, match=message):
+        check_pixels(pixels, np.dtype(np.float32))
+
+
+@contract
+@pytest.mark.parametrize(
+    "pixels, ids, message",
+    [
+        (None, [[1, IMAGE]], "marks 1 places .* there is no picture"),
+        (PIXELS[:1], [[1, 2]], f"no place for the picture: .* {IMAGE}, or {TOKEN}"),
+        (PIXELS[:1], [[1, TOKEN, TOKEN]], "marks 2 places .* make 4"),
+        (PIXELS, [[1, IMAGE]], "marks 4 places .* make 8"),
+        (PIXELS, [[IMAGE, IMAGE], [1, 2]], r"\[2, 0\] pictures"),
+    ],
+)
+def test_check_inputs_counts_pictures_and_places(pixels, ids, message):
+    """A picture without a place, or a place without a picture, is named at once."""
+    with pytest.raises(ShapeError, match=message):
+        check(pixels, ids)
+
+
+@contract
+def test_check_inputs_holds_all_tokens_against_the_context():
+    """Prompt, picture and answer count, and the picture is not looked at before."""
+    assert check(PIXELS[:1], [[1] * 200 + [IMAGE]], new_tokens=308)
+    with pytest.raises(ContextError, match="513 tokens .* context of 512"):
+        check(PIXELS[:1], [[1] * 200 + [IMAGE]], new_tokens=309)
+    with pytest.raises(ContextError, match="context of 512"):
+        check(None, np.ones((1, 300_000), int))
