@@ -1,13 +1,17 @@
 """The spec of refvlm/analysis/shape_table.py."""
 
-import numpy as np
+import json
 
-from refvlm.analysis.shape_table import as_text, decoder_rows, fastvlm_rows
+import numpy as np
+import pytest
+
+from refvlm.analysis.shape_table import as_text, decoder_rows, fastvlm_rows, table_of
+from refvlm.checkpoint import CheckpointError
 from refvlm.models import fastvlm, qwen2
 
 from .. import tiny
 from ..oracles import import_torchvision
-from ..spec import example, law, oracle
+from ..spec import contract, example, law, oracle
 
 APPLE = fastvlm.FastVLMConfig.from_json(
     {
@@ -103,3 +107,13 @@ def test_as_text_aligns_every_column():
     assert len(lines) == len(rows) + 2
     assert len({len(line) for line in lines if line[-4] == "."}) == 1
     assert f"{sum(row.parameters for row in rows):,}" in lines[-1]
+
+
+@contract
+def test_table_of_needs_one_size_of_pictures(tmp_path):
+    """A preprocessor that keeps a picture's proportions gives no one shape."""
+    tiny.write_checkpoint(tmp_path)
+    loose = {**tiny.PREPROCESSOR, "do_center_crop": False}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(loose))
+    with pytest.raises(CheckpointError, match="shapes depend on the picture"):
+        table_of(tmp_path)

@@ -51,3 +51,11 @@ def test_kv_cache_refuses_more_than_its_capacity():
     cache = KVCache(1, 1, 1, 4, 2)
     with pytest.raises(ContextError, match="5 tokens do not fit .* made for 4"):
         cache.store(0, np.zeros((1, 1, 5, 2)), np.zeros((1, 1, 5, 2)))
+
+
+@contract
+@pytest.mark.parametrize("capacity", [1 << 40, 1 << 62, 1 << 80])
+def test_kv_cache_says_when_it_does_not_fit_into_memory(capacity):
+    """A context beyond any memory is asked for in tokens, so it is refused in them."""
+    with pytest.raises(ContextError, match=f"{capacity} tokens does not fit"):
+        KVCache(24, 1, 2, capacity, 64)

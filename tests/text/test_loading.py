@@ -73,6 +73,7 @@ BAD_FILES = [
     ("merges.txt", "#version: 0.2\na \n"),
     ("merges.txt", "#version: 0.2\nqqq zzz\n"),
     ("merges.txt", b"\xff\xfe"),
+    ("merges.txt", b""),
     ("added_tokens.json", {"<new>": "404"}),
     ("added_tokens.json", {"<new>": 999}),
     ("added_tokens.json", {"<|im_end|>": 1}),
@@ -176,3 +177,13 @@ def test_load_tokenizer_turns_the_librarys_errors_into_one(tmp_path):
     tokenizer = load_tokenizer(tmp_path)
     with pytest.raises(TokenizerError, match="not a valid tokenizer"):
         tokenizer.encode("c")
+
+
+@contract
+def test_load_tokenizer_quotes_a_bad_file_safely(tmp_path):
+    """What the library quotes of a file may not steer a terminal."""
+    directory = write_vocabulary(tmp_path)
+    spoil(directory, "merges.txt", "#version: 0.2\n\x1b[2J \x07\n")
+    with pytest.raises(TokenizerError, match=r"\\x1b\[2J") as error:
+        load_tokenizer(directory)
+    assert str(error.value).isprintable()

@@ -1,0 +1,1 @@
+"""Models: one file for each, a function of weights, configuration and inputs."""
