@@ -20,7 +20,9 @@ def main():
     options = parser.parse_args()
     peer = Peer("machine_worker", options=options)
     result = {"machine": machine(options)}
-    result |= {name: peer.ask(name) for name in ("products", "memory", "functions")}
+    result |= {
+        name: peer.ask_in_quiet(name) for name in ("products", "memory", "functions")
+    }
     peer.close()
     for name in ("products", "memory", "functions"):
         print(name, result[name])

@@ -18,7 +18,7 @@ def products():
 def _product(n):
     a, b = np.random.default_rng(0).random((2, n, n), dtype=np.float32)
     out = np.empty_like(a)
-    return seconds(lambda: np.matmul(a, b, out=out), repeats=9)
+    return seconds(lambda: np.matmul(a, b, out=out))
 
 
 def memory():
@@ -28,9 +28,9 @@ def memory():
     flat = matrix.reshape(-1)
     out = np.empty_like(flat)
     return {
-        "matrix @ vector": matrix.nbytes / seconds(lambda: matrix @ vector, 9) / 1e9,
-        "copy": 2 * flat.nbytes / seconds(lambda: np.copyto(out, flat), 9) / 1e9,
-        "add": 3 * flat.nbytes / seconds(lambda: np.add(flat, flat, out), 9) / 1e9,
+        "matrix @ vector": matrix.nbytes / seconds(lambda: matrix @ vector) / 1e9,
+        "copy": 2 * flat.nbytes / seconds(lambda: np.copyto(out, flat)) / 1e9,
+        "add": 3 * flat.nbytes / seconds(lambda: np.add(flat, flat, out)) / 1e9,
     }
 
 
@@ -49,10 +49,7 @@ def functions():
         "sum": lambda: np.add.reduce(x),
         "vecdot": lambda: np.vecdot(x, x),
     }
-    return {
-        name: seconds(call, repeats=200) / IN_CACHE * 1e9
-        for name, call in calls.items()
-    }
+    return {name: seconds(call) / IN_CACHE * 1e9 for name, call in calls.items()}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from .turns import Peer, add_arguments, machine, median, save, take_turns
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="cases whose name contains this; not saved"
+    )
     add_arguments(parser)
     options = parser.parse_args()
     ours = Peer("operator_cases", "refvlm", options=options)
@@ -26,7 +28,8 @@ def main():
         if options.only in name:
             rows[name] = compare(name, ours, theirs, options.rounds)
     ours.close(), theirs.close()
-    save(options.name or f"operators-{options.kernels}", report(options, rows))
+    if not options.only:
+        save(options.name or f"operators-{options.kernels}", report(options, rows))
 
 
 def report(options, rows):
@@ -36,15 +39,12 @@ def report(options, rows):
 
 def compare(name, ours, theirs, rounds):
     """Medians and their ratio for one case, printed."""
-    turns = {
-        "refvlm": lambda: ours.ask("run", name=name),
-        "contiguous": lambda: theirs.ask("run", name=name),
-    }
+    run = {"task": "run", "name": name}
+    turns = {"refvlm": (ours, run), "contiguous": (theirs, run)}
     if CASES[name].is_picture:
-        turns["channels_last"] = lambda: theirs.ask(
-            "run", name=name, channels_last=True
-        )
-    medians = {who: median(times) for who, times in take_turns(rounds, turns).items()}
+        turns["channels_last"] = theirs, run | {"channels_last": True}
+    answers, disturbance = take_turns(rounds, turns)
+    medians = {who: median(times) for who, times in answers.items()}
     mine = medians.pop("refvlm")
     better = min(medians, key=medians.get)
     row = {
@@ -52,10 +52,11 @@ def compare(name, ours, theirs, rounds):
         "torch": medians[better] * 1e3,
         "layout": better,
         "ratio": mine / medians[better],
+        "disturbance": disturbance,
     }
     print(
         f"{name:44} {row['refvlm']:9.2f} ms {row['torch']:9.2f} ms "
-        f"{row['ratio']:6.2f}  {better}"
+        f"{row['ratio']:6.2f}  {better}  ({disturbance:.0%} disturbed)"
     )
     return row
 

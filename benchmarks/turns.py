@@ -3,7 +3,8 @@
 Never time NumPy and PyTorch in one process: their thread pools wait for each other's
 cores. And never time one today and the other tomorrow: a busy machine slows both. So
 each library is served by a process of its own, which sleeps while the other works;
-every round asks both, in alternating order, and a ratio is of medians.
+every round asks both, in alternating order, and a ratio is of medians. An answer during
+which other programs took more than a few hundredths of the machine does not count.
 
 A worker is a module that calls `serve` with its tasks. A task takes what the question
 carries and returns what can be written as JSON.
@@ -19,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+QUIET = 0.05  # the share of the machine that other programs may take during an answer
+PATIENCE = 3  # rounds to try for each one wanted; then the quietest count
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
 
@@ -83,12 +86,35 @@ class Peer:
 
     def ask(self, task, **question):
         """The answer to one question; the worker's error ends the benchmark."""
+        start, before = time.perf_counter(), self._others()
         self.process.stdin.write(json.dumps({"task": task, **question}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"the worker for {task!r} ended: its error is above")
+        capacity = (time.perf_counter() - start) * os.cpu_count()
+        self.disturbance = max(0.0, (self._others() - before) / capacity)
         return json.loads(line)
+
+    def ask_in_quiet(self, task, **question):
+        """The least disturbed answer of a few, the first quiet one if there is one."""
+        answers = []
+        for _ in range(PATIENCE):
+            answer = self.ask(task, **question)
+            answers.append((self.disturbance, answer))
+            if self.disturbance < QUIET:
+                break
+        return min(answers, key=lambda pair: pair[0])[1]
+
+    def _others(self):
+        """Seconds of work that the system has done for anybody but this worker."""
+        kinds = list(
+            map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+        )
+        everybody = sum(kinds) - kinds[3] - kinds[4]  # not idle, not waiting for a disk
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
+        mine = sum(map(int, fields.split()[11:13]))
+        return (everybody - mine) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         """Close the worker's input, which ends it."""
@@ -107,30 +133,41 @@ def serve(tasks):
         answers.flush()
 
 
-def seconds(function, repeats=1):
-    """The shortest of `repeats` timings of a call."""
-    best = float("inf")
-    for _ in range(repeats):
+def seconds(function, at_least=0.25):
+    """The shortest of the timings of a call, repeated for `at_least` seconds."""
+    best, end = float("inf"), time.perf_counter() + at_least
+    while True:
         start = time.perf_counter()
         function()
-        best = min(best, time.perf_counter() - start)
-    return best
+        now = time.perf_counter()
+        best = min(best, now - start)
+        if now > end:
+            return best
 
 
 def take_turns(rounds, turns):
-    """name -> list of answers, for {name: function to call}, interleaved.
+    """name -> answers, for {name: (peer, question)}, interleaved, and the disturbance.
 
-    Each round asks everybody once, every other round in reverse order. One round
-    before the first warms up, and is not counted.
+    Each round asks everybody once, every other round in reverse order, until each has
+    `rounds` undisturbed answers. A round before the first warms up and does not count.
     """
     answers = {name: [] for name in turns}
-    for number in range(rounds + 1):
+    for number in range(PATIENCE * rounds + 1):
         order = list(turns)[:: -1 if number % 2 else 1]
         for name in order:
-            answer = turns[name]()
+            peer, question = turns[name]
+            answer = peer.ask(**question)
             if number:
-                answers[name].append(answer)
-    return answers
+                answers[name].append((peer.disturbance, answer))
+        quiet = [sum(d < QUIET for d, _ in given) for given in answers.values()]
+        if min(quiet) >= rounds:
+            break
+    chosen = {
+        name: sorted(given, key=lambda pair: pair[0])[:rounds]
+        for name, given in answers.items()
+    }
+    worst = max(given[-1][0] for given in chosen.values())
+    return {name: [a for _, a in given] for name, given in chosen.items()}, worst
 
 
 def median(samples):

@@ -233,7 +233,9 @@ def _whole(name, value):
     except TypeError:
         number = -1
     if number < 0:
-        raise ValueError(f"{name} is {value!r:.60}, but must be 0 or more, and whole")
+        raise ValueError(
+            f"{name} is {value!r:.60}, but must be a whole number, 0 or more"
+        )
     return number
 
 

@@ -195,7 +195,7 @@ def with_streams(shell, *arguments, **environment):
         [*command, sys.executable, *map(str, arguments)],
         capture_output=True,
         timeout=120,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
     )
 
 

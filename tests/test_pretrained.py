@@ -200,6 +200,51 @@ def test_logits_of_odd_sizes_equal_transformers(compare, directory, vlm, height,
     assert_close(vlm.logits(pixels, ids), answer["logits"], 1e-4)
 
 
+@oracle
+def test_generate_of_several_pictures_equals_transformers(compare, directory, vlm):
+    """Two pictures in one prompt and one in the next: the same logits and ids."""
+    pixels = tiny.pictures(3).astype(np.float32)
+    picture = [tiny.IMAGE_TOKEN] * tiny.IMAGE_TOKENS
+    ids = np.array([[72, *picture, 33, *picture, 63], [0] * 5 + [72, *picture, 63]])
+    mask = (ids != 0).astype(np.int64)
+
+    def ask(torch):
+        import_torchvision()
+        from transformers import FastVlmForConditionalGeneration
+
+        model = FastVlmForConditionalGeneration.from_pretrained(directory).eval()
+        given = {
+            "input_ids": torch.from_numpy(ids),
+            "pixel_values": torch.from_numpy(pixels),
+            "attention_mask": torch.from_numpy(mask),
+        }
+        with torch.no_grad():
+            logits = model(**given).logits
+        out = model.generate(
+            **given,
+            max_new_tokens=8,
+            do_sample=False,
+            pad_token_id=tiny.END,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        best = torch.stack(out.logits).topk(2).values
+        return {
+            "logits": logits.numpy()[mask == 1],
+            "ids": out.sequences[:, ids.shape[1] :].numpy(),
+            "margin": (best[..., 0] - best[..., 1]).min().numpy()[None],
+        }
+
+    inputs = (tiny.CONFIG, tiny.random_tensors(), ids, pixels)
+    answer = compare.answers(ask, inputs, tolerance=1e-3)
+    assert answer["margin"] > 1e-3, "a tie would prove nothing"
+    logits = vlm.logits(pixels, ids, mask)[mask == 1]
+    assert_close(logits, answer["logits"], 1e-4)
+    np.testing.assert_array_equal(
+        vlm.generate(pixels, ids, 8, attention_mask=mask), answer["ids"]
+    )
+
+
 @law
 def test_describe_streams_what_it_returns(vlm, tmp_path):
     """The pieces of the stream, joined, are the text."""
@@ -237,7 +282,7 @@ def test_generate_refuses_to_outgrow_the_context(vlm):
 @pytest.mark.parametrize("new", [-1, 1.5, 2.0, "3", None])
 def test_generate_wants_a_whole_number_of_tokens(vlm, new):
     """A sign or a fraction that slipped in is an error, not an empty answer."""
-    with pytest.raises(ValueError, match=f"max_new_tokens is {new!r}, but must be 0"):
+    with pytest.raises(ValueError, match=f"is {new!r}, but must be a whole number"):
         vlm.generate(PIXELS, PROMPT, new)
 
 

@@ -20,7 +20,9 @@ class StreamDecoder:
 
     def __init__(self, tokenizer: Tokenizer, markers: bool = True):
         if not tokenizer.is_byte_level:
-            raise TokenizerError("StreamDecoder needs a byte-level tokenizer")
+            raise TokenizerError(
+                f"{tokenizer.origin}: StreamDecoder needs a byte-level tokenizer"
+            )
         self._tokenizer, self._markers = tokenizer, markers
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 

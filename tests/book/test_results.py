@@ -51,8 +51,15 @@ def test_measured_on_does_without_versions():
     )
 
 
+def test_measured_on_admits_what_else_was_running():
+    """The worst share counts, whether it was noted for a row or for the whole run."""
+    rows = {"gelu": {"disturbance": 0.031}, "silu": {"disturbance": 0.012}}
+    words = results.measured_on(MEASURED | {"rows": rows})
+    assert "other programs took at most 3% of it" in words
+
+
 @pytest.mark.parametrize(
-    ("ratio", "words"), [(0.5, "2.0 times as fast"), (3.0, "3.0 times as slow")]
+    ("ratio", "words"), [(0.5, "is 2.0 times as fast"), (3, "takes 3.00 times as long")]
 )
 def test_verdict_turns_a_ratio_into_words(ratio, words):
     """A ratio below one says that NumPy took less time."""

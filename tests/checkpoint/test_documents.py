@@ -1,8 +1,10 @@
 """Small files from outside: read whole if they are what they should be."""
 
+import tracemalloc
+
 import pytest
 
-from refvlm.checkpoint import CheckpointError, read_json, read_text
+from refvlm.checkpoint import CheckpointError, is_there, read_json, read_text
 
 from ..spec import contract, example
 
@@ -63,3 +65,28 @@ def test_read_text_raises_the_class_asked_for(tmp_path):
         read_text(tmp_path / "absent", error=OtherError)
     with pytest.raises(OtherError, match="not an ordinary file"):
         read_text(tmp_path, error=OtherError)
+
+
+@contract
+def test_read_text_tells_a_broken_link_from_a_missing_file(tmp_path):
+    """Half of a download may be links that lead nowhere: they are there, unreadable."""
+    link = tmp_path / "tokenizer_config.json"
+    assert not is_there(link)
+    link.symlink_to("blobs/not-downloaded")
+    assert is_there(link) and not link.exists()
+    with pytest.raises(CheckpointError, match="leads nowhere: download the file"):
+        read_text(link)
+
+
+@contract
+def test_read_text_makes_room_for_what_there_is(tmp_path):
+    """A file of a few bytes takes a few bytes, whatever might be allowed."""
+    path = tmp_path / "merges.txt"
+    path.write_text("x")
+    tracemalloc.start()
+    try:
+        read_text(path, limit=1 << 28)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20

@@ -67,3 +67,11 @@ def test_expect_keeps_its_message_short():
     assert "500 missing" in str(caught.value)
     assert "'layer.7.weight' and 492 more" in str(caught.value)
     assert "layer.8." not in str(caught.value)
+
+
+@contract
+def test_expect_wants_fractions():
+    """Whole numbers where weights should be are quantised ones, without a scale."""
+    weights = Weights({"weight": np.ones((3, 2), np.int8), "bias": np.zeros(3)})
+    with pytest.raises(CheckpointError, match="1 not of floating numbers: 'weight'"):
+        expect(weights, SHAPES)

@@ -371,6 +371,7 @@ def test_from_json_reads_what_transformers_writes():
         ({"model_args": {"layers": []}}, "layers must be a list"),
         ({"model_args": {"layers": [0, 1, 1, 1, 1]}}, "layers must be a whole number"),
         ({"model_args": {"layers": [1] * 6}}, "embed_dims must be a list"),
+        ({"model_args": {"layers": [1000] * 5}}, "5000 blocks are more than 1024"),
         ({"model_args": {"token_mixers": ["pool"] * 5}}, "token_mixers is 'pool'"),
         ({"model_args": {"se_downsamples": [True]}}, "se_downsamples is not"),
         ({"model_args": {"pos_embs": ["x"]}}, "pos_embs is not implemented"),

@@ -50,6 +50,9 @@ def measured_on(result: dict) -> str:
     words += [
         f"{_title(name)} {version}" for name, version in versions.items() if version
     ]
+    disturbance = _disturbance(result)
+    if disturbance is not None:
+        words.append(f"other programs took at most {disturbance:.0%} of it")
     return "; ".join([*words, f"measured on {result['measured']}"])
 
 
@@ -57,11 +60,18 @@ def verdict(ratio: float) -> str:
     """A ratio of times in words: below 1, NumPy is faster.
 
     >>> verdict(0.5), verdict(1.25)
-    ('2.0 times as fast', '1.2 times as slow')
+    ('is 2.0 times as fast', 'takes 1.25 times as long')
     """
     if ratio < 1:
-        return f"{1 / ratio:.1f} times as fast"
-    return f"{ratio:.1f} times as slow"
+        return f"is {1 / ratio:.1f} times as fast"
+    return f"takes {ratio:.2f} times as long"
+
+
+def _disturbance(result):
+    """The largest share of the machine that others took, where it was recorded."""
+    rows = result.get("rows", {}).values()
+    noted = [part.get("disturbance") for part in (result, *rows)]
+    return max((share for share in noted if share is not None), default=None)
 
 
 def _title(name):
