@@ -33,6 +33,7 @@ from ..blocks.large_kernel import fold_large_kernel, patch_embed
 from ..blocks.map_attention import attention_block, map_to_tokens
 from ..blocks.mobileone import fold_mobileone, mobileone_block
 from ..blocks.repmixer import fold_repmixer, repmixer_block
+from ..blocks.stem import stem
 from ..blocks.training import Training
 from ..checkpoint import CheckpointError, Weights
 from ..parallel import one_blas_thread
@@ -69,7 +70,7 @@ def fastvithd(
     statistics and leave the new ones there. `progress(done, blocks)` is called after
     each block.
     """
-    seen = pieces(pixels, weights, config, training)
+    seen = pieces(pixels, weights, config, training, every_map=False)
     blocks = len(trace_pieces(config, *pixels.shape[2:])) if progress else 0
     with one_blas_thread:  # BLAS's own threads would wait in the way of our workers
         for done, (_, features) in enumerate(seen, 1):  # noqa: B007
@@ -79,12 +80,18 @@ def fastvithd(
 
 
 def pieces(
-    pixels, weights, config: FastViTHDConfig, training: Training | None = None
+    pixels,
+    weights,
+    config: FastViTHDConfig,
+    training: Training | None = None,
+    every_map: bool = True,
 ) -> Iterator:
-    """The tower block by block: yields (name, the map that comes out of it)."""
-    x = pixels
-    for name, stride in (("stem.0", 2), ("stem.1", 2), ("stem.2", 1)):
-        x = mobileone_block(x, weights.scope(name), stride, training=training)
+    """The tower block by block: yields (name, the map that comes out of it).
+
+    Without `every_map` the largest, inside the stem, need not be made: None is
+    yielded in their place.
+    """
+    for name, x in stem(pixels, weights, training, every_map):
         yield name, x
     for stage, rates in enumerate(config.drop_rates()):
         here = f"stages.{stage}"
@@ -104,10 +111,8 @@ def pieces(
         for i, rate in enumerate(rates):
             x = block(x, weights.scope(f"{here}.blocks.{i}"), rate, training)
             yield f"{here}.blocks.{i}", x
-    yield (
-        "final_conv",
-        mobileone_block(x, weights.scope("final_conv"), training=training),
-    )
+    last = mobileone_block(x, weights.scope("final_conv"), training=training)
+    yield "final_conv", last
 
 
 BLOCKS = {"repmixer": repmixer_block, "attention": attention_block}
