@@ -153,6 +153,8 @@ def value_and_grad(function, wrt=0, trainable=None):
     """
 
     def evaluate(*args, **options):
+        if wrt not in range(len(args)):
+            raise ValueError(f"wrt is {wrt}, but there are {len(args)} arguments")
         given = args[wrt]
         leaves = _leaves(given, trainable)
         if isinstance(given, Mapping):
@@ -207,7 +209,12 @@ def _leaves(given, trainable):
 def _leaf(value):
     if type(value) is Variable:
         raise TypeError("derivatives of derivatives are not supported")
-    return Variable(np.asarray(value))
+    value = np.asarray(value)
+    if value.dtype.kind != "f":
+        raise ValueError(
+            f"a gradient is of floating numbers, not of {value.dtype}: astype(float)"
+        )
+    return Variable(value)
 
 
 def grad(function, wrt=0, trainable=None):

@@ -7,8 +7,13 @@ A contract is a list of axes separated by spaces. A name stands for one size, th
 same wherever it appears; a number stands for itself. A leading `...` stands for any
 further axes, which broadcast between arguments as NumPy broadcasts them; `...kv` is
 another such group, with a name of its own. A trailing `...` allows further axes and
-leaves them alone. An argument that is None is not looked at. Contracts are parsed
-once, when the function is defined, and checked at every call.
+leaves them alone. Contracts are parsed once, when the function is defined, and
+checked at every call.
+
+An array holds floating numbers unless its contract ends otherwise: `"... t of
+integers"`, `of numbers` (either), `of booleans`, `of anything`. An argument may be
+None where that is its default, or where the contract ends with `or None`. A `dim`
+is under contract too: `dim="axis of x"`, or `"axes of x"` where it may be a tuple.
 """
 
 from __future__ import annotations
@@ -19,9 +24,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import check_axes
+
 
 class ShapeError(ValueError):
     """An array whose shape breaks the contract of the function it was given to."""
+
+
+KINDS = {  # the letters are those of numpy.dtype.kind
+    "floats": "f",
+    "integers": "iu",
+    "numbers": "iuf",
+    "booleans": "b",
+    "anything": "",
+}
 
 
 class Axes(NamedTuple):
@@ -49,51 +65,112 @@ def parse(contract: str) -> Axes:
     return Axes(leading, names, trailing)
 
 
+class Contract(NamedTuple):
+    """What one argument must be: where it stands, its axes, and what it holds."""
+
+    name: str
+    position: int
+    leading: str
+    names: tuple[str | int, ...]
+    trailing: bool
+    kind: str
+    optional: bool
+
+
 def shapes(returns: str | None = None, **contracts: str):
     """Decorate a function with the shapes of its array arguments and its result."""
 
     def decorate(function):
-        parameters = list(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters
         for name in contracts.keys() - set(parameters):
             raise ValueError(f"{function.__name__} has no parameter {name!r}")
+        dims = {n: c for n, c in contracts.items() if c.startswith(("axis ", "axes "))}
         inputs = [
-            (name, parameters.index(name), *parse(contract))
+            _contract(parameters, name, contract)
             for name, contract in contracts.items()
+            if name not in dims
         ]
+        dims = [_dim_contract(parameters, *dim) for dim in dims.items()]
         output = None if returns is None else parse(returns)
 
         @functools.wraps(function)
         def checked(*args, **options):
-            sizes = _sizes(function, inputs, args, options)
+            sizes = check(args, options)
             result = function(*args, **options)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
             return result
 
+        def check(args, options):
+            sizes = _sizes(function, inputs, args, options)
+            for dim in dims:
+                _check_dim(function, *dim, args, options)
+            return sizes
+
         # A tape that runs another form of f asks for the check alone.
-        checked.check_shapes = functools.partial(_sizes, function, inputs)
+        checked.check_shapes = check
         return checked
 
     return decorate
 
 
+def _contract(parameters, name, contract):
+    """`"... t of integers"`, `"c or None"`: the axes, and what stands behind them."""
+    contract, _, absent = contract.partition(" or ")
+    axes, _, kind = contract.partition(" of ")
+    if absent not in ("", "None") or (kind and kind not in KINDS):
+        raise ValueError(f"not a shape contract: {contract!r}")
+    optional = bool(absent) or parameters[name].default is None
+    position = list(parameters).index(name)
+    return Contract(name, position, *parse(axes), KINDS[kind or "floats"], optional)
+
+
+def _dim_contract(parameters, name, contract):
+    """`"axes of x"`: which arrays dim counts the axes of, and where they stand."""
+    several, _, *arrays = contract.split()
+    places = {each: list(parameters).index(each) for each in (name, *arrays)}
+    return places, several == "axes", parameters[name].default
+
+
+def _argument(name, position, args, options, default=None):
+    return args[position] if position < len(args) else options.get(name, default)
+
+
+def _check_dim(function, places, several, default, args, options):
+    (name, position), *arrays = places.items()
+    dim = _argument(name, position, args, options, default)
+    if dim is default and type(dim) is not int:
+        return  # None, for all axes; or not given, which Python says better
+    given = [_argument(*array, args, options) for array in arrays]
+    shape = max((array.shape for array in given), key=len)
+    if type(dim) is not int or not -len(shape) <= dim < len(shape):
+        check_axes(function.__name__, name, dim, arrays[0][0], shape, several)
+
+
 def _sizes(function, inputs, args, options):
     """Axis -> size, once every argument is known to keep its contract."""
     sizes = {}
-    for name, position, leading, axes, trailing in inputs:
+    for name, position, leading, axes, trailing, kind, optional in inputs:
         if position < len(args):
             array = args[position]
+        elif name in options:
+            array = options[name]
         else:
-            array = options.get(name)
-        if array is None:
+            continue
+        if array is None and optional:
             continue
         try:
-            shape = array.shape
+            shape, holds = array.shape, array.dtype.kind
         except AttributeError:
             raise TypeError(
                 f"{function.__name__}: {name} must be an array, "
                 f"not {type(array).__name__}"
             ) from None
+        if kind and holds not in kind:
+            raise ValueError(
+                f"{function.__name__}: {name} holds {array.dtype}, but needs "
+                f"{_name_of(kind)}"
+            )
         extra = len(shape) - len(axes)
         if leading:
             batch = sizes.setdefault(leading, shape[: max(extra, 0)])
@@ -109,6 +186,11 @@ def _sizes(function, inputs, args, options):
             if expected != size or (axis != size and type(axis) is int):
                 _fail(function, inputs, args, options)
     return sizes
+
+
+def _name_of(kind):
+    name = next(name for name, letters in KINDS.items() if letters == kind)
+    return {"floats": "floating numbers, as in x.astype(np.float32)"}.get(name, name)
 
 
 def _broadcast(batch, shape, extra, function, inputs, args, options):
@@ -137,9 +219,9 @@ def _check_result(function, output, shape, sizes):
 def _fail(function, inputs, args, options):
     """Walk the contract again, slowly, and say the first thing that is wrong."""
     known, batches = {}, {}
-    for name, position, *contract in inputs:
-        axes = Axes(*contract)
-        array = args[position] if position < len(args) else options.get(name)
+    for name, position, *axes, _, _ in inputs:
+        axes = Axes(*axes)
+        array = _argument(name, position, args, options)
         if array is None:
             continue
         shape, where = array.shape, f"{function.__name__}: {name} is {array.shape}"

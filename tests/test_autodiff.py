@@ -548,3 +548,18 @@ def test_variable_refuses_products_with_vectors():
     """`@` with a vector has rules of its own: write the axis out."""
     with pytest.raises(TypeError, match="at least two axes"):
         Variable(np.ones((2, 3))) @ np.ones(3)
+
+
+@contract
+def test_grad_refuses_whole_numbers():
+    """Between 1 and 2 there is no whole number to lean on: no slope."""
+    with pytest.raises(ValueError, match="of floating numbers, not of int64"):
+        grad(lambda x: (x * x).sum())(np.array([1, 2]))
+
+
+@contract
+@pytest.mark.parametrize("wrt", [1, -1])
+def test_grad_refuses_an_argument_that_is_not_there(wrt):
+    """Arguments are counted from 0."""
+    with pytest.raises(ValueError, match=f"wrt is {wrt}, but there are 1 arguments"):
+        grad(lambda x: x.sum(), wrt=wrt)(np.ones(2))

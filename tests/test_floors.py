@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 
 # A module imports from its own floor or from one below.
 FLOORS = {
+    "arguments": 0,
     "shapes": 0,
     "variable": 0,
     "autodiff": 0,
@@ -137,6 +138,22 @@ def test_files_are_not_hidden_by_functions_of_their_name():
 
 
 @law
+def test_files_of_operators_do_not_bear_the_name_of_a_function_in_them():
+    """A file of operators is a family; `softmax.softmax` would be said twice.
+
+    A model and a piece of one have a file each, and may share its name.
+    """
+    for name, path in MODULES.items():
+        if name.startswith("refvlm.ops."):
+            inside = {
+                node.name
+                for node in ast.parse(path.read_text()).body
+                if isinstance(node, ast.FunctionDef)
+            }
+            assert path.stem not in inside, name
+
+
+@law
 def test_files_stay_short_enough_to_read():
     """One idea per file: no more than 400 lines; no function over 60."""
     long = []
@@ -229,6 +246,6 @@ def test_operators_offer_their_vjp_beside_them(name):
 @contract
 def test_floors_are_told_apart_from_packages_of_the_same_name():
     """A guard on the test itself: relative imports are read as they are meant."""
-    assert "refvlm.ops.windows" in GRAPH["refvlm.ops.convolution"]
+    assert "refvlm.ops.sliding_windows" in GRAPH["refvlm.ops.convolution"]
     assert "refvlm.autodiff" in GRAPH["refvlm.ops.convolution"]
     assert "numpy" in GRAPH["refvlm.ops.convolution"]

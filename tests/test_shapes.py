@@ -32,6 +32,12 @@ def other(points=None, image=None, query=None, key=None):
     return True
 
 
+@shapes(x="...", dim="axes of x")
+def total(x, dim=None):
+    """A sum over axes that may be named."""
+    return np.asarray(x.sum(axis=dim))
+
+
 @example
 def test_shapes_reads_a_contract():
     """Words are axes, digits are sizes, dots stand for any number of axes."""
@@ -101,6 +107,32 @@ def test_shapes_reads_arguments_by_position_and_by_name():
     ):
         with pytest.raises(ShapeError, match="weight is .2, 4., but n_in = 3"):
             call()
+
+
+@law
+def test_shapes_says_what_an_array_holds():
+    """Floating numbers unless the contract ends otherwise."""
+
+    @shapes(ids="n of integers", mask="n of booleans", values="n of numbers")
+    def look_up(ids, mask, values, table=None):
+        return values[ids] * mask
+
+    ids, mask, values = np.array([0]), np.array([True]), np.array([5])
+    look_up(ids, mask, values)
+    look_up(ids, mask, values / 2)
+    for wrong in ((values / 2, mask, values), (ids, ids, values), (ids, mask, mask)):
+        with pytest.raises(ValueError, match="look_up: .* holds .*, but needs"):
+            look_up(*wrong)
+    with pytest.raises(ValueError, match=r"x holds int64, but needs floating"):
+        linear(np.ones((5, 3), np.int64), np.zeros((2, 3)))
+
+
+@law
+@pytest.mark.parametrize("dim", [0, 1, -2, np.int64(1)])
+def test_shapes_knows_the_axes_of_an_array(dim):
+    """A dim counts from either end, and has to be there."""
+    assert total(np.ones((2, 3)), dim).size in (2, 3)
+    assert total(np.ones((2, 3))).shape == total(np.ones((2, 3)), None).shape == ()
 
 
 @law
@@ -182,6 +214,27 @@ def test_shapes_refuses_what_is_no_array(thing):
 
 
 @contract
+def test_shapes_refuses_none_where_an_array_must_be():
+    """Only what is None by default, or by contract, may be missing."""
+    with pytest.raises(TypeError, match="weight must be an array, not NoneType"):
+        linear(np.zeros((5, 3)), None)
+
+    @shapes(x="n", running_mean="n or None")
+    def centre(x, running_mean):
+        return x if running_mean is None else x - running_mean
+
+    assert centre(np.ones(2), None).tolist() == [1, 1]
+
+
+@contract
+@pytest.mark.parametrize("dim", [2, -3, (0, 2), (0, -2), "rows", 1.0, True])
+def test_shapes_refuses_an_axis_that_is_not_there(dim):
+    """The message names the function and the argument."""
+    with pytest.raises(ValueError, match="total: dim"):
+        total(np.ones((2, 3)), dim)
+
+
+@contract
 @pytest.mark.parametrize("returned", [(3,), (2, 3), (5, 3, 4), (5, 3, 2, 1)])
 def test_shapes_refuses_a_result_that_breaks_its_promise(returned):
     """What a function returns is checked too: the error is its author's."""
@@ -216,7 +269,9 @@ def test_shapes_refuses_a_result_with_too_few_axes():
 
 
 @contract
-@pytest.mark.parametrize("text", ["q ... d", "... c ...", "n-1", "2x", "b, c"])
+@pytest.mark.parametrize(
+    "text", ["n of apples", "n or nothing", "q ... d", "... c ...", "n-1", "2x", "b, c"]
+)
 def test_shapes_refuses_a_contract_that_means_nothing(text):
     """A slip in a contract is found when the function is defined."""
     with pytest.raises(ValueError, match="not a shape contract"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import ops
+from ..arguments import check_whole
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
 
@@ -45,7 +46,8 @@ def multi_head_attention(
     Source: [Cortes] 2.1, 5.3. Oracle: torch.nn.MultiheadAttention(batch_first=True).
     """
     width = query.shape[-1]
-    if num_heads < 1 or width % num_heads:
+    check_whole("multi_head_attention", least=1, num_heads=num_heads)
+    if width % num_heads:
         raise ShapeError(
             f"multi_head_attention: {width} features do not split into {num_heads} "
             "heads"

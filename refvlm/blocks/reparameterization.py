@@ -20,7 +20,7 @@ EPS = 1e-5  # of every normalisation in FastViTHD
 
 @shapes(
     kernel="c_out c_group kh kw",
-    conv_bias="c_out",
+    conv_bias="c_out or None",
     running_mean="c_out",
     running_var="c_out",
     weight="c_out",

@@ -14,9 +14,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from refvlm.checkpoint import CheckpointError, is_there, read_json
-from refvlm.checkpoint.errors import quoted
-
+from ..checkpoint import CheckpointError, is_there, read_json
+from ..checkpoint.errors import quoted
 from .geometry import RESAMPLING
 from .pipelines import Preprocessor, fastvlm_apple, fastvlm_huggingface
 from .values import CLIP_MEAN, CLIP_STD

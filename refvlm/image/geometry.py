@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from refvlm.shapes import shapes
-
+from ..arguments import check_whole
+from ..shapes import shapes
 from .limits import check_size
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
@@ -20,7 +20,7 @@ RESAMPLING = {name: number for number, name in enumerate(FILTERS)}
 """The names of Pillow's filters and the numbers that configurations use for them."""
 
 
-@shapes(image="h w 3", returns="height width 3")
+@shapes(image="h w 3 of anything", returns="height width 3")
 def resize(
     image: np.ndarray, height: int, width: int, resample: str = "bicubic"
 ) -> np.ndarray:
@@ -43,7 +43,7 @@ def resize(
     return np.array(picture.resize((width, height), RESAMPLING[resample]))
 
 
-@shapes(image="h w 3", returns="height width 3")
+@shapes(image="h w 3 of anything", returns="height width 3")
 def resize_shortest_edge(
     image: np.ndarray, edge: int, resample: str = "bicubic"
 ) -> np.ndarray:
@@ -55,11 +55,12 @@ def resize_shortest_edge(
     """
     height, width = image.shape[:2]
     check_size(height, width, "the picture")
+    check_whole("resize_shortest_edge", least=1, edge=edge)
     short = min(height, width)
     return resize(image, edge * height // short, edge * width // short, resample)
 
 
-@shapes(image="h w 3", returns="height width 3")
+@shapes(image="h w 3 of anything", returns="height width 3")
 def centre_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
     r"""The middle of the picture, `height` by `width`, starting at
     $\lfloor (\text{size} - \text{target}) / 2 \rfloor$ along each edge. Where that is
@@ -79,7 +80,7 @@ def centre_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return frame
 
 
-@shapes(image="h w 3", returns="edge edge 3")
+@shapes(image="h w 3 of anything", returns="edge edge 3")
 def pad_to_square(
     image: np.ndarray, fill: tuple[int, int, int] = (0, 0, 0)
 ) -> np.ndarray:
@@ -93,6 +94,7 @@ def pad_to_square(
     """
     _check_pixels("pad_to_square", image)
     height, width = image.shape[:2]
+    check_size(height, width, "the picture")
     edge = max(height, width)
     check_size(edge, edge, "the padded picture")
     top, left = (edge - height) // 2, (edge - width) // 2

@@ -6,6 +6,8 @@ bytes may say that it holds ten thousand million pixels.
 
 from __future__ import annotations
 
+from ..arguments import is_whole
+
 MAX_BYTES = 2**28
 """The largest file that is read: 256 MiB."""
 
@@ -25,6 +27,8 @@ class ImageError(ValueError):
 
 def check_size(height: int, width: int, name: str) -> None:
     """Refuse an empty picture, and one beyond `MAX_PIXELS`."""
+    if not (is_whole(height) and is_whole(width)):
+        raise ImageError(f"{name} is {width!r} x {height!r}: give whole numbers")
     if height < 1 or width < 1:
         raise ImageError(f"{name} is {width} x {height} pixels: it is empty")
     if height * width > MAX_PIXELS:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refvlm.shapes import shapes
-
+from ..shapes import shapes
 from .limits import check_size
 from .values import to_channels_first, to_channels_last
 
@@ -82,7 +81,7 @@ def interpolation_matrix(
     return matrix
 
 
-@shapes(image="h w c", returns="height width c")
+@shapes(image="h w c of anything", returns="height width c")
 def resize_by_definition(
     image: np.ndarray, height: int, width: int, kernel: Kernel = cubic_kernel
 ) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refvlm.shapes import ShapeError, shapes
+from ..shapes import ShapeError, shapes
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -14,6 +14,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 FASTVLM_MEAN, FASTVLM_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
+@shapes(pixels="... of anything", returns="...")
 def rescale(pixels: np.ndarray, factor: float = 1 / 255) -> np.ndarray:
     r"""Intensities from bytes: $v = f\,x$. Integers become float32.
 
@@ -28,7 +29,7 @@ def rescale(pixels: np.ndarray, factor: float = 1 / 255) -> np.ndarray:
     return np.multiply(pixels, factor, dtype=np.float64).astype(np.float32)
 
 
-@shapes(pixels="... h w c", returns="... h w c")
+@shapes(pixels="... h w c of anything", returns="... h w c")
 def normalize(
     pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
@@ -57,7 +58,7 @@ def normalize(
     return (pixels - mean) / std
 
 
-@shapes(pixels="... h w c", returns="... c h w")
+@shapes(pixels="... h w c of anything", returns="... c h w")
 def to_channels_first(pixels: np.ndarray) -> np.ndarray:
     """(..., height, width, channels) -> (..., channels, height, width): NHWC -> NCHW.
 
@@ -68,7 +69,7 @@ def to_channels_first(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(pixels, -1, -3))
 
 
-@shapes(pixels="... c h w", returns="... h w c")
+@shapes(pixels="... c h w of anything", returns="... h w c")
 def to_channels_last(pixels: np.ndarray) -> np.ndarray:
     """(..., channels, height, width) -> (..., height, width, channels): to NHWC."""
     return np.ascontiguousarray(np.moveaxis(pixels, -3, -1))

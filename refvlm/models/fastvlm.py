@@ -158,7 +158,7 @@ def image_places(input_ids, config: FastVLMConfig):
     return places
 
 
-@shapes(input_ids="b t", image="n m h")
+@shapes(input_ids="b t of integers", image="n m h or None")
 def embed(input_ids, image, weights, config: FastVLMConfig):
     """Ids to embeddings, with the image's tokens spliced in where the ids mark them.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
+from ..blocks.fused import fusible, gated_linear
 from ..blocks.kv_cache import ContextError, KVCache
 from ..shapes import shapes
 from . import fields
@@ -142,7 +143,7 @@ def check_context(config: Qwen2Config, tokens: int) -> None:
         )
 
 
-@shapes(embeddings="b t h", attention_mask="b k", returns="b t h")
+@shapes(embeddings="b t h", attention_mask="b k of anything", returns="b t h")
 def qwen2(
     embeddings,
     weights,
@@ -218,9 +219,12 @@ def self_attention(hidden, weights, config, rotary, mask, keep=None):
 
 def swiglu(hidden, weights):
     r"""A gated feed-forward: $W_{down}(\mathrm{SiLU}(W_{gate}x) \odot W_{up}x)$."""
-    gated = ops.silu(_linear(hidden, weights.scope("gate_proj")))
-    gated *= _linear(hidden, weights.scope("up_proj"))
-    return _linear(gated, weights.scope("down_proj"))
+    gate, up = weights["gate_proj.weight"], weights["up_proj.weight"]
+    if fusible(hidden, gate, up):
+        gated = gated_linear(hidden, gate, up)
+    else:
+        gated = ops.silu(ops.linear(hidden, gate)) * ops.linear(hidden, up)
+    return ops.linear(gated, weights["down_proj.weight"])
 
 
 def _linear(x, weights):

@@ -12,14 +12,14 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
-from ..shapes import shapes
+from ..shapes import ShapeError, shapes
 from .special import normal_cdf, normal_pdf, times_normal_cdf
 
 FAR = 24.0  # from here on every gate is 0 or 1 in float64: its argument may stop
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(x="... of numbers", returns="...")
 def relu(x):
     r"""What is positive passes: $y = \max(0, x)$.
 
@@ -120,19 +120,33 @@ def swish(x, beta=1.0):
     >>> swish(np.array([-1.0, 1.0]), beta=0.0)
     array([-0.5,  0.5])
     """
-    return x * sigmoid(np.multiply(beta, x))
+    return x * sigmoid(_sharpened(x, beta))
 
 
 @swish.vjp
 def swish_vjp(d_out, out, x, beta=1.0):
     r"""$\partial y/\partial x = \sigma + \beta x\,\sigma(1-\sigma)$ and
     $\partial y/\partial\beta = x^2\,\sigma(1-\sigma)$, at $\beta x$."""
-    gate = sigmoid(np.multiply(beta, x))
+    gate = sigmoid(_sharpened(x, beta))
     slope = gate * (1 - gate)
     d_x = d_out * (gate + beta * x * slope)
     if not isinstance(beta, np.ndarray):
         return d_x
     return d_x, unbroadcast(d_out * x * x * slope, beta.shape)
+
+
+def _sharpened(x, beta):
+    """beta x, once beta is known to be a number or to broadcast to x."""
+    try:
+        sharpened = np.multiply(beta, x)
+    except (TypeError, ValueError):
+        sharpened = None
+    if sharpened is None or sharpened.shape != x.shape:
+        given = beta.shape if isinstance(beta, np.ndarray) else repr(beta)
+        raise ShapeError(
+            f"swish: beta {given} is no number and does not broadcast to x {x.shape}"
+        )
+    return sharpened
 
 
 @differentiable

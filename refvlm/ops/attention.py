@@ -8,19 +8,26 @@ holding the weights: `heads.py` cuts the work into pieces.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast, value_of
 from ..parallel import in_parallel
 from ..shapes import shapes
-from .heads import Heads, is_boolean, repeat_heads, stacked, stacked_sum
+from .heads import (
+    Heads,
+    check_fits,
+    is_boolean,
+    leading_axes,
+    repeat_heads,
+    scale_of,
+    stacked,
+    stacked_sum,
+)
 from .masks import causal_mask
 from .probability import softmax
 
 
-@shapes(query="... q d", key="...kv k d")
+@shapes(query="... q d", key="...kv k d", attn_mask="...m of anything")
 def attention_weights(
     query, key, attn_mask=None, is_causal=False, scale=None, enable_gqa=False
 ):
@@ -35,12 +42,13 @@ def attention_weights(
     >>> attention_weights(np.array([[1.0]]), np.array([[0.0], [np.log(3)]]))
     array([[0.25, 0.75]])
     """
+    leading_axes(query, key, key, enable_gqa)
     if enable_gqa:
         key = repeat_heads(key, query)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = query @ key.swapaxes(-1, -2) * scale
+    scores = query @ key.swapaxes(-1, -2) * scale_of(query, scale)
     if is_causal:
         scores = np.where(causal_mask(*scores.shape[-2:]), scores, -np.inf)
+    check_fits("attn_mask", attn_mask, scores.shape)
     if attn_mask is not None and is_boolean(attn_mask):
         scores = np.where(attn_mask, scores, -np.inf)
     elif attn_mask is not None:
@@ -49,7 +57,13 @@ def attention_weights(
     return np.where(blind, 0, softmax(np.where(blind, 0, scores)))
 
 
-@shapes(query="... q d", key="...kv k d", value="...kv k e")
+@shapes(
+    query="... q d",
+    key="...kv k d",
+    value="...kv k e",
+    attn_mask="...m of anything",
+    dropout_mask="...p",
+)
 def scaled_dot_product_attention_by_definition(
     query,
     key,
@@ -65,14 +79,23 @@ def scaled_dot_product_attention_by_definition(
 
     Source: [Cortes] 2.1. Oracle: `scaled_dot_product_attention`.
     """
+    check_dropout(dropout_p, dropout_mask)
+    leading_axes(query, key, value, enable_gqa)
     weights = attention_weights(query, key, attn_mask, is_causal, scale, enable_gqa)
+    check_fits("dropout_mask", dropout_mask, weights.shape)
     if dropout_mask is not None:
         weights = weights * dropout_mask
     return weights @ (repeat_heads(value, query) if enable_gqa else value)
 
 
 @differentiable
-@shapes(query="... q d", key="...kv k d", value="...kv k e")
+@shapes(
+    query="... q d",
+    key="...kv k d",
+    value="...kv k e",
+    attn_mask="...m of anything",
+    dropout_mask="...p",
+)
 def scaled_dot_product_attention(
     query,
     key,
@@ -120,8 +143,7 @@ def scaled_dot_product_attention_forward(
 ):
     r"""The output, and for each query $\log\sum_j e^{s_j}$, which gives the weights
     back without keeping them."""
-    if dropout_p and dropout_mask is None:
-        raise ValueError("dropout needs its mask: ops.dropout_mask(rng, shape, p)")
+    check_dropout(dropout_p, dropout_mask)
     heads = Heads(query, key, value, attn_mask, is_causal, scale, enable_gqa)
     kept = None if dropout_mask is None else heads.of_scores(dropout_mask)
     out = np.empty((*heads.query.shape[:-1], value.shape[-1]), query.dtype)
@@ -209,3 +231,11 @@ def scaled_dot_product_attention_vjp(
         unbroadcast(heads.unshare(d_value), value.shape),
         d_mask,
     )
+
+
+def check_dropout(dropout_p, dropout_mask):
+    """Refuse a probability alone: noise is drawn outside, where its seed is."""
+    if dropout_p and dropout_mask is None:
+        raise ValueError(
+            "attention: dropout_p needs its mask: ops.dropout_mask(rng, shape, p)"
+        )

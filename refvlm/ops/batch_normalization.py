@@ -6,17 +6,19 @@ training it uses this batch's statistics, afterwards the average of those it saw
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import shapes
+from ..shapes import ShapeError, shapes
 
 
 @differentiable
 @shapes(
     x="b c ...",
-    running_mean="c",
-    running_var="c",
+    running_mean="c or None",
+    running_var="c or None",
     weight="c",
     bias="c",
     returns="b c ...",
@@ -97,11 +99,10 @@ def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
     Returns (mean, variance). The running variance is unbiased, the one that
     normalises the batch is not. Oracle: torch.nn.functional.batch_norm.
     """
-    if momentum is None:
-        raise ValueError("batch_norm needs a momentum: a number from 0 to 1")
-    axes, count = _all_but_channel(x), x.size // x.shape[1]
-    if count < 2:
-        raise ValueError(f"batch_norm needs more than one value a channel: {x.shape}")
+    if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
+        raise ValueError("batch_norm_statistics: momentum is a number from 0 to 1")
+    _check_spread("batch_norm_statistics", x)
+    axes = _all_but_channel(x)
     return (
         (1 - momentum) * running_mean + momentum * x.mean(axis=axes),
         (1 - momentum) * running_var + momentum * x.var(axis=axes, ddof=1),
@@ -111,19 +112,23 @@ def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
 def _batch_norm_terms(x, running_mean, running_var, training, eps):
     """The mean and 1 / standard deviation of each channel."""
     if training:
-        if x.size // x.shape[1] < 2:
-            raise ValueError(
-                f"batch_norm needs more than one value a channel: {x.shape}"
-            )
+        _check_spread("batch_norm", x)
         axes = _all_but_channel(x)
         wide = np.result_type(x, np.float32)  # half precision holds few squares
         mean, variance = x.mean(axis=axes, dtype=wide), x.var(axis=axes, dtype=wide)
     elif running_mean is None or running_var is None:
-        raise ValueError("batch_norm needs running statistics, or training=True")
+        raise ValueError("batch_norm: needs running statistics, or training=True")
     else:
         mean, variance = running_mean, running_var
     scale = 1 / np.sqrt(variance + eps)
     return mean.astype(x.dtype, copy=False), scale.astype(x.dtype, copy=False)
+
+
+def _check_spread(function, x):
+    if x.size < 2 * x.shape[1] or not x.size:
+        raise ShapeError(
+            f"{function}: needs more than one value a channel, but x is {x.shape}"
+        )
 
 
 def _all_but_channel(x):

@@ -16,20 +16,23 @@ import math
 
 import numpy as np
 
+from ..arguments import check_whole
 from ..shapes import ShapeError
-from .windows import Geometry, geometry, overlap_add, windows
+from .sliding_windows import Geometry, geometry, overlap_add, windows
 
 
 def walk_of(name, x, weight, stride, padding, dilation, groups) -> Geometry:
     """The geometry of a convolution, once its channels are known to fit."""
     axes = weight.ndim - 2
     c_in, (c_out, c_group) = x.shape[-axes - 1], weight.shape[:2]
-    if groups < 1 or c_out % groups or c_group * groups != c_in:
+    check_whole(name, least=1, groups=groups)
+    if not c_out or c_out % groups or c_group * groups != c_in:
         raise ShapeError(
             f"{name}: weight {weight.shape} in {groups} groups reads "
             f"{c_group * groups} channels and makes {c_out}, but x {x.shape} has {c_in}"
         )
-    return geometry(x.shape[-axes:], weight.shape[-axes:], stride, padding, dilation)
+    size, kernel = x.shape[-axes:], weight.shape[-axes:]
+    return geometry(size, kernel, stride, padding, dilation, name=name)
 
 
 def as_images(x, axes=2):

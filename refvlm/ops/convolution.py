@@ -20,9 +20,9 @@ from .columns import (
     correlate_weight,
     walk_of,
 )
-from .depthwise import depthwise, depthwise_back, depthwise_weight
+from .depthwise_convolution import depthwise, depthwise_back, depthwise_weight
 from .rowwise import correlate_by_rows
-from .windows import windows
+from .sliding_windows import windows
 
 
 @differentiable

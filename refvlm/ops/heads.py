@@ -9,6 +9,7 @@ that a block's scores stay in cache and the whole of them never exists.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -25,13 +26,13 @@ class Heads:
     def __init__(
         self, query, key, value, attn_mask=None, is_causal=False, scale=None, gqa=False
     ):
-        self.lead, self.group = _leading(query, key, value, gqa)
+        self.scale = scale_of(query, scale)
+        self.lead, self.group = leading_axes(query, key, value, gqa)
         self.merged = (*self.lead[:-1], *(h * self.group for h in self.lead[-1:]))
         self.count = math.prod(self.lead)
         self.queries, self.keys = query.shape[-2], key.shape[-2]
         self.query = self.split(query)
         self.key, self.value = self._shared(key), self._shared(value)
-        self.scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         self.is_causal = is_causal
         self.bias = self.hidden = None
         if attn_mask is not None and is_boolean(attn_mask):
@@ -58,12 +59,7 @@ class Heads:
     def of_scores(self, array, name="dropout_mask"):
         """A mask that broadcasts to the scores, as a view (n, group, q, k)."""
         target = (*self.merged, self.queries, self.keys)
-        try:
-            np.broadcast_to(array, target)
-        except ValueError:
-            raise ShapeError(
-                f"attention: {name} is {array.shape}, but the scores are {target}"
-            ) from None
+        check_fits(name, array, target)
         array = array.reshape((1,) * (2 - array.ndim) + array.shape)
         target = (self.count, self.group, self.queries, self.keys)
         return _spread(self.split(array), target)
@@ -105,12 +101,35 @@ class Heads:
         return scores
 
 
+def scale_of(query, scale=None):
+    r"""$1 / \sqrt d$ unless given."""
+    if not query.shape[-1]:
+        raise ShapeError(f"attention: query {query.shape} has no features")
+    if not isinstance(scale, (Real, type(None))):
+        raise ValueError(f"attention: scale is a number, not {scale!r}")
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+
+
+def check_fits(name, mask, scores_shape):
+    """Refuse a mask that does not broadcast to the scores."""
+    if mask is None or mask.shape == scores_shape:
+        return
+    try:
+        broadcast = np.broadcast_shapes(mask.shape, scores_shape)
+    except ValueError:
+        broadcast = None
+    if broadcast != scores_shape:
+        raise ShapeError(
+            f"attention: {name} is {mask.shape}, but the scores are {scores_shape}"
+        )
+
+
 def is_boolean(attn_mask):
     """True for a boolean mask, False for an additive one; whole numbers are neither."""
     if attn_mask.dtype.kind not in "bf":
         raise ValueError(
-            f"attn_mask is {attn_mask.dtype}: give booleans (True may be seen), or "
-            "floating numbers to be added to the scores"
+            f"attention: attn_mask is {attn_mask.dtype}: give booleans (True may be "
+            "seen), or floating numbers to be added to the scores"
         )
     return attn_mask.dtype == bool
 
@@ -130,7 +149,7 @@ def stacked_sum(left, right):
 
 def repeat_heads(array, query):
     """Each head of array as often as query has heads for it: (..., heads, k, d)."""
-    _, group = _leading(query, array, array, True)
+    _, group = leading_axes(query, array, array, True)
     return array[..., np.repeat(np.arange(array.shape[-3]), group), :, :]
 
 
@@ -138,7 +157,7 @@ def _spread(array, shape):
     return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
-def _leading(query, key, value, gqa):
+def leading_axes(query, key, value, gqa):
     """The leading axes of all key heads, and how many query heads share each."""
     lead, shared = query.shape[:-2], key.shape[:-2]
     group = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arguments import check_whole, is_whole
 from ..shapes import ShapeError, shapes
 
 
@@ -26,8 +27,11 @@ def causal_mask(queries, keys=None, offset=0):
     array([[ True,  True, False],
            [ True,  True,  True]])
     """
+    if not is_whole(offset):
+        raise ValueError(f"causal_mask: offset must be a whole number, not {offset!r}")
+    check_whole("causal_mask", queries=queries)
     keys = queries + offset if keys is None else keys
-    _whole("causal_mask", queries=queries, keys=keys)
+    check_whole("causal_mask", keys=keys)
     return np.tri(queries, keys, offset, dtype=bool)
 
 
@@ -49,13 +53,13 @@ def padding_mask(lengths, size=None):
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not lengths.size:
         raise ValueError(f"padding_mask: one whole number a sequence, not {lengths!r}")
     size = int(lengths.max()) if size is None else size
-    _whole("padding_mask", size=size)
+    check_whole("padding_mask", size=size)
     if lengths.min() < 0 or lengths.max() > size:
         raise ValueError(f"padding_mask: lengths {lengths} must lie in 0 to {size}")
     return np.arange(size) < lengths[:, None]
 
 
-@shapes(text_mask="... n")
+@shapes(text_mask="... n of anything")
 def prefix_mask(text_mask, prefix):
     r"""The mask of picture tokens put before a text: $[1_{\text{prefix}};\, m]$.
 
@@ -67,13 +71,20 @@ def prefix_mask(text_mask, prefix):
     >>> prefix_mask(np.array([True, False]), 2)
     array([ True,  True,  True, False])
     """
-    _whole("prefix_mask", prefix=prefix)
-    if not np.isin(text_mask, (0, 1)).all():
-        raise ValueError(f"a mask of tokens holds 0 and 1 only, not {text_mask!r}")
+    check_whole("prefix_mask", prefix=prefix)
+    kept = token_flags("prefix_mask", text_mask)
     seen = np.ones((*text_mask.shape[:-1], prefix), bool)
-    return np.concatenate([seen, text_mask.astype(bool)], axis=-1)
+    return np.concatenate([seen, kept], axis=-1)
 
 
+def token_flags(function, mask):
+    """A mask of tokens as booleans, from booleans or from ones and zeros."""
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"{function}: a mask of tokens holds 0 and 1, not {mask!r}")
+    return mask.astype(bool)
+
+
+@shapes(mask="... of booleans", returns="...")
 def additive_mask(mask, dtype=np.float32):
     r"""From boolean to additive: $M = 0$ where True, $-\infty$ where False.
 
@@ -82,11 +93,10 @@ def additive_mask(mask, dtype=np.float32):
     >>> additive_mask(np.array([True, False]))
     array([  0., -inf], dtype=float32)
     """
-    if mask.dtype != bool:
-        raise ValueError(f"additive_mask takes booleans, not {mask.dtype}")
     return np.where(mask, np.zeros((), dtype), np.array(-np.inf, dtype))
 
 
+@shapes(mask="...", returns="...")
 def boolean_mask(mask):
     r"""From additive to boolean: True where $M = 0$, False where $M = -\infty$.
 
@@ -98,11 +108,9 @@ def boolean_mask(mask):
     >>> boolean_mask(np.array([0.0, -np.inf]))
     array([ True, False])
     """
-    if mask.dtype.kind != "f":
-        raise ValueError(f"boolean_mask takes an additive mask, not {mask.dtype}")
     seen = mask == 0
     if not (seen | (mask <= np.finfo(mask.dtype).min)).all():
-        raise ValueError("this mask holds a bias: values other than 0 and -inf")
+        raise ValueError("boolean_mask: mask holds a bias, not just 0 and -inf")
     return seen
 
 
@@ -121,6 +129,11 @@ def combine_masks(*masks):
     masks = [mask for mask in masks if mask is not None]
     if not masks:
         return None
+    for mask in masks:
+        if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "bf":
+            raise ValueError(
+                "combine_masks: masks are arrays of booleans or of floating numbers"
+            )
     try:
         np.broadcast_shapes(*(mask.shape for mask in masks))
     except ValueError:
@@ -135,11 +148,3 @@ def combine_masks(*masks):
     for mask in combined[1:]:
         total = total + mask if biases else total & mask
     return total
-
-
-def _whole(function, **sizes):
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 0:
-            raise ValueError(
-                f"{function}: {name} must be a whole number of at least 0, not {size!r}"
-            )

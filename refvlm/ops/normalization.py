@@ -12,13 +12,14 @@ import math
 
 import numpy as np
 
+from ..arguments import check_whole
 from ..autodiff import differentiable
 from ..shapes import ShapeError, shapes
 from .batch_normalization import batch_norm
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(x="...", weight="...w", bias="...b", returns="...")
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     r"""Normalise the features of each token:
     $y = \gamma \odot (x - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta$.
@@ -52,7 +53,7 @@ def layer_norm_vjp(d_out, out, x, normalized_shape, weight=None, bias=None, eps=
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(x="...", weight="...w", returns="...")
 def rms_norm(x, normalized_shape, weight=None, eps=None):
     r"""Divide by the root mean square:
     $y = \gamma \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$.
@@ -192,7 +193,8 @@ def _rows(x, normalized_shape, name, weight=None, bias=None):
 
 def _grouped(x, num_groups):
     channels = x.shape[1]
-    if num_groups < 1 or channels % num_groups or 0 in x.shape[1:]:
+    check_whole("group_norm", least=1, num_groups=num_groups)
+    if channels % num_groups or 0 in x.shape[1:]:
         raise ShapeError(
             f"group_norm: x is {x.shape}, whose {channels} channels do not make "
             f"{num_groups} equal groups"

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..autodiff import differentiable
 from ..shapes import ShapeError, shapes
-from .windows import geometry, overlap_add, per_axis, windows
+from .sliding_windows import geometry, overlap_add, per_axis, windows
 
 
 @differentiable
-@shapes(x="... c h w")
+@shapes(x="... c h w of numbers")
 def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     r"""Every window as a column:
     $y_{(c,u,v),\,(i,j)} = x_{c,\,is+ud,\,js+vd}$.
@@ -31,7 +31,8 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     array([[1., 2.],
            [2., 3.]])
     """
-    walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation)
+    size = x.shape[-2:]
+    walk = geometry(size, kernel_size, stride, padding, dilation, name="unfold")
     rows = x.shape[-3] * math.prod(walk.kernel)
     looked = np.array(windows(x, walk), order="C")
     return looked.reshape(*x.shape[:-3], rows, math.prod(walk.out))
@@ -44,7 +45,7 @@ def unfold_vjp(d_out, out, x, kernel_size, dilation=1, padding=0, stride=1):
 
 
 @differentiable
-@shapes(columns="... rows places")
+@shapes(columns="... rows places of numbers")
 def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     r"""Columns added back to where `unfold` reads them:
     $y_{c,\,is+ud,\,js+vd} \mathrel{+}= x_{(c,u,v),\,(i,j)}$.
@@ -58,8 +59,8 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     >>> fold(np.array([[1.0, 2.0], [2.0, 3.0]]), (1, 3), (1, 2))
     array([[[1., 4., 3.]]])
     """
-    size = per_axis(output_size, 2, "output_size")
-    walk = geometry(size, kernel_size, stride, padding, dilation)
+    size = per_axis(output_size, 2, "fold: output_size", least=1)
+    walk = geometry(size, kernel_size, stride, padding, dilation, name="fold")
     rows, places = columns.shape[-2:]
     if rows % math.prod(walk.kernel) or places != math.prod(walk.out):
         raise ShapeError(

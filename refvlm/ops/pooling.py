@@ -12,12 +12,20 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import shapes
-from .windows import Geometry, geometry, pad, padded_zeros, per_axis, taps, unpad
+from ..shapes import ShapeError, shapes
+from .sliding_windows import (
+    Geometry,
+    geometry,
+    pad,
+    padded_zeros,
+    per_axis,
+    taps,
+    unpad,
+)
 
 
 @differentiable
-@shapes(x="... h w")
+@shapes(x="... h w of numbers")
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     r"""The largest value in each window:
     $y_{c,i,j} = \max_{u,v} x_{c,\,is+ud,\,js+vd}$.
@@ -32,7 +40,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     >>> max_pool2d(np.array([[[1.0, 5.0, 2.0, 3.0]]]), (1, 2))
     array([[[5., 3.]]])
     """
-    walk = walk_of(x, kernel_size, stride, padding, dilation, ceil_mode)
+    walk = walk_of("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     padded = pad(x, walk, _lowest(x.dtype))
     (_, first), *rest = taps(walk)
     out = padded[..., *first].copy()
@@ -46,7 +54,7 @@ def max_pool2d_vjp(
     d_out, out, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
 ):
     r"""$\bar y$ goes to the pixel that won: of equals, the first in reading order."""
-    walk = walk_of(x, kernel_size, stride, padding, dilation, ceil_mode)
+    walk = walk_of("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     padded = pad(x, walk, _lowest(x.dtype))
     d_padded = padded_zeros(x.shape[:-2], walk, d_out.dtype)
     unclaimed = np.ones(out.shape, bool)
@@ -81,7 +89,7 @@ def avg_pool2d(
     >>> avg_pool2d(np.array([[[1.0, 5.0, 2.0, 3.0]]]), (1, 2))
     array([[[3. , 2.5]]])
     """
-    walk = walk_of(x, kernel_size, stride, padding, 1, ceil_mode)
+    walk = walk_of("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     padded = pad(x, walk)
     total = np.zeros((*x.shape[:-2], *walk.out), np.result_type(x, np.float32))
     for _, places in taps(walk):
@@ -103,7 +111,7 @@ def avg_pool2d_vjp(
     divisor_override=None,
 ):
     r"""Every pixel of a window gets the same share, $\bar y / |W|$."""
-    walk = walk_of(x, kernel_size, stride, padding, 1, ceil_mode)
+    walk = walk_of("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     counted = divisors(walk, padding, count_include_pad, divisor_override)
     share = (d_out / counted).astype(d_out.dtype, copy=False)
     d_padded = padded_zeros(x.shape[:-2], walk, d_out.dtype)
@@ -153,6 +161,8 @@ def global_avg_pool2d(x):
     >>> global_avg_pool2d(np.array([[[1.0, 5.0], [2.0, 4.0]]]))
     array([3.])
     """
+    if 0 in x.shape[-2:]:
+        raise ShapeError(f"global_avg_pool2d: x {x.shape} has no pixels to average")
     return x.mean(axis=(-2, -1))
 
 
@@ -163,16 +173,17 @@ def global_avg_pool2d_vjp(d_out, out, x):
     return np.broadcast_to(share[..., None, None], x.shape)
 
 
-def walk_of(x, kernel_size, stride, padding, dilation, ceil_mode) -> Geometry:
+def walk_of(name, x, kernel_size, stride, padding, dilation, ceil_mode) -> Geometry:
     """The geometry of a pooling window, with a padding that cannot fill it."""
     stride = kernel_size if stride is None else stride
-    walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    margins = per_axis(padding, 2, "padding")
+    size = x.shape[-2:]
+    walk = geometry(size, kernel_size, stride, padding, dilation, ceil_mode, name)
+    margins = per_axis(padding, 2, f"{name}: padding")
     reach = [d * (k - 1) + 1 for k, d in zip(walk.kernel, walk.dilation)]
     if any(2 * margin > r for margin, r in zip(margins, reach)):
         raise ValueError(
-            f"padding {margins} is more than half of the window {tuple(reach)}: "
-            "a window could lie wholly outside the picture"
+            f"{name}: padding {margins} is more than half of the window "
+            f"{tuple(reach)}, which could then lie wholly outside the picture"
         )
     return walk
 
@@ -181,10 +192,10 @@ def divisors(walk, padding, count_include_pad, divisor_override):
     """How many pixels each window counts: (h', w'), or the one number given."""
     if divisor_override is not None:
         if divisor_override == 0:
-            raise ValueError("divisor_override must not be 0")
+            raise ValueError("avg_pool2d: divisor_override must not be 0")
         return np.asarray(divisor_override)
     counts = []
-    for axis, margin in enumerate(per_axis(padding, 2, "padding")):
+    for axis, margin in enumerate(per_axis(padding, 2, "avg_pool2d: padding")):
         n, outside = walk.size[axis], margin if count_include_pad else 0
         first = np.arange(walk.out[axis]) * walk.stride[axis] - margin
         last = np.minimum(first + walk.kernel[axis], n + outside)
@@ -194,18 +205,21 @@ def divisors(walk, padding, count_include_pad, divisor_override):
 
 def averaging(x, output_size):
     """The matrices $A_h$ (h', h) and $A_w$ (w', w) of adaptive pooling."""
-    if output_size is None or isinstance(output_size, int):
+    sizes = x.shape[-2:]
+    if not isinstance(output_size, (tuple, list)):
         output_size = (output_size, output_size)
-    wanted = [n if m is None else m for m, n in zip(output_size, x.shape[-2:])]
+    wanted = [n if m is None else m for m, n in zip(output_size, sizes)]
+    wanted += output_size[2:]  # one too many is for per_axis to refuse
+    name = "adaptive_avg_pool2d: output_size"
     return [
         _averages(m, n, x.dtype)
-        for m, n in zip(per_axis(wanted, 2, "output_size"), x.shape[-2:])
+        for m, n in zip(per_axis(wanted, 2, name, least=1), sizes)
     ]
 
 
 def _averages(m, n, dtype):
-    if m < 1 or n < 1:
-        raise ValueError(f"adaptive pooling from {n} to {m} pixels: need at least 1")
+    if n < 1:
+        raise ShapeError("adaptive_avg_pool2d: a picture without pixels has no mean")
     window, pixel = np.arange(m)[:, None], np.arange(n)
     inside = (pixel >= window * n // m) & (pixel < -(-(window + 1) * n // m))
     return (inside / inside.sum(axis=1, keepdims=True)).astype(dtype)

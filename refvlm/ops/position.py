@@ -11,8 +11,10 @@ import math
 
 import numpy as np
 
+from ..arguments import check_whole
 from ..autodiff import differentiable, unbroadcast
 from ..shapes import ShapeError, shapes
+from .sliding_windows import per_axis
 
 
 def position_frequencies(dim, base=10000.0):
@@ -24,8 +26,11 @@ def position_frequencies(dim, base=10000.0):
     >>> position_frequencies(4)
     array([1.  , 0.01])
     """
-    if dim % 2 or dim < 2:
-        raise ValueError(f"positions turn pairs of features: dim {dim} must be even")
+    check_whole("position_frequencies", least=2, dim=dim)
+    if dim % 2:
+        raise ValueError(f"position_frequencies: dim {dim} must be even, for pairs")
+    if not base > 0:
+        raise ValueError(f"position_frequencies: base must be positive, not {base}")
     return base ** (-np.arange(0, dim, 2) / dim)
 
 
@@ -39,6 +44,7 @@ def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
     array([[0.  , 1.  , 0.  , 1.  ],
            [0.84, 0.54, 0.01, 1.  ]])
     """
+    check_whole("sinusoidal_positions", length=length)
     angles = np.arange(length)[:, None] * position_frequencies(dim, base)
     waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
     return waves.reshape(length, dim).astype(dtype, copy=False)
@@ -74,8 +80,9 @@ def add_positions(x, embedding, offset=0):
 
     Source: [Cortes] 2.3, 7.2; [MicroVLM-V] 2. Oracle: torch.nn.Embedding, added.
     """
+    check_whole("add_positions", offset=offset)
     end = offset + x.shape[-2]
-    if offset < 0 or end > embedding.shape[0]:
+    if end > embedding.shape[0]:
         raise ShapeError(
             f"add_positions: tokens {offset} to {end - 1} need a position each, but "
             f"embedding {embedding.shape} has {embedding.shape[0]}"
@@ -99,7 +106,10 @@ def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
     array([[0.    ],
            [0.8415]])
     """
-    angles = np.asarray(positions)[..., None] * position_frequencies(dim, theta)
+    positions = np.asarray(positions)
+    if positions.dtype.kind not in "iuf":
+        raise ValueError(f"rotary_angles: positions are numbers, not {positions!r}")
+    angles = positions[..., None] * position_frequencies(dim, theta)
     return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
 
 
@@ -174,26 +184,23 @@ def interpolate_positions(
     timm.layers.resample_abs_pos_embed.
     """
     *lead, count, dim = positions.shape
+    name = "interpolate_positions"
+    check_whole(name, num_prefix_tokens=num_prefix_tokens)
     patches = max(count - num_prefix_tokens, 0)
-    height, width = _square(patches) if old_size is None else old_size
-    if height * width != patches or not patches or num_prefix_tokens < 0:
+    old_size = math.isqrt(patches) if old_size is None else old_size
+    height, width = per_axis(old_size, 2, f"{name}: old_size")
+    new_size = per_axis(new_size, 2, f"{name}: new_size", least=1)
+    if height * width != patches or not patches:
         raise ShapeError(
-            f"interpolate_positions: positions {positions.shape} less "
+            f"{name}: positions {positions.shape} less "
             f"{num_prefix_tokens} prefix tokens are not a grid of {height} x {width}"
         )
-    if min(new_size) < 1:
-        raise ValueError(f"interpolate_positions: an empty grid {new_size}")
     rows = cubic_matrix(height, new_size[0], antialias, positions.dtype)
     columns = cubic_matrix(width, new_size[1], antialias, positions.dtype)
     grid = positions[..., num_prefix_tokens:, :].reshape(*lead, height, width * dim)
     grid = (rows @ grid).reshape(*lead, new_size[0], width, dim)
     grid = (columns @ grid).reshape(*lead, new_size[0] * new_size[1], dim)
     return np.concatenate([positions[..., :num_prefix_tokens, :], grid], axis=-2)
-
-
-def _square(patches):
-    side = math.isqrt(patches)
-    return side, side
 
 
 def cubic_matrix(old, new, antialias=False, dtype=np.float64):

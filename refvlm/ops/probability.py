@@ -14,7 +14,7 @@ from ..shapes import shapes
 
 
 @differentiable
-@shapes(scores="...", returns="...")
+@shapes(scores="...", dim="axis of scores", returns="...")
 def softmax(scores, dim=-1):
     r"""Probabilities from scores:
     $\operatorname{softmax}(s)_i = e^{s_i} / \sum_j e^{s_j}$.
@@ -27,7 +27,7 @@ def softmax(scores, dim=-1):
     >>> softmax(np.array([0.0, 0.0]))
     array([0.5, 0.5])
     """
-    weights = scores - scores.max(axis=dim, keepdims=True)
+    weights = scores - scores.max(axis=dim, keepdims=True, initial=-np.inf)
     np.exp(weights, out=weights)
     weights /= weights.sum(axis=dim, keepdims=True)
     return weights
@@ -40,7 +40,7 @@ def softmax_vjp(d_probs, probs, scores, dim=-1):
 
 
 @differentiable
-@shapes(scores="...", returns="...")
+@shapes(scores="...", dim="axis of scores", returns="...")
 def log_softmax(scores, dim=-1):
     r"""Log-probabilities from scores: $\log p_i = s_i - \log \sum_j e^{s_j}$.
 
@@ -52,8 +52,10 @@ def log_softmax(scores, dim=-1):
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    shifted = scores - scores.max(axis=dim, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+    shifted = scores - scores.max(axis=dim, keepdims=True, initial=-np.inf)
+    sums = np.exp(shifted).sum(axis=dim, keepdims=True)
+    with np.errstate(divide="ignore"):  # of no scores at all
+        shifted -= np.log(sums)
     return shifted
 
 
@@ -64,7 +66,7 @@ def log_softmax_vjp(d_out, out, scores, dim=-1):
 
 
 @differentiable
-@shapes(x="...")
+@shapes(x="...", dim="axes of x")
 def logsumexp(x, dim, keepdim=False):
     r"""The soft maximum: $\log \sum_j e^{x_j}$, never below the largest $x_j$.
 
@@ -76,7 +78,7 @@ def logsumexp(x, dim, keepdim=False):
     >>> logsumexp(np.array([1000.0, 1000.0]), dim=0)
     array(1000.69314718)
     """
-    top = x.max(axis=dim, keepdims=True)
+    top = x.max(axis=dim, keepdims=True, initial=-np.inf)
     top = np.where(np.isinf(top), 0, top)  # inf - inf would be nan
     sums = np.exp(x - top).sum(axis=dim, keepdims=True)
     with np.errstate(divide="ignore"):

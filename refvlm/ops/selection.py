@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arguments import check_whole
 from ..autodiff import differentiable, value_of
 from ..shapes import ShapeError, shapes
+from .masks import token_flags
 
 
-@shapes(x="...")
+@shapes(x="... of numbers", dim="axis of x")
 def argmax(x, dim=None, keepdim=False):
     r"""Where the largest entry is, the first if tied: $\operatorname{argmax}_i x_i$.
 
@@ -30,7 +32,7 @@ def argmax(x, dim=None, keepdim=False):
     return np.asarray(np.argmax(x, axis=dim, keepdims=keepdim))
 
 
-@shapes(x="...")
+@shapes(x="... of numbers", dim="axis of x")
 def topk(x, k, dim=-1, largest=True):
     r"""The k largest entries along dim, in descending order: (values, indices).
 
@@ -48,7 +50,7 @@ def topk(x, k, dim=-1, largest=True):
     return gather(x, dim, indices), indices
 
 
-@shapes(x="...")
+@shapes(x="... of numbers", dim="axis of x")
 def topk_indices(x, k, dim=-1, largest=True):
     r"""The places of the k largest entries along dim; see `topk`.
 
@@ -62,7 +64,8 @@ def topk_indices(x, k, dim=-1, largest=True):
     array([0, 3, 1])
     """
     x = np.moveaxis(value_of(x), dim, -1)
-    if not 1 <= k <= x.shape[-1]:
+    check_whole("topk", least=1, k=k)
+    if k > x.shape[-1]:
         raise ValueError(f"topk: k is {k}, but there are {x.shape[-1]} entries")
     rank = _nan_is_largest(x)
     if largest:
@@ -88,7 +91,7 @@ def _nan_is_largest(x):
 
 
 @differentiable
-@shapes(x="...", index="...i")
+@shapes(x="... of anything", dim="axis of x", index="...i of integers")
 def gather(x, dim, index):
     r"""Entries by their place along one axis: for dim = -1, $y_{..i} = x_{..t_i}$ with
     the index t.
@@ -101,10 +104,9 @@ def gather(x, dim, index):
     >>> gather(np.array([[1.0, 2.0, 3.0]]), -1, np.array([[2, 0]]))
     array([[3., 1.]])
     """
-    if index.dtype.kind not in "iu":
-        raise ValueError(f"gather: index holds integers, not {index.dtype}")
-    size = x.shape[dim]
-    if np.delete(x.shape, dim).tolist() != np.delete(index.shape, dim).tolist():
+    size, along = x.shape[dim], dim % x.ndim
+    around = index.shape[:along] + x.shape[along : along + 1] + index.shape[along + 1 :]
+    if index.ndim != x.ndim or around != x.shape:
         raise ShapeError(
             f"gather: x is {x.shape} and index {index.shape}; they may differ along "
             f"dim {dim} only"
@@ -125,7 +127,7 @@ def gather_vjp(d_out, out, x, dim, index):
 
 
 @differentiable
-@shapes(x="...", mask="...m")
+@shapes(x="...", mask="...m of anything", dim="axis of x")
 def masked_mean(x, mask, dim):
     r"""The mean over those entries along dim that the mask keeps:
     $y = \sum_i m_i x_i \,/\, \sum_i m_i$.
@@ -159,7 +161,7 @@ def _kept(x, mask, dim):
             f"masked_mean: mask is {mask.shape}, but x {x.shape} has "
             f"{x.shape[:axes]} entries to keep or not, along dim {dim}"
         )
-    kept = mask != 0
+    kept = token_flags("masked_mean", mask)
     count = kept.sum(axis=-1)
     if not count.all():
         raise ValueError("masked_mean: a mask keeps nothing, and that has no mean")

@@ -6,14 +6,16 @@ alone: `normalize` puts both on the unit sphere, where the inner product is the 
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(x="...", dim="axes of x", returns="...")
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     r"""Divide by the length: $y = x / \max(\lVert x \rVert_p, \epsilon)$, along dim.
 
@@ -41,8 +43,8 @@ def normalize_vjp(d_out, out, x, p=2.0, dim=1, eps=1e-12):
 
 
 def _length(x, p, dim):
-    if not 1 <= p < np.inf:
-        raise ValueError(f"normalize: p is a finite number from 1, not {p}")
+    if not isinstance(p, Real) or not 1 <= p < np.inf:
+        raise ValueError(f"normalize: p is a finite number from 1, not {p!r}")
     wide = np.abs(x, dtype=np.result_type(x, np.float32))  # half holds few squares
     powers = np.square(wide) if p == 2 else wide**p
     total = powers.sum(axis=dim, keepdims=True)
@@ -51,7 +53,7 @@ def _length(x, p, dim):
 
 
 @differentiable
-@shapes(x1="...", x2="...")
+@shapes(x1="...", x2="...", dim="axis of x1 x2")
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     r"""The cosine of the angle between two vectors:
     $\langle a, b\rangle \,/\, (\max(\lVert a\rVert, \epsilon)
@@ -83,6 +85,7 @@ def cosine_similarity_vjp(d_out, out, x1, x2, dim=1, eps=1e-8):
     return unbroadcast(d_x1, x1.shape), unbroadcast(d_x2, x2.shape)
 
 
+@shapes(a="... n d", b="... m d", returns="... n m")
 def cosine_similarity_matrix(a, b, eps=1e-8):
     r"""Every row of a against every row of b: $S_{ij} = \hat a_i \cdot \hat b_j$.
 
@@ -97,10 +100,5 @@ def cosine_similarity_matrix(a, b, eps=1e-8):
     array([[1.],
            [0.]])
     """
-    if min(a.ndim, b.ndim) < 2 or a.shape[-1] != b.shape[-1]:
-        raise ShapeError(
-            f"cosine_similarity_matrix: a is {a.shape} and b {b.shape}, but both are "
-            "rows of vectors of the same length"
-        )
     rows, columns = normalize(a, dim=-1, eps=eps), normalize(b, dim=-1, eps=eps)
     return rows @ columns.swapaxes(-1, -2)

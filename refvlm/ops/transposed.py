@@ -7,6 +7,7 @@ stride it makes pictures larger.
 
 from __future__ import annotations
 
+from ..arguments import check_whole
 from ..autodiff import differentiable
 from ..shapes import ShapeError, shapes
 from .columns import (
@@ -16,11 +17,11 @@ from .columns import (
     correlate_back,
     correlate_weight,
 )
-from .windows import Geometry, geometry, per_axis
+from .sliding_windows import Geometry, geometry, per_axis
 
 
 @differentiable
-@shapes(x="... c_in h w", weight="c_in c_group kh kw")
+@shapes(x="... c_in h w", weight="c_in c_group kh kw", bias="c_out")
 def conv_transpose2d(
     x,
     weight,
@@ -87,7 +88,8 @@ def walk_back(
 ) -> Geometry:
     """The walk of the convolution that leads from the result back to x."""
     c_in, c_out = weight.shape[0], weight.shape[1] * groups
-    if groups < 1 or c_in % groups:
+    check_whole("conv_transpose2d", least=1, groups=groups)
+    if not c_in or c_in % groups:
         raise ShapeError(
             f"conv_transpose2d: {c_in} channels of x do not divide into {groups} groups"
         )
@@ -97,18 +99,18 @@ def walk_back(
             f"{groups} groups makes {c_out} channels"
         )
     stride, padding, extra, dilation = (
-        per_axis(value, 2, name)
-        for value, name in (
-            (stride, "stride"),
-            (padding, "padding"),
-            (output_padding, "output_padding"),
-            (dilation, "dilation"),
+        per_axis(value, 2, f"conv_transpose2d: {name}", least)
+        for value, name, least in (
+            (stride, "stride", 1),
+            (padding, "padding", 0),
+            (output_padding, "output_padding", 0),
+            (dilation, "dilation", 1),
         )
     )
-    if any(not 0 <= e < max(s, d) for e, s, d in zip(extra, stride, dilation)):
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ValueError(
-            f"output_padding {extra} must be smaller than the stride {stride} "
-            f"or the dilation {dilation}, and not negative"
+            f"conv_transpose2d: output_padding {extra} must be smaller than the "
+            f"stride {stride} or the dilation {dilation}"
         )
     size = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
@@ -121,5 +123,6 @@ def walk_back(
             f"conv_transpose2d: padding {padding} leaves nothing of x {x.shape}"
         )
     # With e >= s (when d > s) the walk could take a step more than x has: stop there.
-    walk = geometry(size, weight.shape[-2:], stride, padding, dilation)
+    kernel = weight.shape[-2:]
+    walk = geometry(size, kernel, stride, padding, dilation, name="conv_transpose2d")
     return walk._replace(out=x.shape[-2:])

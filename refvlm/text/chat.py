@@ -27,8 +27,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from refvlm.checkpoint import is_there, read_json, read_text
-
+from ..checkpoint import is_there, read_json, read_text
 from .tokenizer import Tokenizer, TokenizerError
 
 CHATML = "chatml"

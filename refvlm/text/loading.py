@@ -15,8 +15,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
-from refvlm.checkpoint import is_there, read_json, read_text
-
+from ..checkpoint import is_there, read_json, read_text
 from .byte_level import BYTE_OF
 from .tokenizer import Tokenizer, TokenizerError, one_error
 

@@ -19,8 +19,7 @@ from collections.abc import Iterable, Iterator
 import tokenizers
 from tokenizers.decoders import ByteLevel
 
-from refvlm.terminal import printable
-
+from ..terminal import printable
 from .byte_level import token_bytes
 
 

@@ -36,6 +36,18 @@ def test_pointwise_mlp_is_the_three_operators(pixels, dtype, monkeypatch):
 
 
 @law
+@pytest.mark.parametrize("columns", [1, 4, 512])
+@pytest.mark.parametrize("tokens", [(3,), (1, 40), (2, 3, 11)])
+def test_gated_linear_is_the_four_operators(tokens, columns, monkeypatch):
+    """linear, SiLU, linear, multiply; one token or many, some columns at a time."""
+    monkeypatch.setattr(fused, "COLUMNS", columns)
+    draw = random_arrays(34)
+    x, gate, up = draw(*tokens, 5), draw(9, 5, scale=30.0), draw(9, 5)
+    expected = ops.silu(ops.linear(x, gate)) * ops.linear(x, up)
+    assert_close(fused.gated_linear(x, gate, up), expected)
+
+
+@law
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_add_scaled_is_the_residual_with_layer_scale(order):
     """x + gamma * branch, however the branch lies in memory; x stays as it was."""

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refvlm.ops import banded
-from refvlm.ops.windows import geometry
+from refvlm.ops.sliding_windows import geometry
 from refvlm.shapes import ShapeError
 
 from ..spec import example, law, random_arrays

@@ -11,7 +11,7 @@ from refvlm.ops.columns import (
     correlate_weight,
     product,
 )
-from refvlm.ops.windows import geometry
+from refvlm.ops.sliding_windows import geometry
 
 from ..spec import assert_close, example, law, random_arrays
 

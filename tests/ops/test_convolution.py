@@ -282,7 +282,7 @@ def test_conv2d_refuses_a_window_larger_than_the_picture():
 @pytest.mark.parametrize("bad", [dict(stride=0), dict(padding=-1), dict(dilation=0)])
 def test_conv2d_refuses_impossible_walks(bad):
     """A stride of zero would never arrive; negative padding is a crop."""
-    with pytest.raises(ValueError, match="at least 1|negative"):
+    with pytest.raises(ValueError, match="conv2d: .* must be at least"):
         ops.conv2d(np.zeros((1, 4, 4)), np.zeros((1, 1, 1, 1)), **bad)
 
 

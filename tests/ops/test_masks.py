@@ -186,7 +186,7 @@ def test_padding_mask_refuses_lengths(lengths, size, message):
 @contract
 def test_prefix_mask_refuses_other_than_zeros_and_ones():
     """A tokenizer's mask holds 1 for a token and 0 for padding, and nothing else."""
-    with pytest.raises(ValueError, match="0 and 1 only"):
+    with pytest.raises(ValueError, match="holds 0 and 1, not"):
         ops.prefix_mask(np.array([1, 7]), 2)
 
 
@@ -200,9 +200,9 @@ def test_boolean_mask_refuses_a_bias():
 @contract
 def test_additive_mask_and_boolean_mask_refuse_each_others_input():
     """Which of the two a mask is, its dtype says."""
-    with pytest.raises(ValueError, match="takes booleans, not float64"):
+    with pytest.raises(ValueError, match="holds float64, but needs booleans"):
         ops.additive_mask(np.zeros(2))
-    with pytest.raises(ValueError, match="takes an additive mask, not bool"):
+    with pytest.raises(ValueError, match="holds bool, but needs floating"):
         ops.boolean_mask(np.ones(2, bool))
 
 

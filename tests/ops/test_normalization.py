@@ -334,9 +334,9 @@ def test_norms_refuse_a_shape_that_is_not_at_the_end(name):
 
 
 @contract
-@pytest.mark.parametrize("groups", [0, 4])
+@pytest.mark.parametrize("groups", [4, 5])
 def test_group_norm_refuses_groups_that_do_not_divide(groups):
-    """6 channels make no 4 equal groups."""
+    """6 channels make no 4 equal groups, and no 5."""
     with pytest.raises(ShapeError, match=f"6 channels do not make {groups} equal"):
         ops.group_norm(np.zeros((2, 6, 3)), groups)
 

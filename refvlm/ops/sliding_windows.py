@@ -12,16 +12,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arguments import is_whole
 from ..shapes import ShapeError
 
 
-def per_axis(value, axes: int, name: str) -> tuple[int, ...]:
-    """A number or a tuple, one for each axis: 2 -> (2, 2)."""
+def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:
+    """A number or a tuple, one of at least `least` for each axis: 2 -> (2, 2)."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(values) == 1:
         values *= axes
-    if len(values) != axes or not all(isinstance(v, (int, np.integer)) for v in values):
+    if len(values) != axes or not all(map(is_whole, values)):
         raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
+    if min(values) < least:
+        raise ValueError(f"{name} must be at least {least}: {value!r}")
     return tuple(int(v) for v in values)
 
 
@@ -41,25 +44,21 @@ class Geometry(NamedTuple):
 
 
 def geometry(
-    size, kernel, stride=1, padding=0, dilation=1, ceil_mode=False
+    size, kernel, stride=1, padding=0, dilation=1, ceil_mode=False, name="geometry"
 ) -> Geometry:
     """The walk of a window of `kernel` over axes of `size`.
 
     `padding` is a number, one for each axis, pairs (before, after), "valid" or
     "same" (as much as keeps the size; stride 1 only; an odd one goes after).
     With `ceil_mode` a last window may lie partly outside: padding is added for it.
+    `name` is the function that errors speak of.
     """
     axes = len(size)
-    kernel = per_axis(kernel, axes, "kernel_size")
-    stride = per_axis(stride, axes, "stride")
-    dilation = per_axis(dilation, axes, "dilation")
-    if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1:
-        raise ValueError(
-            f"kernel_size {kernel}, stride {stride} and dilation {dilation} "
-            "must be at least 1"
-        )
+    kernel = per_axis(kernel, axes, f"{name}: kernel_size", least=1)
+    stride = per_axis(stride, axes, f"{name}: stride", least=1)
+    dilation = per_axis(dilation, axes, f"{name}: dilation", least=1)
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
-    padding = _padding(padding, reach, stride)
+    padding = _padding(padding, reach, stride, name)
     if ceil_mode:
         padding = tuple(map(_room_for_last, size, padding, reach, stride))
     out = tuple(
@@ -69,27 +68,28 @@ def geometry(
     if min(out) < 1:
         padded = tuple(n + sum(p) for n, p in zip(size, padding))
         raise ShapeError(
-            f"a window of {tuple(reach)} does not fit into {padded} (with padding)"
+            f"{name}: a window of {tuple(reach)} does not fit into {padded} "
+            "(with padding)"
         )
     return Geometry(kernel, stride, padding, dilation, tuple(size), out)
 
 
-def _padding(padding, reach, stride):
+def _padding(padding, reach, stride, name):
     if padding == "valid":
         return tuple((0, 0) for _ in reach)
     if padding == "same":
         if any(s != 1 for s in stride):
-            raise ValueError(f'padding "same" needs stride 1, not {stride}')
+            raise ValueError(f'{name}: padding "same" needs stride 1, not {stride}')
         return tuple(((r - 1) // 2, r - 1 - (r - 1) // 2) for r in reach)
     if isinstance(padding, str):
-        raise ValueError(f'padding is a number, "same" or "valid", not {padding!r}')
-    if isinstance(padding, tuple) and padding and isinstance(padding[0], tuple):
-        pairs = padding
-    else:
-        pairs = tuple((p, p) for p in per_axis(padding, len(reach), "padding"))
-    if min(min(pair) for pair in pairs) < 0:
-        raise ValueError(f"padding must not be negative: {padding}")
-    return pairs
+        raise ValueError(
+            f'{name}: padding is a number, "same" or "valid", not {padding!r}'
+        )
+    if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
+        if len(padding) != len(reach):
+            raise ValueError(f"{name}: padding is a pair for each axis: {padding}")
+        return tuple(per_axis(pair, 2, f"{name}: padding") for pair in padding)
+    return tuple((p, p) for p in per_axis(padding, len(reach), f"{name}: padding"))
 
 
 def _room_for_last(n, padding, reach, stride):
