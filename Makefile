@@ -39,7 +39,7 @@ chapter: $(VENV)/.reader ## build one page quickly: make chapter CHAPTER=book/at
 	@$(BIN)/python tools/build_chapter.py $(CHAPTER)
 
 test: $(VENV)/.oracles ## run the spec, with PyTorch and its friends as oracles
-	HF_HUB_OFFLINE=1 TIMM_FUSED_ATTN=0 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.reader ## ruff: errors and format
 	$(BIN)/ruff check .

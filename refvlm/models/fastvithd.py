@@ -58,8 +58,8 @@ Progress = Callable[[int, int], None]
 
 @shapes(pixels="b 3 h w", returns="b n c")
 def fastvithd(
-    pixels,
-    weights,
+    pixels: np.ndarray,
+    weights: Weights,
     config: FastViTHDConfig,
     training: Training | None = None,
     progress: Progress | None = None,

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
+from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
 from . import fields, qwen2
-from .fastvithd import FastViTHDConfig, fastvithd
+from .fastvithd import FastViTHDConfig, Progress, fastvithd
 from .fastvithd import expected_shapes as tower_shapes
 
 IMAGE = -200  # where the picture goes, in ids that have one place for all of it
@@ -106,7 +107,12 @@ def expected_shapes(config: FastVLMConfig, tied: bool) -> dict[str, tuple[int, .
     return expected
 
 
-def encode_image(pixel_values, weights, config: FastVLMConfig, progress=None):
+def encode_image(
+    pixel_values: np.ndarray,
+    weights: Weights,
+    config: FastVLMConfig,
+    progress: Progress | None = None,
+):
     """Pictures to tokens of the decoder: (b, 3, h, w) -> (b, h w / 64^2, hidden)."""
     tower = weights.scope(TOWER)
     features = fastvithd(pixel_values, tower, config.vision, progress=progress)
@@ -189,7 +195,13 @@ def head(hidden, weights):
     return ops.linear(hidden, weights[EMBEDDING] if matrix is None else matrix)
 
 
-def fastvlm(pixel_values, input_ids, weights, config, attention_mask=None):
+def fastvlm(
+    pixel_values: np.ndarray | None,
+    input_ids: np.ndarray,
+    weights: Weights,
+    config: FastVLMConfig,
+    attention_mask: np.ndarray | None = None,
+):
     """Pictures and ids to logits: (b, tokens, vocabulary) for every position.
 
     pixel_values (n, 3, h, w) or None; input_ids (b, t) marks the pictures either with

@@ -19,6 +19,7 @@ import numpy as np
 from .. import ops
 from ..blocks.fused import fusible, gated_linear
 from ..blocks.kv_cache import ContextError, KVCache
+from ..checkpoint import Weights
 from ..shapes import shapes
 from . import fields
 
@@ -145,10 +146,10 @@ def check_context(config: Qwen2Config, tokens: int) -> None:
 
 @shapes(embeddings="b t h", attention_mask="b k of anything", returns="b t h")
 def qwen2(
-    embeddings,
-    weights,
+    embeddings: np.ndarray,
+    weights: Weights,
     config: Qwen2Config,
-    attention_mask=None,
+    attention_mask: np.ndarray | None = None,
     cache: KVCache | None = None,
 ):
     """Token embeddings to final hidden states: the layers, then the last norm.

@@ -8,6 +8,7 @@ intermediate overflows and both tails keep their digits.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -137,6 +138,7 @@ def swish_vjp(d_out, out, x, beta=1.0):
 
 def _sharpened(x, beta):
     """beta x, once beta is known to be a number or to broadcast to x."""
+    beta = float(beta) if isinstance(beta, Real) else beta
     try:
         sharpened = np.multiply(beta, x)
     except (TypeError, ValueError):

@@ -107,7 +107,7 @@ def scale_of(query, scale=None):
         raise ShapeError(f"attention: query {query.shape} has no features")
     if not isinstance(scale, (Real, type(None))):
         raise ValueError(f"attention: scale is a number, not {scale!r}")
-    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
 
 
 def check_fits(name, mask, scores_shape):

@@ -26,7 +26,7 @@ def normalize(x, p=2.0, dim=1, eps=1e-12):
     >>> normalize(np.array([3.0, 4.0]), dim=0)
     array([0.6, 0.8])
     """
-    return x / np.maximum(_length(x, p, dim), eps)
+    return x / np.maximum(_length(x, p, dim), float(eps))
 
 
 @normalize.vjp
@@ -39,7 +39,7 @@ def normalize_vjp(d_out, out, x, p=2.0, dim=1, eps=1e-12):
     inner = (d_out * out).sum(axis=dim, keepdims=True)
     towards = out if p == 2 else np.sign(out) * np.abs(out) ** (p - 1)
     d_x = d_out - np.where(length < eps, 0, inner) * towards
-    return d_x / np.maximum(length, eps)
+    return d_x / np.maximum(length, float(eps))
 
 
 def _length(x, p, dim):

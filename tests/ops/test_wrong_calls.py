@@ -168,3 +168,23 @@ def test_operators_refuse_a_variable_as_they_refuse_an_array():
         ops.softmax(Variable(ROWS), dim=2)
     with pytest.raises(TypeError, match="conv2d: weight must be an array"):
         ops.conv2d(Variable(PICTURE), None)
+
+
+@law
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, number: ops.swish(x, beta=number),
+        lambda x, number: ops.normalize(x, eps=number),
+        lambda x, number: ops.cosine_similarity(x, x, eps=number),
+        lambda x, number: ops.attention_weights(x, x, scale=number),
+        lambda x, number: ops.scaled_dot_product_attention(x, x, x, scale=number),
+        lambda x, number: ops.layer_norm(x, (5,), eps=number),
+        lambda x, number: ops.rms_norm(x, (5,), eps=number),
+        lambda x, number: ops.batch_norm(x, x[0], x[0], eps=number),
+        lambda x, number: ops.dropout(x, number, rng=np.random.default_rng(0)),
+    ],
+)
+def test_operators_are_not_widened_by_a_number_of_numpy(call):
+    """np.float64(2) times a float32 array would be float64; 2.0 times it is not."""
+    assert call(ROWS.astype(np.float32), np.float64(0.5)).dtype == np.float32

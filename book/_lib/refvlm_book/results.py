@@ -56,6 +56,12 @@ def measured_on(result: dict) -> str:
     return "; ".join([*words, f"measured on {result['measured']}"])
 
 
+def balance(machine: dict) -> float:
+    """FLOPs that a machine can do while one byte arrives, by the result of
+    benchmarks.machine: its fastest product over its fastest walk through memory."""
+    return max(machine["products"].values()) / max(machine["memory"].values())
+
+
 def verdict(ratio: float) -> str:
     """A ratio of times in words: below 1, NumPy is faster.
 
