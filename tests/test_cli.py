@@ -179,6 +179,8 @@ def test_describe_stops_cleanly_when_interrupted(moment, picture, tmp_path):
         [sys.executable, "-m", "refvlm", "describe", picture, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # a shell's background job hands down that SIGINT is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     (running.stderr if moment == "looking" else running.stdout).read1(10)
     running.send_signal(signal.SIGINT)

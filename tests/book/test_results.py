@@ -64,3 +64,10 @@ def test_measured_on_admits_what_else_was_running():
 def test_verdict_turns_a_ratio_into_words(ratio, words):
     """A ratio below one says that NumPy took less time."""
     assert results.verdict(ratio) == words
+
+
+def test_balance_is_the_best_product_over_the_best_walk():
+    """The ridge of the roofline: below it memory sets the pace, above it arithmetic."""
+    memory = {"copy": 10.0, "add": 20.0}
+    machine = {"products": {"256": 40.0, "512": 80.0}, "memory": memory}
+    assert results.balance(machine) == 4.0

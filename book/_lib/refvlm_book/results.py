@@ -58,7 +58,11 @@ def measured_on(result: dict) -> str:
 
 def balance(machine: dict) -> float:
     """FLOPs that a machine can do while one byte arrives, by the result of
-    benchmarks.machine: its fastest product over its fastest walk through memory."""
+    benchmarks.machine: its fastest product over its fastest walk through memory.
+
+    >>> balance({"products": {"256": 40.0, "512": 80.0}, "memory": {"copy": 20.0}})
+    4.0
+    """
     return max(machine["products"].values()) / max(machine["memory"].values())
 
 
