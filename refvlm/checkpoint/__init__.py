@@ -12,7 +12,7 @@ before anything is allocated, and pickles are never opened.
 from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, MissingTensorError
 from .loading import load
-from .saving import save
+from .saving import save, write_text
 from .strict import expect
 from .weights import Weights
 
@@ -26,4 +26,5 @@ __all__ = [
     "read_json",
     "read_text",
     "save",
+    "write_text",
 ]

@@ -39,11 +39,25 @@ def save(
     # Wide types first, so that each tensor begins at a multiple of its own width.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header = _header(order, arrays, {"format": "pt", **(metadata or {})})
-    path = Path(path)
+    with _replacing(Path(path)) as file:
+        _write(file, header, [arrays[name] for name in order])
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file as UTF-8: whole, or not at all."""
+    with _replacing(Path(path)) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path):
+    """A new file beside `path` to write into, put in its place once all went well."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with open(partial, "xb") as file:
-            _write(file, header, [arrays[name] for name in order])
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
         _sync_directory(path.parent)
     except BaseException as problem:  # an interruption too must not leave a piece
@@ -92,8 +106,6 @@ def _write(file: BinaryIO, header: bytes, arrays: list[np.ndarray]) -> None:
     file.write(len(header).to_bytes(8, "little"))
     file.write(header)
     file.writelines(array.reshape(-1).view(np.uint8).data for array in arrays)
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

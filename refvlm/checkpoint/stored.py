@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ops.rounding import bfloat16_from_bits
 from .documents import open_ordinary
 from .errors import CheckpointError, quoted
 from .header import Record, read_header
@@ -96,7 +97,7 @@ class StoredTensor:
         for start in range(0, len(numbers), BLOCK):
             block = numbers[start : start + BLOCK]
             if self._record.kind == "BF16":
-                block = (block.astype(np.uint32) << 16).view(np.float32)
+                block = bfloat16_from_bits(block)
             with np.errstate(over="ignore", under="ignore"):
                 values[start : start + BLOCK] = block
             self._check(values[start : start + BLOCK], block, start)

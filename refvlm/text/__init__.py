@@ -4,8 +4,18 @@ tokenizer = load_tokenizer("FastVLM-0.5B")
 recognise_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
 ids = encode_chat(tokenizer, "What is on the table?")
 stream = StreamDecoder(tokenizer, markers=False)  # stream.add(id) -> text
+tokenizer = train_byte_level(texts, 512)          # one of our own
+save_tokenizer("directory", tokenizer)
 """
 
+from .byte_level_bpe import ByteLevelBPE
+from .byte_level_training import MARKERS, train_byte_level
+from .byte_pairs import (
+    bpe_decode,
+    bpe_encode,
+    bpe_train,
+    bpe_train_by_definition,
+)
 from .chat import (
     CHATML,
     DEFAULT_SYSTEM,
@@ -15,18 +25,29 @@ from .chat import (
     recognise_template,
 )
 from .loading import load_tokenizer
+from .saving import save_tokenizer
 from .streaming import StreamDecoder
 from .tokenizer import Tokenizer, TokenizerError
+from .word_cuts import split_words
 
 __all__ = [
     "CHATML",
     "DEFAULT_SYSTEM",
     "IMAGE_SENTINEL",
+    "MARKERS",
+    "ByteLevelBPE",
     "StreamDecoder",
     "Tokenizer",
     "TokenizerError",
+    "bpe_decode",
+    "bpe_encode",
+    "bpe_train",
+    "bpe_train_by_definition",
     "chat_prompt",
     "encode_chat",
     "load_tokenizer",
     "recognise_template",
+    "save_tokenizer",
+    "split_words",
+    "train_byte_level",
 ]

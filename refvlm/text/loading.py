@@ -50,7 +50,8 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
             with one_error(description):
                 backend = tokenizers.Tokenizer.from_str(text)
         elif is_there(vocabulary) and is_there(merges):
-            backend = _qwen2(_read_vocabulary(vocabulary), _read_merges(merges))
+            ids = _read_vocabulary(vocabulary)
+            backend = qwen2_backend(ids, _read_merges(merges))
         else:
             raise TokenizerError(
                 f"{directory} has no tokenizer.json, nor vocab.json with merges.txt: "
@@ -63,7 +64,9 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def _qwen2(ids: dict[str, int], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
+def qwen2_backend(
+    ids: dict[str, int], merges: list[tuple[str, str]]
+) -> tokenizers.Tokenizer:
     """Byte-level BPE with Qwen2's normaliser and cuts."""
     backend = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=merges))
     backend.normalizer = normalizers.NFC()

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 import tokenizers
 from tokenizers.decoders import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
 from ..terminal import printable
 from .byte_level import token_bytes
@@ -39,6 +40,20 @@ def one_error(what: object) -> Iterator[None]:
         raise TokenizerError(f"{what} is not a valid tokenizer: {reason}") from None
 
 
+def valid_text(text: str) -> str:
+    """The text, if it is one: a `str` without halves of surrogate pairs."""
+    if not isinstance(text, str):
+        raise TokenizerError(f"a text is a str, not {type(text).__name__}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise TokenizerError(
+            f"the text is not valid Unicode: character {problem.start} is half of "
+            "a surrogate pair, as bytes that are not UTF-8 become on a command line"
+        ) from None
+    return text
+
+
 class Tokenizer:
     """Token ids from text and back, as the checkpoint was trained with."""
 
@@ -58,13 +73,7 @@ class Tokenizer:
 
     def encode(self, text: str, markers: bool = True) -> list[int]:
         """Token ids. With `markers=False`, no text whatever becomes a marker."""
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as problem:
-            raise TokenizerError(
-                f"the text is not valid Unicode: character {problem.start} is half of "
-                "a surrogate pair, as bytes that are not UTF-8 become on a command line"
-            ) from None
+        text = valid_text(text)
         with one_error(self.origin):
             if markers:
                 return self._backend.encode(text, add_special_tokens=False).ids
@@ -76,6 +85,24 @@ class Tokenizer:
         pieces = splitter.pre_tokenize_str(text) if splitter else [(text, None)]
         merge = self._backend.model.tokenize
         return [token.id for piece, _ in pieces for token in merge(piece)]
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer's own file puts before and after every text."""
+        with one_error(self.origin):
+            made = self._backend.encode("a", add_special_tokens=True)
+        text = [i for i, added in enumerate(made.special_tokens_mask) if not added]
+        first, last = (text[0], text[-1] + 1) if text else (len(made.ids),) * 2
+        return made.ids[:first], made.ids[last:]
+
+    def framed(self, start: str, end: str) -> Tokenizer:
+        """The same tokenizer, whose file puts these two markers around every text."""
+        backend = tokenizers.Tokenizer.from_str(self.to_json())
+        backend.post_processor = TemplateProcessing(
+            single=[start, "$A", end],
+            special_tokens=[(name, self.token_id(name)) for name in (start, end)],
+        )
+        return Tokenizer(backend, self.origin)
 
     def decode(self, ids: Iterable[int], markers: bool = True) -> str:
         """Text. With `markers=False`, special markers are left out.
@@ -103,6 +130,10 @@ class Tokenizer:
         if not markers and token_id in self._hidden:
             return b""
         return token_bytes(self._backend.id_to_token(token_id) or "")
+
+    def to_json(self) -> str:
+        """The text of its `tokenizer.json`."""
+        return self._backend.to_str(pretty=True)
 
     @staticmethod
     def checked(token_id: int) -> int:

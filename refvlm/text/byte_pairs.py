@@ -1,0 +1,151 @@
+r"""Byte-pair encoding: merge the commonest pair of neighbours, and again, and again.
+
+    l o w    l o w e r    n e w e s t        e s  is the commonest pair: es
+    l o w    l o w e r    n e w es t         es t is the next:           est
+    l o w    l o w e r    n e w est          l o: lo, then lo w: low
+    low      low e r      n e w est
+
+Nothing here knows about bytes: a word is any sequence of symbols that can be joined.
+Sennrich et al., Neural Machine Translation of Rare Words with Subword Units; Gage, A
+New Algorithm for Data Compression.
+"""
+
+from __future__ import annotations
+
+import heapq
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+Pair = tuple[str, str]
+Words = Mapping[Sequence[str], int]  # word -> how often it occurs
+
+
+def bpe_train_by_definition(words: Words, merges: int) -> list[Pair]:
+    """The merges, each found by counting every pair anew.
+
+    Source: [Cortes] 4.2. Oracle: `bpe_train`.
+    """
+    age = _alphabet(words, merges)
+    spelled = [(list(word), count) for word, count in words.items()]
+    found: list[Pair] = []
+    while len(found) < merges:
+        tally: Counter[Pair] = Counter()
+        for symbols, count in spelled:
+            for pair in pairwise(symbols):
+                tally[pair] += count
+        if not tally:
+            break
+        best = min(tally, key=lambda p: (-tally[p], age[p[0]], age[p[1]]))
+        found.append(best)
+        age.setdefault("".join(best), len(age))
+        spelled = [(merge(symbols, best), count) for symbols, count in spelled]
+    return found
+
+
+def bpe_train(words: Words, merges: int) -> list[Pair]:
+    """Up to so many merges, best first, from words and how often each occurs.
+
+    Of pairs that are equally common, the one whose left symbol is older wins, then the
+    one whose right symbol is; the alphabet is oldest, in the order of its characters.
+    Fewer merges come back when every word has become one symbol. After a merge only the
+    words that held the pair are counted anew.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.trainers.BpeTrainer.
+
+    >>> bpe_train({"low": 5, "lower": 2, "newest": 6, "widest": 3}, 4)
+    [('e', 's'), ('es', 't'), ('l', 'o'), ('lo', 'w')]
+    """
+    age = _alphabet(words, merges)
+    spelled, counts = [list(word) for word in words], list(words.values())
+    tally: Counter[Pair] = Counter()
+    holders: dict[Pair, set[int]] = defaultdict(set)
+    for number, symbols in enumerate(spelled):
+        for pair in pairwise(symbols):
+            tally[pair] += counts[number]
+            holders[pair].add(number)
+
+    def entry(pair):
+        return -tally[pair], age[pair[0]], age[pair[1]], pair
+
+    queue = [entry(pair) for pair in tally]
+    heapq.heapify(queue)
+    found: list[Pair] = []
+    while queue and len(found) < merges:
+        claimed, *_, best = heapq.heappop(queue)
+        if not tally[best] or tally[best] != -claimed:
+            continue  # its count has changed since; a newer entry says how
+        found.append(best)
+        age.setdefault("".join(best), len(age))
+        changed: set[Pair] = set()
+        for number in holders.pop(best):
+            before = spelled[number]
+            after = spelled[number] = merge(before, best)
+            for pair in pairwise(before):
+                tally[pair] -= counts[number]
+            for pair in pairwise(after):
+                tally[pair] += counts[number]
+                holders[pair].add(number)
+            changed.update(pairwise(before), pairwise(after))
+        for pair in changed:
+            if tally[pair]:
+                heapq.heappush(queue, entry(pair))
+    return found
+
+
+def _alphabet(words, merges):
+    """symbol -> age: the symbols that words are spelled with, in order."""
+    if operator.index(merges) < 0:
+        raise ValueError(f"merges is {merges}; it cannot be negative")
+    for word, count in words.items():
+        if operator.index(count) < 1:
+            raise ValueError(f"a count is at least 1, but {word!r:.40} has {count}")
+    symbols = sorted({symbol for word in words for symbol in word})
+    return {symbol: age for age, symbol in enumerate(symbols)}
+
+
+def merge(symbols: Sequence[str], pair: Pair) -> list[str]:
+    """Every occurrence of the pair joined, from left to right.
+
+    >>> merge(["a", "a", "a"], ("a", "a"))
+    ['aa', 'a']
+    """
+    merged, at = [], 0
+    while at < len(symbols):
+        if tuple(symbols[at : at + 2]) == pair:
+            merged.append("".join(pair))
+            at += 2
+        else:
+            merged.append(symbols[at])
+            at += 1
+    return merged
+
+
+def bpe_encode(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[str]:
+    """A word cut into tokens: of its pairs the one learnt first is merged, and again.
+
+    `ranks` says when each pair was learnt. Of equal pairs the leftmost goes first.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.models.BPE.
+
+    >>> ranks = {("e", "s"): 0, ("es", "t"): 1, ("l", "o"): 2, ("lo", "w"): 3}
+    >>> bpe_encode("lowest", ranks)
+    ['low', 'est']
+    """
+    tokens, never = list(symbols), float("inf")
+    while len(tokens) > 1:
+        learnt = [ranks.get(pair, never) for pair in pairwise(tokens)]
+        at = learnt.index(min(learnt))
+        if learnt[at] == never:
+            break
+        tokens[at : at + 2] = ["".join(tokens[at : at + 2])]
+    return tokens
+
+
+def bpe_decode(tokens: Iterable[str]) -> str:
+    """The word that tokens spell: they are joined.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.decoders.Fuse.
+    """
+    return "".join(tokens)

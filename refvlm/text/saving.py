@@ -1,0 +1,45 @@
+"""Writing a tokenizer as transformers and the `tokenizers` library read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..checkpoint import write_text
+from .chat import DEFAULT_SYSTEM, END
+from .tokenizer import Tokenizer
+
+# ChatML: each turn between its markers, a picture before the text that goes with it.
+TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\n" + DEFAULT_SYSTEM + "<|im_end|>\\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    "{{ '<image>\\n' }}{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}"
+    "{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "{{ '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def save_tokenizer(directory: str | Path, tokenizer: Tokenizer) -> None:
+    """Write tokenizer.json, and tokenizer_config.json with the ChatML template.
+
+    Each is written whole, or not at all. Oracle: transformers.AutoTokenizer,
+    transformers.Qwen2Tokenizer, tokenizers.Tokenizer.from_file.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / "tokenizer.json", tokenizer.to_json() + "\n")
+    described = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "chat_template": TEMPLATE,
+        "eos_token": END,
+        "pad_token": "<|endoftext|>",
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    text = json.dumps(described, indent=2)
+    write_text(directory / "tokenizer_config.json", text + "\n")
