@@ -34,6 +34,18 @@ from .attention import (
 )
 from .batch_normalization import batch_norm, batch_norm_statistics, batch_norm_vjp
 from .convolution import conv2d, conv2d_by_definition, conv2d_vjp, convolve2d
+from .elementwise_losses import (
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_vjp,
+    kl_div,
+    kl_div_vjp,
+    mse_loss,
+    mse_loss_vjp,
+    smooth_l1_loss,
+    smooth_l1_loss_vjp,
+)
+from .exponential import exp, exp_vjp
+from .losses import cross_entropy, cross_entropy_vjp, nll_loss, nll_loss_vjp
 from .masks import (
     additive_mask,
     boolean_mask,
@@ -83,6 +95,14 @@ from .probability import (
     softmax_vjp,
 )
 from .regularization import drop_path, dropout, dropout_mask
+from .rounding import (
+    bfloat16_bits,
+    bfloat16_from_bits,
+    round_to_bfloat16,
+    round_to_bfloat16_vjp,
+    round_to_float16,
+    round_to_float16_vjp,
+)
 from .selection import (
     argmax,
     gather,
