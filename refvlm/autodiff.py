@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import heapq
 import inspect
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -120,10 +121,12 @@ def backward(output: Variable, d_output) -> dict[Variable, np.ndarray]:
     """Gradients of all leaves under `output`, given the gradient of `output`.
 
     Deepest first: when a Variable is taken from the heap, everything that used it
-    has already sent its share.
+    has already sent its share. Of equally deep ones the first to be reached goes first,
+    so that sums are taken in the same order, to the same bits, at every run.
     """
     arrived = {output: d_output}
-    heap = [(-output.depth, id(output), output)]
+    number = itertools.count()
+    heap = [(-output.depth, next(number), output)]
     leaves = {}
     while heap:
         _, _, variable = heapq.heappop(heap)
@@ -136,7 +139,7 @@ def backward(output: Variable, d_output) -> dict[Variable, np.ndarray]:
                 arrived[parent] = arrived[parent] + share
             else:
                 arrived[parent] = share
-                heapq.heappush(heap, (-parent.depth, id(parent), parent))
+                heapq.heappush(heap, (-parent.depth, next(number), parent))
     return leaves
 
 

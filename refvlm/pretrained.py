@@ -19,18 +19,20 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import tokenizers
+from PIL.Image import Image
 
 from . import checkpoint, image, ops, text
+from .analysis.attention_pictures import attention_sheet, words_of
 from .autodiff import value_of
 from .blocks.kv_cache import ContextError
 from .generate import decode
 from .models import fastvlm, fields, qwen2
 from .models.dialects import canonical
-from .models.fastvithd import Progress, prepare
+from .models.fastvithd import Progress, prepare, trace_pieces
 from .models.fastvlm_inputs import check_inputs
 
 PROMPT = "Describe the image."
+ANSWERS_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 # Tensors that a published file may hold and inference has no use for.
@@ -58,21 +60,23 @@ def load(path: str | Path, dtype=np.float32) -> VLM:
 def save(
     directory: str | Path,
     tensors: Mapping[str, np.ndarray],
-    tokenizer: tokenizers.Tokenizer,
+    tokenizer: text.Tokenizer,
     **documents: Mapping,
 ) -> None:
     """Write a checkpoint directory that `load`, and transformers, can open.
 
     `documents` are its JSON files: `config={...}` becomes config.json. `load` wants
-    config and preprocessor_config, and tokenizer_config for its chat_template.
+    config and preprocessor_config. Each file is written whole, or not at all.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.save(directory / "model.safetensors", tensors)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    if not isinstance(tokenizer, text.Tokenizer):  # the library's own will do
+        tokenizer = text.Tokenizer(tokenizer)
+    text.save_tokenizer(directory, tokenizer)
     for name, document in documents.items():
-        path = directory / f"{name}.json"
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        described = json.dumps(document, indent=2) + "\n"
+        checkpoint.write_text(directory / f"{name}.json", described)
 
 
 class VLM:
@@ -210,6 +214,75 @@ class VLM:
         """What the model says about a picture: a path, a stream, bytes or an array."""
         pieces = self.describe_stream(picture, prompt, max_new_tokens)
         return "".join(piece for _, piece in pieces).strip()
+
+    def answers(self, pictures, prompts, max_new_tokens: int = 96) -> list[str]:
+        """An answer to each prompt about the picture beside it, in batches.
+
+        Prompts of the same length are answered together; a picture may be any source.
+        """
+        ids = [self.prompt_ids(prompt) for prompt in prompts]
+        shown = {}
+        for picture in pictures:
+            if id(picture) not in shown:
+                shown[id(picture)] = self.preprocessor(picture)
+        pixels = [shown[id(picture)] for picture in pictures]
+        said = [""] * len(ids)
+        for length in sorted({row.shape[1] for row in ids}):
+            alike = [i for i, row in enumerate(ids) if row.shape[1] == length]
+            for start in range(0, len(alike), ANSWERS_AT_ONCE):
+                some = alike[start : start + ANSWERS_AT_ONCE]
+                new = self.generate(
+                    np.stack([pixels[i] for i in some]),
+                    np.concatenate([ids[i] for i in some]),
+                    max_new_tokens,
+                )
+                for i, row in zip(some, new):
+                    said[i] = self._spoken(row)
+        return said
+
+    def read(self, picture) -> np.ndarray:
+        """The picture (h, w, 3), uint8, from whatever `describe` takes."""
+        return image.load(picture)
+
+    def attention(self, picture, prompt: str, answer: list[int]) -> np.ndarray:
+        """Where the decoder looked when it said each id of an answer.
+
+        (ids, rows, columns): the weights of the picture's tokens, averaged over layers
+        and heads, at the position that the id was read from.
+        """
+        pixels = self.preprocessor(picture)[None]
+        ids = np.concatenate([self.prompt_ids(prompt), [answer]], axis=1)
+        given = self._check(pixels, ids, None)
+        seen = fastvlm.encode_image(given.pixels, self.weights, self.config)
+        ids, _ = fastvlm.make_room(given.ids, seen.shape[1])
+        watch = []
+        qwen2.qwen2(
+            fastvlm.embed(ids, seen, self.weights, self.config),
+            self.weights.scope(fastvlm.DECODER),
+            self.config.text,
+            watch=watch,
+        )
+        places = fastvlm.image_places(ids, self.config)[0]
+        mean = np.mean([weights[0] for weights in watch], axis=(0, 1))
+        looked = mean[-len(answer) - 1 : -1, places]
+        _, rows, columns = trace_pieces(self.config.vision, *pixels.shape[2:])[-1].shape
+        return looked.reshape(-1, rows, columns)
+
+    def attention_sheet(self, picture, prompt: str, answer: list[int]) -> Image:
+        """A picture of `attention`: a tile for each word of the answer."""
+        decode = self.tokenizer.decode
+        pieces = [decode([token], markers=False) for token in answer]
+        words = words_of(pieces)
+        maps = self.attention(picture, prompt, answer)
+        maps = np.stack([maps[tokens].mean(axis=0) for _, tokens in words])
+        shown = self.preprocessor.frame(image.load(picture))
+        return attention_sheet(shown, [word for word, _ in words], maps)
+
+    def _spoken(self, ids):
+        """The text of new ids, up to the first that ends the answer."""
+        ends = np.flatnonzero(np.isin(ids, list(self.stop_ids)))
+        kept = ids[: ends[0]] if ends.size else ids
+        return self.tokenizer.decode(kept.tolist(), markers=False).strip()
 
     def _check(self, pixel_values, input_ids, attention_mask, new_tokens=0):
         dtype = self.weights[f"{fastvlm.PROJECTOR}.linear_1.bias"].dtype

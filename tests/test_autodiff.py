@@ -365,6 +365,25 @@ def test_operators_free_the_way_back_as_it_is_walked():
 
 
 @law
+def test_grad_repeats_itself_to_the_bit():
+    """A sum of three shares depends on their order, and the order on the graph alone:
+    not on where in memory its Variables happen to lie."""
+    draw = random_arrays(11)
+    x, matrices = draw(4, 8), draw(3, 8, 8)
+
+    def loss(x):
+        shared = x * 1.0
+        return sum((shared @ matrix * shared).sum() for matrix in matrices)
+
+    kept, found = [], set()
+    for size in range(40):
+        kept.append([Variable(x) for _ in range(size * 7 % 23)])
+        del kept[::3]
+        found.add(grad(loss)(x).tobytes())
+    assert len(found) == 1
+
+
+@law
 def test_vjp_is_told_what_is_needed():
     """A frozen weight's flag is False, and its gradient need not be computed."""
     asked = []

@@ -14,6 +14,7 @@ from PIL import Image
 
 import refvlm
 from refvlm import cli
+from refvlm.commands import describing
 
 from . import tiny
 from .spec import contract, law
@@ -126,8 +127,8 @@ def test_describe_exits_1_on_a_missing_model(picture, capsys):
 
 @contract
 def test_describe_without_a_model_exits_2_and_says_what_to_do(picture, monkeypatch):
-    """Until weights ship, the message asks for --model DIR."""
-    monkeypatch.setattr(cli, "SHIPPED", picture.parent / "none")
+    """Where the weights are not beside the package, it asks for --model DIR."""
+    monkeypatch.setattr(describing, "SHIPPED", picture.parent / "none")
     error = io.StringIO()
     monkeypatch.setattr(sys, "stderr", error)
     assert cli.main(["describe", str(picture)]) == 2

@@ -6,6 +6,18 @@
 checkpoint was trained with.
 """
 
+from .augmentation import (
+    adjust_brightness,
+    adjust_contrast,
+    colour_jitter,
+    crop_box,
+    horizontal_flip,
+    mix,
+    mixup,
+    random_crop,
+    random_horizontal_flip,
+    random_resized_crop,
+)
 from .configuration import preprocessor_from_json, read_preprocessor
 from .geometry import (
     RESAMPLING,
@@ -60,18 +72,28 @@ __all__ = [
     "RESAMPLING",
     "ImageError",
     "Preprocessor",
+    "adjust_brightness",
+    "adjust_contrast",
     "centre_crop",
     "clip",
+    "colour_jitter",
+    "crop_box",
     "cubic_kernel",
     "fastvlm_apple",
     "fastvlm_huggingface",
+    "horizontal_flip",
     "interpolation_matrix",
     "linear_kernel",
     "load",
+    "mix",
+    "mixup",
     "normalize",
     "pad_to_square",
     "pipeline",
     "preprocessor_from_json",
+    "random_crop",
+    "random_horizontal_flip",
+    "random_resized_crop",
     "read_preprocessor",
     "rescale",
     "resize",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -144,6 +145,17 @@ def check_context(config: Qwen2Config, tokens: int) -> None:
         )
 
 
+class Packing(NamedTuple):
+    """Several texts side by side in one row, none of which may see the others.
+
+    The position of each token in its own text (b, t), and whom it sees (b, t, t),
+    booleans.
+    """
+
+    positions: np.ndarray
+    sees: np.ndarray
+
+
 @shapes(embeddings="b t h", attention_mask="b k of anything", returns="b t h")
 def qwen2(
     embeddings: np.ndarray,
@@ -151,27 +163,31 @@ def qwen2(
     config: Qwen2Config,
     attention_mask: np.ndarray | None = None,
     cache: KVCache | None = None,
+    packing: Packing | None = None,
+    watch: list[np.ndarray] | None = None,
 ):
     """Token embeddings to final hidden states: the layers, then the last norm.
 
     embeddings (batch, tokens, hidden). attention_mask (batch, all tokens so far) is
     True where a token counts and False where it pads. With a cache, the tokens
-    continue what it holds.
+    continue what it holds. `packing` stands in place of both, in training. Into
+    `watch` goes what each layer attended to, (batch, heads, tokens, all tokens).
     """
     tokens = embeddings.shape[1]
-    past = 0 if cache is None else cache.length
+    if packing is None:
+        past = 0 if cache is None else cache.length
+        positions = np.arange(past, past + tokens)
+        mask = _mask(tokens, past, attention_mask)
+    else:
+        positions, mask = packing.positions[:, None], packing.sees[:, None]
     rotary = ops.rotary_angles(
-        np.arange(past, past + tokens),
-        config.head_dim,
-        config.rope_theta,
-        embeddings.dtype,
+        positions, config.head_dim, config.rope_theta, embeddings.dtype
     )
-    mask = _mask(tokens, past, attention_mask)
     hidden = embeddings
     for i in range(config.num_hidden_layers):
         layer = weights.scope(f"layers.{i}")
         keep = None if cache is None else (cache, i)
-        hidden = decoder_layer(hidden, layer, config, rotary, mask, keep)
+        hidden = decoder_layer(hidden, layer, config, rotary, mask, keep, watch)
     if cache is not None:
         cache.advance(tokens)
     return ops.rms_norm(
@@ -179,11 +195,12 @@ def qwen2(
     )
 
 
-def decoder_layer(hidden, weights, config, rotary, mask, keep=None):
+def decoder_layer(hidden, weights, config, rotary, mask, keep=None, watch=None):
     """Pre-norm: x + GQA(RMSNorm(x)), and of that, x + SwiGLU(RMSNorm(x))."""
     normed = _norm(hidden, weights.scope("input_layernorm"), config)
-    attention = weights.scope("self_attn")
-    hidden = hidden + self_attention(normed, attention, config, rotary, mask, keep)
+    hidden = hidden + self_attention(
+        normed, weights.scope("self_attn"), config, rotary, mask, keep, watch
+    )
     normed = _norm(hidden, weights.scope("post_attention_layernorm"), config)
     return hidden + swiglu(normed, weights.scope("mlp"))
 
@@ -194,11 +211,11 @@ def _norm(hidden, weights, config):
     )
 
 
-def self_attention(hidden, weights, config, rotary, mask, keep=None):
+def self_attention(hidden, weights, config, rotary, mask, keep=None, watch=None):
     """Grouped-query attention: many query heads share few key and value heads.
 
     `mask` is None where plain causality suffices, else what each query may see;
-    `keep` is (cache, layer), where there is a cache.
+    `keep` is (cache, layer), where there is a cache; `watch` collects the weights.
     """
     batch, tokens, _ = hidden.shape
 
@@ -211,9 +228,10 @@ def self_attention(hidden, weights, config, rotary, mask, keep=None):
     if keep is not None:
         cache, layer = keep
         keys, values = cache.store(layer, keys, values)
-    attended = ops.scaled_dot_product_attention(
-        queries, keys, values, mask, is_causal=mask is None, enable_gqa=True
-    )
+    sight = {"attn_mask": mask, "is_causal": mask is None, "enable_gqa": True}
+    if watch is not None:
+        watch.append(ops.attention_weights(queries, keys, **sight))
+    attended = ops.scaled_dot_product_attention(queries, keys, values, **sight)
     merged = attended.swapaxes(1, 2).reshape(batch, tokens, -1)
     return _linear(merged, weights.scope("o_proj"))
 

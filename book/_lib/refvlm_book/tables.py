@@ -21,6 +21,13 @@ def catalogue() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def table(header: list[str], rows: list[list[str]]) -> Markdown:
+    """A table of texts: the first column names the rows, the others hold numbers."""
+    rule = ["--", *["--:"] * (len(header) - 1)]
+    lines = [header, rule, *rows]
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
 def resolve(name: str):
     """The function or class behind a dotted name of the catalogue: `ops.softmax`."""
     module, _, attribute = name.rpartition(".")

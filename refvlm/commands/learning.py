@@ -1,0 +1,153 @@
+"""`train` and `score`: make the weights that come along, and count what they get right.
+
+python -m refvlm train fastvlm-tiny            # an hour on two cores; Ctrl-C is fine
+python -m refvlm score weights/fastvlm-tiny    # the accuracies on its card
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from ..terminal import complain, is_terminal
+from .describing import SHIPPED
+from .status import EXITS, GOOD
+
+RECIPES = ("fastvlm-tiny",)
+
+
+def add_train(commands):
+    """The parser of `train RECIPE`."""
+    train = commands.add_parser(
+        "train",
+        help="train a tiny model from nothing",
+        description="Train a tiny model from random weights. The state of the run is "
+        "saved as it goes: interrupted, the same command continues it. At the end the "
+        "finished model is written.",
+        epilog=EXITS,
+    )
+    train.add_argument("recipe", choices=RECIPES, help="what to train")
+    train.add_argument(
+        "--run",
+        dest="directory",
+        metavar="DIR",
+        type=Path,
+        help="where the state of the run is kept (default: runs/RECIPE)",
+    )
+    train.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="where the finished model is written (default: model, in the run's DIR)",
+    )
+    train.add_argument(
+        "--stop",
+        type=_number,
+        metavar="N",
+        help="stop after N steps in all, to go on another time",
+    )
+    train.set_defaults(run=_train)
+
+
+def _number(text):
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}")
+    return int(text)
+
+
+def _train(options) -> int:
+    from ..publishing import publish
+    from ..train.fastvlm_tiny import recipe as build
+    from ..train.loop import total_steps
+    from ..train.running import run
+
+    recipe = build()
+    directory = options.directory or Path("runs") / options.recipe
+    out = options.out or directory / "model"
+    # What a batch system sends before it ends a job is to be as harmless as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    complain(f"training {options.recipe} in {directory}; Ctrl-C saves and stops")
+    try:
+        state = run(recipe, directory, lambda p: _show(str(p)), options.stop)
+    except KeyboardInterrupt:
+        complain(f"\nsaved: the same command continues from {directory}")
+        raise
+    if state.step < total_steps(recipe):
+        complain(f"stopped after step {state.step}: the same command continues")
+        return GOOD
+    publish(recipe, state, out)
+    print(out)
+    return GOOD
+
+
+def _show(line):
+    """A line that replaces the last one on a terminal, and follows it elsewhere."""
+    if is_terminal(sys.stderr):
+        print(f"\r{line:<100}", end="", file=sys.stderr, flush=True)
+    else:
+        complain(line)
+
+
+def add_score(commands):
+    """The parser of `score DIR`."""
+    score = commands.add_parser(
+        "score",
+        help="count what a model gets right about fresh scenes",
+        description="Draw scenes that no training has seen, let the model describe "
+        "them and answer questions about them, and count what is right.",
+        epilog=EXITS,
+    )
+    score.add_argument(
+        "model",
+        nargs="?",
+        default=SHIPPED,
+        metavar="DIR",
+        help="a model that knows scenes (default: the weights that come along)",
+    )
+    score.add_argument(
+        "--scenes",
+        type=_number,
+        default=1000,
+        metavar="N",
+        help="how many scenes of each kind (default: %(default)s)",
+    )
+    score.add_argument(
+        "--seed", type=_number, default=1, metavar="N", help="of the scenes"
+    )
+    score.add_argument(
+        "--json", metavar="FILE", type=Path, help="write the shares to a file too"
+    )
+    score.set_defaults(run=_score)
+
+
+def _score(options) -> int:
+    from .. import pretrained
+    from ..analysis.scene_scores import score, table
+    from ..checkpoint import write_text
+    from ..scenes import PICTURES, SPLITS, draw
+
+    vlm = pretrained.load(options.model)
+    tests = [(split, split, draw, options.scenes) for split in SPLITS]
+    few = max(options.scenes // 5, 1)
+    tests += [(name, "train", paint, few) for name, paint in PICTURES.items()]
+    found = {}
+    for name, split, paint, count in tests:
+        report = score(
+            vlm.answers,
+            split,
+            count,
+            options.seed,
+            draw=paint,
+            progress=lambda done, of: _show(f"{done} of {of} scenes"),
+        )
+        print(
+            f"{name}\n" + "\n".join(f"  {line}" for line in table(report)), flush=True
+        )
+        found[name] = report.shares
+    if options.json:
+        described = {"seed": options.seed, "scenes": options.scenes, "right_of": found}
+        write_text(options.json, json.dumps(described, indent=1) + "\n")
+    return GOOD

@@ -1,0 +1,1 @@
+"""Learning: optimisers, schedules, what is frozen, and the training loop."""

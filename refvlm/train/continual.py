@@ -1,0 +1,52 @@
+r"""Learning a second task without unlearning the first: elastic weight consolidation.
+
+The Fisher information says how sharply the first task's likelihood falls when a
+parameter moves. A spring of that stiffness ties each parameter to where it was: those
+that mattered stay, and those that did not are free for the second task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+
+def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
+    r"""What moving costs: $\frac{\lambda}{2} \sum_i F_i (\theta_i - \theta^*_i)^2$.
+
+    Mappings of names to arrays; the sum is over the names of `anchors`, where the
+    first task ended. Differentiable in the parameters: $\lambda F (\theta - \theta^*)$.
+
+    Source: [DeepDive] future directions; Kirkpatrick et al., Overcoming catastrophic
+    forgetting in neural networks. Oracle: torch.autograd.
+
+    >>> at, was = {"w": np.array([2.0, 5.0])}, {"w": np.array([1.0, 1.0])}
+    >>> float(ewc_penalty(at, was, {"w": np.array([4.0, 0.0])}))
+    2.0
+    """
+    if missing := [n for n in anchors if n not in parameters or n not in fisher]:
+        raise ValueError(f"ewc_penalty: no parameter or no Fisher for {missing[0]!r}")
+    terms = [
+        (fisher[name] * (parameters[name] - anchor) ** 2).sum()
+        for name, anchor in anchors.items()
+    ]
+    return sum(terms) * (0.5 * strength)
+
+
+def fisher_diagonal(gradients: Iterable[Mapping[str, np.ndarray]]):
+    r"""The diagonal of the empirical Fisher information: $F = \frac1n \sum_i g_i^2$,
+    from the gradients of the log-likelihood, one mapping for each example.
+
+    Oracle: torch.autograd, example by example.
+
+    >>> fisher_diagonal([{"w": np.array([1.0, 0.0])}, {"w": np.array([3.0, 0.0])}])
+    {'w': array([5., 0.])}
+    """
+    gradients = list(gradients)
+    if not gradients:
+        raise ValueError("fisher_diagonal: no gradients, so nothing to average")
+    return {
+        name: sum(np.square(each[name]) for each in gradients) / len(gradients)
+        for name in gradients[0]
+    }

@@ -1,0 +1,167 @@
+r"""The training loop: draw a batch, go down the gradient, note what happened, repeat.
+
+$$\theta_{t+1} = \mathrm{AdamW}(\theta_t,\ \mathrm{clip}(\nabla L(\theta_t)),\ \eta_t)$$
+
+A recipe says what is learnt from what: where the weights start, the batch of each step,
+the loss, and the stages. The loop knows none of that. Everything that a step does
+follows from the recipe, the number of the step and the state before it; so a run that
+was interrupted goes on from its last state as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..autodiff import value_and_grad
+from ..blocks.training import Training, is_statistic
+from ..checkpoint import Weights
+from ..parallel import in_parallel
+from .clipping import clip_by_global_norm
+from .optimizers import AdamW
+from .schedules import warmup_cosine
+from .state import State
+
+EXPLODED = 1e4  # a loss begins at a few units; no sane one comes near this
+
+
+class TrainingError(ValueError):
+    """A run that cannot go on, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps at one setting. `trainable` chooses the tensors by name; the rate
+    climbs for `warmup` steps and falls along a cosine to `floor` times its peak."""
+
+    name: str
+    steps: int
+    peak: float
+    warmup: int
+    floor: float = 0.0
+    trainable: Callable[[str], bool] = lambda name: True
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step of this stage."""
+        return warmup_cosine(
+            step, self.peak, self.warmup, self.steps, self.peak * self.floor
+        )
+
+
+class Recipe(Protocol):
+    """What the loop asks of a recipe."""
+
+    stages: Sequence[Stage]
+    optimizer: AdamW
+    max_norm: float
+    momentum: float
+
+    def initial(self) -> dict[str, np.ndarray]:
+        """The weights before the first step."""
+
+    def batch(self, step: int) -> Sequence[Any]:
+        """The batch of a step, in shards; a function of the step alone."""
+
+    def loss(self, weights: Weights, shard: Any, training: Training, stage: Stage):
+        """(loss, parts): this shard's share of the batch's loss, and of its parts."""
+
+
+def begin(recipe: Recipe) -> State:
+    """The state before the first step."""
+    return State(step=0, tensors=recipe.initial(), moments={}, history=[])
+
+
+def train(recipe: Recipe, state: State, stop: int | None = None) -> Iterator[State]:
+    """Yield the state after each step, up to the end or to step `stop`.
+
+    The batch of the next step is drawn while this one is learnt from.
+    """
+    stop = min(total_steps(recipe), math.inf if stop is None else stop)
+    if state.step >= stop:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as drawing:
+        coming = drawing.submit(recipe.batch, state.step)
+        while state.step < stop:
+            batch = coming.result()
+            if state.step + 1 < stop:
+                coming = drawing.submit(recipe.batch, state.step + 1)
+            state = train_step(recipe, state, batch)
+            yield state
+
+
+def train_step(recipe: Recipe, state: State, batch) -> State:
+    """One step: the gradient, clipped, through the optimiser of the stage."""
+    stage, within = stage_of(recipe, state.step)
+    learnt = [n for n in state.tensors if stage.trainable(n) and not is_statistic(n)]
+    parts, gradients, statistics = gradient(recipe, state, batch, stage, learnt)
+    gradients, norm = clip_by_global_norm(gradients, recipe.max_norm)
+    _check(state.step, parts["loss"], norm)
+    parameters = {name: state.tensors[name] for name in learnt}
+    moments = state.moments if within else recipe.optimizer.init(parameters)
+    rate = stage.rate(within)
+    parameters, moments = recipe.optimizer.step(parameters, gradients, moments, rate)
+    return State(
+        step=state.step + 1,
+        tensors={**state.tensors, **statistics, **parameters},
+        moments=moments,
+        history=[*state.history, {**parts, "rate": rate, "norm": float(norm)}],
+    )
+
+
+def gradient(recipe: Recipe, state: State, batch, stage: Stage, learnt: list[str]):
+    """(parts, gradients, statistics) of a batch: the sums over its shards, which are
+    worked on side by side, and the means of the statistics that they gathered."""
+
+    def work(numbered):
+        number, shard = numbered
+        rng = np.random.default_rng([state.step, number])
+        training, parts = Training(rng, recipe.momentum), {}
+
+        def loss(weights):
+            total, noted = recipe.loss(weights, shard, training, stage)
+            parts.update(noted)
+            return total
+
+        weights = Weights(state.tensors, "the weights in training")
+        value, gradients = value_and_grad(loss, trainable=learnt)(weights)
+        return {"loss": float(value), **parts}, gradients, training.statistics
+
+    parts, gradients, statistics = zip(*in_parallel(work, enumerate(batch)))
+    mean = {n: sum(s[n] for s in statistics) / len(batch) for n in statistics[0]}
+    return _sum(parts), _sum(gradients), mean
+
+
+def _sum(shares):
+    total = dict(shares[0])
+    for share in shares[1:]:
+        for name, value in share.items():
+            total[name] = total[name] + value
+    return total
+
+
+def _check(step, loss, norm):
+    if not (math.isfinite(loss) and math.isfinite(norm)) or loss > EXPLODED:
+        raise TrainingError(
+            f"step {step}: the loss is {loss:.4g} and the gradient's norm {norm:.4g}: "
+            "training has come apart. Resume from the last saved state with a lower "
+            "learning rate, a longer warm-up or a smaller clipping norm"
+        )
+
+
+def total_steps(recipe: Recipe) -> int:
+    """The steps of all stages."""
+    return sum(stage.steps for stage in recipe.stages)
+
+
+def stage_of(recipe: Recipe, step: int) -> tuple[Stage, int]:
+    """The stage that a step belongs to, and its number in it."""
+    for stage in recipe.stages:
+        if step < stage.steps:
+            return stage, step
+        step -= stage.steps
+    raise ValueError(f"the recipe ends {step + 1} steps before that step")

@@ -1,0 +1,63 @@
+"""The state of a run: all that the next step needs, in one file.
+
+Weights, the optimiser's moments, and the history of the loss lie in one safetensors
+file, written whole or not at all. Nothing else is remembered between two steps, so the
+file of step n continues bit for bit as the run itself would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+
+TENSORS, MOMENTS, RECIPE = "tensors.", "moments.", "recipe."
+HISTORY, NOTED = "history.", "noted."  # values by name, and the steps that have them
+
+
+@dataclass(frozen=True)
+class State:
+    """After `step` steps: the weights, the optimiser's moments, and for each step so
+    far the loss and whatever else was noted."""
+
+    step: int
+    tensors: dict[str, np.ndarray]
+    moments: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+
+
+def save_state(path: str | Path, state: State, recipe: str) -> None:
+    """Write the state of a run by that recipe to a file: whole, or not at all."""
+    arrays = {
+        RECIPE + recipe: np.array(state.step),
+        **{TENSORS + name: array for name, array in state.tensors.items()},
+        **{MOMENTS + name: np.asarray(a) for name, a in state.moments.items()},
+    }
+    for name in sorted({name for row in state.history for name in row}):
+        steps = [step for step, row in enumerate(state.history) if name in row]
+        arrays[NOTED + name] = np.array(steps)
+        arrays[HISTORY + name] = np.array([state.history[step][name] for step in steps])
+    checkpoint.save(path, arrays)
+
+
+def load_state(path: str | Path, recipe: str) -> State:
+    """The state that `save_state` wrote; the state of another recipe is refused."""
+    stored = checkpoint.load(path, dtype=None)
+    if RECIPE + recipe not in stored:
+        raise checkpoint.CheckpointError(
+            f"{path} is no state of a {recipe} run: give another directory to start "
+            "anew, or the recipe that it belongs to"
+        )
+    tensors, moments, history, noted = (
+        {name: np.array(stored[prefix + name]) for name in stored.scope(prefix[:-1])}
+        for prefix in (TENSORS, MOMENTS, HISTORY, NOTED)
+    )
+    step = int(stored[RECIPE + recipe])
+    rows = [{} for _ in range(step)]
+    for name, values in history.items():
+        for at, value in zip(noted[name].tolist(), values.tolist()):
+            rows[at][name] = value
+    return State(step, tensors, moments, rows)

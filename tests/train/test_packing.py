@@ -1,0 +1,60 @@
+"""The spec of refvlm/train/packing.py."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm.checkpoint import Weights
+from refvlm.models import qwen2
+from refvlm.train.packing import IGNORE, Text, pack
+
+from ..models.test_qwen2 import SMALL, embed
+from ..spec import assert_close, example, law
+from ..weights import random_weights
+
+tokens = st.lists(st.integers(0, 36), min_size=1, max_size=4)
+texts = st.lists(st.builds(Text, tokens, tokens), min_size=1, max_size=4)
+
+
+@example
+def test_pack_draws_the_picture_of_its_docstring():
+    """Two texts behind a prefix of one: each sees the prefix and itself."""
+    sees = pack([7], [[Text([1], [2]), Text([3], [])]]).layout.sees[0]
+    assert sees.astype(int).tolist() == [
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [1, 1, 1, 0],
+        [1, 0, 0, 1],
+    ]
+
+
+@law
+@given(tokens, st.lists(texts, min_size=1, max_size=3))
+def test_pack_hides_texts_from_one_another(prefix, rows):
+    """The decoder's states of a packed text are those of the text alone."""
+    weights = Weights(random_weights(qwen2.expected_shapes(SMALL), seed=5))
+    packed = pack(prefix, rows)
+    together = qwen2.qwen2(
+        embed(weights, packed.ids), weights, SMALL, packing=packed.layout
+    )
+    assert np.isfinite(together).all()
+    for row, some in enumerate(rows):
+        start = len(prefix)
+        for text in some:
+            own = [*text.question, *text.answer]
+            alone = embed(weights, np.array([[*prefix, *own]]))
+            alone = qwen2.qwen2(alone, weights, SMALL)[0, len(prefix) :]
+            assert_close(together[row, start : start + len(own)], alone, 1e-9)
+            start += len(own)
+
+
+@law
+@given(tokens, st.lists(texts, min_size=1, max_size=3))
+def test_pack_labels_the_answers_and_nothing_else(prefix, rows):
+    """Read off where a label stands, the labels are the answers in their order."""
+    packed = pack(prefix, rows)
+    for row, some in enumerate(rows):
+        answers = [token for text in some for token in text.answer]
+        assert packed.labels[row][packed.labels[row] != IGNORE].tolist() == answers
+        at = packed.labels[row] != IGNORE
+        assert packed.ids[row][at].tolist() == answers

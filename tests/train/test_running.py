@@ -1,0 +1,101 @@
+"""The spec of refvlm/train/running.py and refvlm/train/state.py."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from refvlm.checkpoint import CheckpointError
+from refvlm.train import running, state
+from refvlm.train.loop import begin, train
+
+from ..spec import contract, example, law
+from .toy import Line
+
+
+@example
+def test_run_writes_its_history_as_a_table(tmp_path):
+    """history.csv has a line for each step, and the loss in it falls."""
+    running.run(Line(), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [int(row["step"]) for row in rows] == list(range(1, 61))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 100
+
+
+@law
+@pytest.mark.parametrize("pause", [7, 30, 44])
+def test_run_resumes_bit_for_bit(tmp_path, pause):
+    """Stopped, saved, loaded and continued, a run ends where the whole one does."""
+    whole = running.run(Line(), tmp_path / "whole")
+    running.run(Line(), tmp_path / "parts", stop=pause)
+    parts = running.run(Line(), tmp_path / "parts")
+    for name, array in whole.tensors.items():
+        assert np.array_equal(array, parts.tensors[name])
+        assert array.dtype == parts.tensors[name].dtype
+    assert whole.history == parts.history
+
+
+@law
+def test_run_interrupted_loses_nothing(tmp_path):
+    """Ctrl-C anywhere saves the last whole step, and the run goes on from there."""
+
+    class Interrupted(Line):
+        def loss(self, weights, shard, training, stage):
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == 40:
+                raise KeyboardInterrupt
+            return super().loss(weights, shard, training, stage)
+
+    with pytest.raises(KeyboardInterrupt):
+        running.run(Interrupted(), tmp_path, save_every=1000)
+    saved = state.load_state(tmp_path / "state.safetensors", "line")
+    assert 15 <= saved.step < 20
+    resumed = running.run(Line(), tmp_path)
+    whole = running.run(Line(), tmp_path / "whole")
+    assert np.array_equal(resumed.tensors["slope"], whole.tensors["slope"])
+
+
+@law
+def test_run_reports_how_it_stands(tmp_path):
+    """A report has the step, the loss, the rate and the time that is left."""
+    told = []
+    running.run(Line(), tmp_path, told.append, report_every=20)
+    assert [progress.step for progress in told] == [20, 40, 60]
+    assert [progress.stage for progress in told] == ["first", "second", "second"]
+    assert told[-1].seconds_left == 0.0
+    assert told[0].parts["loss"] > told[-1].parts["loss"]
+    assert "loss" in str(told[0]) and "left" in str(told[0])
+
+
+@law
+def test_save_state_keeps_every_bit(tmp_path):
+    """What is loaded is what was saved: arrays, kinds of numbers, history."""
+    *_, before = train(Line(), begin(Line()), stop=12)
+    state.save_state(tmp_path / "s.safetensors", before, "line")
+    after = state.load_state(tmp_path / "s.safetensors", "line")
+    assert after.step == 12 and after.history == before.history
+    for kept, found in (
+        (before.tensors, after.tensors),
+        (before.moments, after.moments),
+    ):
+        assert kept.keys() == found.keys()
+        assert all(np.array_equal(kept[name], found[name]) for name in kept)
+        assert all(kept[name].dtype == found[name].dtype for name in kept)
+
+
+@contract
+def test_load_state_refuses_another_recipe(tmp_path):
+    """A directory of another run is not continued by mistake."""
+    running.run(Line(), tmp_path, stop=3)
+    with pytest.raises(CheckpointError, match="no state of a curve run"):
+        running.run(Line(name="curve"), tmp_path)
+
+
+@contract
+def test_load_state_refuses_a_damaged_file(tmp_path):
+    """A file that was cut short is an error, not a fresh start."""
+    running.run(Line(), tmp_path, stop=3)
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError):
+        running.run(Line(), tmp_path)
