@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-IMAGE ?= book/images/cat.jpg
+IMAGE ?= book/images/shapes.png
 PYTEST_ARGS ?=
 SCREENSHOTS ?=
 

@@ -12,11 +12,12 @@ import signal
 import sys
 from pathlib import Path
 
+from ..checkpoint import read_json, write_text
 from ..terminal import complain, is_terminal
 from .describing import SHIPPED
 from .status import EXITS, GOOD
 
-RECIPES = ("fastvlm-tiny",)
+RECIPES = ("fastvlm-tiny", "clip-tiny")
 
 
 def add_train(commands):
@@ -59,12 +60,10 @@ def _number(text):
 
 
 def _train(options) -> int:
-    from ..publishing import publish
-    from ..train.fastvlm_tiny import recipe as build
     from ..train.loop import total_steps
     from ..train.running import run
 
-    recipe = build()
+    recipe, publish = _recipe(options.recipe)
     directory = options.directory or Path("runs") / options.recipe
     out = options.out or directory / "model"
     # What a batch system sends before it ends a job is to be as harmless as Ctrl-C.
@@ -73,8 +72,10 @@ def _train(options) -> int:
     try:
         state = run(recipe, directory, lambda p: _show(str(p)), options.stop)
     except KeyboardInterrupt:
-        complain(f"\nsaved: the same command continues from {directory}")
+        _end_line()
+        complain(f"saved: the same command continues from {directory}")
         raise
+    _end_line()
     if state.step < total_steps(recipe):
         complain(f"stopped after step {state.step}: the same command continues")
         return GOOD
@@ -83,12 +84,30 @@ def _train(options) -> int:
     return GOOD
 
 
+def _recipe(name):
+    """(the recipe, what writes its finished model)."""
+    if name == "clip-tiny":
+        from ..publishing_clip import publish_clip
+        from ..train import clip_tiny
+
+        return clip_tiny.recipe(), publish_clip
+    from ..publishing import publish
+    from ..train import fastvlm_tiny
+
+    return fastvlm_tiny.recipe(), publish
+
+
 def _show(line):
     """A line that replaces the last one on a terminal, and follows it elsewhere."""
     if is_terminal(sys.stderr):
         print(f"\r{line:<100}", end="", file=sys.stderr, flush=True)
     else:
         complain(line)
+
+
+def _end_line():
+    if is_terminal(sys.stderr):
+        print(file=sys.stderr)
 
 
 def add_score(commands):
@@ -124,9 +143,19 @@ def add_score(commands):
 
 
 def _score(options) -> int:
+    described = read_json(Path(options.model) / "config.json")
+    count = _score_clip if described.get("model_type") == "clip" else _score_fastvlm
+    found = count(options)
+    if options.json:
+        told = {"seed": options.seed, "scenes": options.scenes, "found": found}
+        write_text(options.json, json.dumps(told, indent=1) + "\n")
+    return GOOD
+
+
+def _score_fastvlm(options):
+    """test -> heading -> (right, asked): fresh scenes, unseen pairs, other hands."""
     from .. import pretrained
     from ..analysis.scene_scores import score, table
-    from ..checkpoint import write_text
     from ..scenes import PICTURES, SPLITS, draw
 
     vlm = pretrained.load(options.model)
@@ -143,11 +172,18 @@ def _score(options) -> int:
             draw=paint,
             progress=lambda done, of: _show(f"{done} of {of} scenes"),
         )
-        print(
-            f"{name}\n" + "\n".join(f"  {line}" for line in table(report)), flush=True
-        )
+        lines = "\n".join(f"  {line}" for line in table(report))
+        print(f"{name}\n{lines}", flush=True)
         found[name] = report.shares
-    if options.json:
-        described = {"seed": options.seed, "scenes": options.scenes, "right_of": found}
-        write_text(options.json, json.dumps(described, indent=1) + "\n")
-    return GOOD
+    return found
+
+
+def _score_clip(options):
+    """name -> share: classes named, captions found."""
+    from ..analysis.clip_scores import clip_scores
+    from ..pretrained_clip import load_clip
+
+    found = clip_scores(load_clip(options.model))
+    for name, share in found.items():
+        print(f"{name}  {share:.3f}")
+    return found

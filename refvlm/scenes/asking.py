@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .comparing import ask_compare
-from .language import RELATIONS, in_order, place_of
+from .language import RELATIONS, WAYS, in_order, place_of
 from .referring import Seen, name_of, pick, plural, yes_or_no
 from .world import (
     COLOURS,
@@ -162,17 +162,23 @@ def _other(word, words, rng):
 
 
 def _ask_relation(seen, rng):
+    """How two objects lie to one another: which way, or whether it is this way."""
     named = seen.names("colour", "shape")
     if len(named) < 2:
         return None
-    (one, name), (other, other_name) = seen.two(rng, named)
+    pair = seen.two(rng, named)
+    (one, _), (other, _) = pair
+    first, second = (f"the {name_of(thing, name)}" for thing, name in pair)
     axis = pick(rng, ("x", "y"))
+    order = in_order(seen.scene, axis)
+    is_before = order.index(one) < order.index(other)
+    if rng.random() < 0.5:
+        way = "to the left or to the right of" if axis == "x" else "above or below"
+        answer = WAYS[axis][0 if is_before else 1]
+        return f"is {first} {way} {second}?", answer
     truth = rng.random() < 0.5
-    first = in_order(seen.scene, axis).index(one)
-    is_before = first < in_order(seen.scene, axis).index(other)
     relation = RELATIONS[axis][0 if is_before == truth else 1]
-    text = f"is the {name_of(one, name)} {relation} the {name_of(other, other_name)}?"
-    return text, yes_or_no(truth)
+    return f"is {first} {relation} {second}?", yes_or_no(truth)
 
 
 ASKERS = {

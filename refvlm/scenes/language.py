@@ -16,6 +16,10 @@ RELATIONS = {
     "x": ("to the left of", "to the right of"),
     "y": ("above", "below"),
 }
+LISTED = 0.7
+"""How often several objects are listed in order, whatever else could be said."""
+
+WAYS = {"x": ("left", "right"), "y": ("above", "below")}
 THIRDS = {"x": ("left", "", "right"), "y": ("top", "", "bottom")}
 
 
@@ -35,8 +39,10 @@ def captions(scene: Scene) -> list[str]:
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of the captions, by chance."""
+    """One of the captions, by chance: mostly a list, where there can be one."""
     choices = captions(scene)
+    if len(scene.objects) > 1 and rng.random() < LISTED:
+        choices = choices[-len(AXES) :]
     return choices[rng.integers(len(choices))]
 
 

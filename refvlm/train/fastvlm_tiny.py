@@ -29,7 +29,7 @@ from .seeing import WIDTH, Cells, cells_of, seeing_loss
 
 SIDE, GRID = 128, 4
 BATCH, SHARDS, QUESTIONS = 16, 2, 8
-SEE, SPEAK = 1200, 11000
+SEE, SPEAK = 1200, 12500
 VOCABULARY = 512  # at most; the world has fewer words
 CAPTION = "Describe the image."
 NOTHING = "<|endoftext|>"
@@ -39,8 +39,7 @@ MEAN, STD = 0.5, 0.5
 
 # What takes longest to learn is asked more often.
 KINDS = dict.fromkeys(scenes.KINDS, 1.0)
-KINDS |= {"colour": 3.0, "relation": 3.0, "exists": 2.0}
-KINDS |= dict.fromkeys(("compare", "count", "where"), 1.5)
+KINDS |= {"relation": 6.0, "compare": 2.5, "where": 2.0, "count": 1.5}
 ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption, of 20 or more, has 1
 PEAK = 3e-3
 HIDDEN = 0.1  # of an answer's words are not shown to the words after them

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..models.qwen2 import Packing
+from .language_objectives import IGNORE
 
-IGNORE = -100
 PREFIX, PADDING = 0, -1
 
 

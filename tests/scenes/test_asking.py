@@ -71,6 +71,12 @@ ANSWERS = {
     r"how many (.+) are there\?": lambda s, a: scenes.NUMBERS[count(s, a)],
     r"where is the (.+)\?": lambda s, a: where(only(s, a)),
     r"is there an? (.+)\?": lambda s, a: yes(count(s, a)),
+    r"is the (.+) to the left or to the right of the (.+)\?": (
+        lambda s, a, b: "left" if only(s, a).x < only(s, b).x else "right"
+    ),
+    r"is the (.+) above or below the (.+)\?": (
+        lambda s, a, b: "above" if only(s, a).y < only(s, b).y else "below"
+    ),
     r"is the (.+) (to the left of|to the right of|above|below) the (.+)\?": (
         lambda s, a, side, b: yes(SIDES[side](only(s, a), only(s, b)))
     ),
