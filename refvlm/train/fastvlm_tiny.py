@@ -29,7 +29,7 @@ from .seeing import WIDTH, Cells, cells_of, seeing_loss
 
 SIDE, GRID = 128, 4
 BATCH, SHARDS, QUESTIONS = 16, 2, 8
-SEE, SPEAK = 1200, 12500
+SEE, SPEAK = 1200, 16000
 VOCABULARY = 512  # at most; the world has fewer words
 CAPTION = "Describe the image."
 NOTHING = "<|endoftext|>"
@@ -39,7 +39,8 @@ MEAN, STD = 0.5, 0.5
 
 # What takes longest to learn is asked more often.
 KINDS = dict.fromkeys(scenes.KINDS, 1.0)
-KINDS |= {"relation": 6.0, "compare": 2.5, "where": 2.0, "count": 1.5}
+KINDS |= {"relation": 5.0, "compare": 2.5, "where": 2.0}
+KINDS |= dict.fromkeys(("colour", "exists", "count"), 1.5)
 ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption, of 20 or more, has 1
 PEAK = 3e-3
 HIDDEN = 0.1  # of an answer's words are not shown to the words after them
@@ -133,7 +134,7 @@ class FastVLMTiny:
         rng = np.random.default_rng([self.seed, 0])
         return initial_weights(shapes, rng, narrow=(fastvlm.DECODER,))
 
-    def batch(self, step: int) -> list[Shard]:
+    def batch(self, step: int, shards: int = SHARDS) -> list[Shard]:
         """Fresh scenes, their pictures, a caption and questions for each: in shards."""
         rng = np.random.default_rng([self.seed, 1, step])
         drawn = [scenes.sample(rng) for _ in range(BATCH)]
@@ -141,7 +142,7 @@ class FastVLMTiny:
         said = [self.texts(scene, rng) for scene in drawn]
         objects = sum(len(scene.objects) for scene in drawn)
         answers = sum(len(t.answer) * t.weight for texts in said for t in texts)
-        size = BATCH // SHARDS
+        size = BATCH // shards
         parts = [slice(at, at + size) for at in range(0, BATCH, size)]
         return [
             Shard(

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from ..checkpoint import CheckpointError
 from .loop import Recipe, begin, stage_of, total_steps, train
 from .state import State, load_state, save_state
 
@@ -65,7 +68,7 @@ def run(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / STATE
-    state = load_state(path, recipe.name) if path.exists() else begin(recipe)
+    state = resume(path, recipe) if path.exists() else begin(recipe)
     saved, started, since = state.step, time.perf_counter(), state.step
     try:
         for state in train(recipe, state, stop):  # noqa: B020
@@ -79,6 +82,21 @@ def run(
     finally:
         if state.step > saved or not path.exists():
             save(directory, recipe, state)
+    return state
+
+
+def resume(path: Path, recipe: Recipe) -> State:
+    """The state in a file, if its weights are those of the recipe as it is now."""
+    state = load_state(path, recipe.name)
+    fresh = recipe.initial()
+    for name in fresh.keys() | state.tensors.keys():
+        wanted, found = (np.shape(t.get(name)) for t in (fresh, state.tensors))
+        if wanted != found:
+            raise CheckpointError(
+                f"{path}: {name} has shape {found} and the recipe wants {wanted}: the "
+                "run began with another version of the recipe. Give another directory "
+                "to start anew"
+            )
     return state
 
 

@@ -99,3 +99,16 @@ def test_load_state_refuses_a_damaged_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CheckpointError):
         running.run(Line(), tmp_path)
+
+
+@contract
+def test_run_refuses_weights_of_another_shape(tmp_path):
+    """A recipe that has changed since does not go on with what it cannot use."""
+
+    class Wider(Line):
+        def initial(self):
+            return {**super().initial(), "slope": np.zeros((1, 4), np.float32)}
+
+    running.run(Line(), tmp_path, stop=3)
+    with pytest.raises(CheckpointError, match=r"slope has shape \(1, 3\).*\(1, 4\)"):
+        running.run(Wider(), tmp_path)

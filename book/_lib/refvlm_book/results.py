@@ -14,6 +14,7 @@ COMMANDS = {
     "machine": "python -m benchmarks.machine",
     "operators": "python -m benchmarks.operators",
     "fastvlm": "python -m benchmarks.fastvlm_05b FOLDER",
+    "train": "python -m benchmarks.train_step",
 }
 INSTRUCTIONS = {
     "native": "each library choosing its own instructions",
