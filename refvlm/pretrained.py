@@ -251,7 +251,7 @@ class VLM:
         and heads, at the position that the id was read from.
         """
         pixels = self.preprocessor(picture)[None]
-        ids = np.concatenate([self.prompt_ids(prompt), [answer]], axis=1)
+        ids = np.append(self.prompt_ids(prompt), np.array([answer], np.int64), 1)
         given = self._check(pixels, ids, None)
         seen = fastvlm.encode_image(given.pixels, self.weights, self.config)
         ids, _ = fastvlm.make_room(given.ids, seen.shape[1])
@@ -274,7 +274,7 @@ class VLM:
         pieces = [decode([token], markers=False) for token in answer]
         words = words_of(pieces)
         maps = self.attention(picture, prompt, answer)
-        maps = np.stack([maps[tokens].mean(axis=0) for _, tokens in words])
+        maps = np.array([maps[tokens].mean(axis=0) for _, tokens in words])
         shown = self.preprocessor.frame(image.load(picture))
         return attention_sheet(shown, [word for word, _ in words], maps)
 

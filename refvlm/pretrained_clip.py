@@ -26,6 +26,7 @@ from .shapes import ShapeError
 
 # Tensors that a published file may hold and no feature depends on.
 UNUSED = ("*.position_ids",)
+LARGEST_LOG_SCALE = 20  # CLIP's own bound is log 100, below 5
 AT_ONCE = 64  # pictures or texts in one batch: more do not go faster, and need memory
 
 
@@ -62,7 +63,13 @@ class CLIP:
     @property
     def temperature(self) -> float:
         r"""$\tau = e^{-\theta}$: cosines are divided by it before a softmax."""
-        return float(np.exp(-np.float64(self.weights[clip.LOGIT_SCALE])))
+        scale = np.float64(self.weights[clip.LOGIT_SCALE])
+        if not abs(scale) < LARGEST_LOG_SCALE:
+            raise checkpoint.CheckpointError(
+                f"{self.weights.origin}: {clip.LOGIT_SCALE} is {scale:.4g}: the "
+                "weights are damaged"
+            )
+        return float(np.exp(-scale))
 
     @property
     def dtype(self) -> np.dtype:

@@ -10,12 +10,13 @@ every file is written whole or not at all.
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 
 from . import pretrained
-from .checkpoint import Weights
+from .checkpoint import Weights, write_text
 from .models import fastvlm
 from .models.fastvithd import fold
 from .train.fastvlm_tiny import MEAN, SEEING, SIDE, STD, FastVLMTiny, config_json
@@ -67,12 +68,20 @@ def _batches_seen(tensors, steps):
 
 
 def write_curve(path: Path, state: State) -> None:
-    """The history as a table, a row for the mean of every `EVERY` steps."""
+    """The history as a table, a row for the mean of every `EVERY` steps.
+
+    Where nothing was noted, nothing is written.
+    """
     names = sorted({name for row in state.history for name in row})
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", *names])
-        for end in range(EVERY, len(state.history) + 1, EVERY):
-            rows = state.history[end - EVERY : end]
-            means = [np.mean([row.get(name, 0.0) for row in rows]) for name in names]
-            table.writerow([end, *(f"{mean:.5g}" for mean in means)])
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(["step", *names])
+    for start in range(0, len(state.history), EVERY):
+        rows = state.history[start : start + EVERY]
+        table.writerow([start + len(rows), *(_mean(rows, name) for name in names)])
+    write_text(path, lines.getvalue())
+
+
+def _mean(rows, name):
+    noted = [row[name] for row in rows if name in row]
+    return f"{np.mean(noted):.5g}" if noted else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 
 PROGRESS_WIDTH = 20
@@ -23,6 +24,25 @@ def complain(message):
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # there is nobody left to tell
             print(printable(message), file=sys.stderr)
+
+
+def show_line(line):
+    """A line on standard error that replaces the last one on a terminal, and follows it
+    elsewhere."""
+    if not is_terminal(sys.stderr):
+        complain(line)
+        return
+    width = shutil.get_terminal_size().columns - 1
+    with contextlib.suppress(OSError):
+        shown = f"\r{line[:width]:<{width}}"
+        print(shown, end="", file=sys.stderr, flush=True)
+
+
+def end_line():
+    """Leave the line of `show_line` on the terminal."""
+    if is_terminal(sys.stderr):
+        with contextlib.suppress(OSError):
+            print(file=sys.stderr)
 
 
 def printable(text):

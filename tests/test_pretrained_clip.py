@@ -241,3 +241,13 @@ def test_token_ids_without_a_frame_have_no_end(tmp_path, model):
     plain.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ValueError, match="row 0 of input_ids has no end token, id 258"):
         load_clip(tmp_path).text_features(["a"])
+
+
+@contract
+@pytest.mark.parametrize("scale", [1e4, -1e4, np.nan])
+def test_temperature_refuses_a_damaged_scale(directory, scale):
+    """A temperature of nothing, of infinity or of no number is no temperature."""
+    clip = load_clip(directory)
+    clip.weights = clip.weights.replace({"logit_scale": np.array(scale, np.float32)})
+    with pytest.raises(CheckpointError, match="the weights are damaged"):
+        _ = clip.temperature

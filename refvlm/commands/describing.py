@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
 import sys
 import time
 from pathlib import Path
 
 from ..terminal import Progress, complain, escaped, for_terminal, is_terminal
+from .arguments import new_file, positive, words
 from .status import BAD_USAGE, EXITS, GOOD
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "fastvlm-tiny"
@@ -27,6 +26,7 @@ def add_describe(commands):
     _add_picture(describe)
     describe.add_argument(
         "--prompt",
+        type=words,
         default=PROMPT,
         metavar="TEXT",
         help="the request (default: %(default)s)",
@@ -44,7 +44,10 @@ def add_ask(commands):
     )
     _add_picture(ask)
     ask.add_argument(
-        "prompt", metavar="QUESTION", help='for example "how many circles are there?"'
+        "prompt",
+        type=words,
+        metavar="QUESTION",
+        help='for example "how many circles are there?"',
     )
     _add_options(ask)
 
@@ -65,13 +68,14 @@ def _add_options(command):
     )
     command.add_argument(
         "--max-new-tokens",
-        type=_positive,
+        type=positive,
         default=256,
         metavar="N",
         help="stop after so many tokens (default: %(default)s)",
     )
     command.add_argument(
         "--show-attention",
+        type=new_file,
         metavar="PNG",
         help="write a picture of where the decoder looked for each word",
     )
@@ -86,12 +90,6 @@ def _add_options(command):
         help="print one JSON object: text, prompt, tokens and times",
     )
     command.set_defaults(run=_answer)
-
-
-def _positive(text):
-    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
-        raise argparse.ArgumentTypeError(f"a whole number from 1 up, not {text!r:.40}")
-    return int(text)
 
 
 def _answer(options) -> int:

@@ -6,14 +6,15 @@ python -m refvlm score weights/fastvlm-tiny    # the accuracies on its card
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
 import signal
-import sys
+import threading
 from pathlib import Path
 
 from ..checkpoint import read_json, write_text
-from ..terminal import complain, is_terminal
+from ..terminal import complain, end_line, show_line
+from .arguments import new_file, positive, whole
 from .describing import SHIPPED
 from .status import EXITS, GOOD
 
@@ -46,38 +47,38 @@ def add_train(commands):
     )
     train.add_argument(
         "--stop",
-        type=_number,
+        type=whole,
         metavar="N",
         help="stop after N steps in all, to go on another time",
     )
     train.set_defaults(run=_train)
 
 
-def _number(text):
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}")
-    return int(text)
-
-
 def _train(options) -> int:
     from ..train.loop import total_steps
-    from ..train.running import run
+    from ..train.running import STATE, make_directory, run
 
-    recipe, publish = _recipe(options.recipe)
     directory = options.directory or Path("runs") / options.recipe
     out = options.out or directory / "model"
-    # What a batch system sends before it ends a job is to be as harmless as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    make_directory(directory)
+    recipe, publish = _recipe(options.recipe)
     complain(f"training {options.recipe} in {directory}; Ctrl-C saves and stops")
     try:
-        state = run(recipe, directory, lambda p: _show(str(p)), options.stop)
+        with _as_ctrl_c("SIGTERM", "SIGHUP"):
+            state = run(recipe, directory, lambda p: show_line(str(p)), options.stop)
     except KeyboardInterrupt:
-        _end_line()
-        complain(f"saved: the same command continues from {directory}")
+        end_line()
+        if (directory / STATE).exists():
+            complain(f"saved: the same command continues from {directory}")
+        else:
+            complain("nothing was saved yet: the same command begins anew")
         raise
-    _end_line()
+    end_line()
     if state.step < total_steps(recipe):
-        complain(f"stopped after step {state.step}: the same command continues")
+        complain(
+            f"stopped after step {state.step}: the same command without --stop "
+            f"{options.stop} continues"
+        )
         return GOOD
     publish(recipe, state, out)
     print(out)
@@ -97,17 +98,23 @@ def _recipe(name):
     return fastvlm_tiny.recipe(), publish
 
 
-def _show(line):
-    """A line that replaces the last one on a terminal, and follows it elsewhere."""
-    if is_terminal(sys.stderr):
-        print(f"\r{line:<100}", end="", file=sys.stderr, flush=True)
-    else:
-        complain(line)
+@contextlib.contextmanager
+def _as_ctrl_c(*names):
+    """What a batch system sends, or a terminal that closes, is as harmless as Ctrl-C.
 
-
-def _end_line():
-    if is_terminal(sys.stderr):
-        print(file=sys.stderr)
+    What the program was told to ignore (by nohup) stays ignored.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in names:
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def add_score(commands):
@@ -128,16 +135,16 @@ def add_score(commands):
     )
     score.add_argument(
         "--scenes",
-        type=_number,
+        type=positive,
         default=1000,
         metavar="N",
         help="how many scenes of each kind (default: %(default)s)",
     )
     score.add_argument(
-        "--seed", type=_number, default=1, metavar="N", help="of the scenes"
+        "--seed", type=whole, default=1, metavar="N", help="of the scenes"
     )
     score.add_argument(
-        "--json", metavar="FILE", type=Path, help="write the shares to a file too"
+        "--json", metavar="FILE", type=new_file, help="write the shares to a file too"
     )
     score.set_defaults(run=_score)
 
@@ -170,8 +177,9 @@ def _score_fastvlm(options):
             count,
             options.seed,
             draw=paint,
-            progress=lambda done, of: _show(f"{done} of {of} scenes"),
+            progress=lambda done, of: show_line(f"{done} of {of} scenes"),
         )
+        end_line()
         lines = "\n".join(f"  {line}" for line in table(report))
         print(f"{name}\n{lines}", flush=True)
         found[name] = report.shares
@@ -183,7 +191,8 @@ def _score_clip(options):
     from ..analysis.clip_scores import clip_scores
     from ..pretrained_clip import load_clip
 
-    found = clip_scores(load_clip(options.model))
+    seed = 2**31 + options.seed  # the seeds of training are small numbers
+    found = clip_scores(load_clip(options.model), options.scenes, seed=seed)
     for name, share in found.items():
         print(f"{name}  {share:.3f}")
     return found

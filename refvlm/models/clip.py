@@ -196,6 +196,11 @@ def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
     array([[1, 5, 9],
            [1, 9, 9]])
     """
+    if not all(rows):
+        raise ValueError(
+            "clip: a text without a token, not even an end: the tokenizer's file must "
+            "put a start and an end around every text"
+        )
     longest = max(map(len, rows))
     return np.array([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
 

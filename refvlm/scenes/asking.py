@@ -6,6 +6,7 @@ about its answer: yes is as frequent as no.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,8 +54,8 @@ def questions(
     weights = dict.fromkeys(KINDS, 1.0) if weights is None else dict(weights)
     if unknown := weights.keys() - ASKERS.keys():
         raise ValueError(f"questions: there is no kind {', '.join(sorted(unknown))}")
-    if not all(weight >= 0 for weight in weights.values()):
-        raise ValueError(f"questions: a weight is negative or not a number: {weights}")
+    if not all(0 <= weight < math.inf for weight in weights.values()):
+        raise ValueError(f"questions: weights are finite and not negative: {weights}")
     asked: list[Question] = []
     again: list[Question] = []
     for _ in range(8 * number):

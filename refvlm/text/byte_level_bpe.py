@@ -62,11 +62,16 @@ class ByteLevelBPE:
     @classmethod
     def from_json(cls, text: str) -> ByteLevelBPE:
         """From the text of a `tokenizer.json`, as `Tokenizer.to_json` gives it."""
-        description = json.loads(text)
-        model = description["model"]
-        added = {entry["content"]: entry["id"] for entry in description["added_tokens"]}
-        merges = map(tuple, model["merges"])
-        return cls({**model["vocab"], **added}, merges, tuple(added))
+        try:
+            described = json.loads(text)
+            vocabulary, merges = (described["model"][k] for k in ("vocab", "merges"))
+            added = {one["content"]: one["id"] for one in described["added_tokens"]}
+            pairs = [m.split(" ") if isinstance(m, str) else m for m in merges]
+            return cls({**vocabulary, **added}, pairs, tuple(added))
+        except (LookupError, TypeError, ValueError) as problem:
+            raise TokenizerError(
+                f"this is no tokenizer.json of a byte-level BPE: {problem!r:.80}"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.vocabulary)

@@ -201,6 +201,8 @@ def different(
     rng: np.random.Generator, count: int, colours: Sequence[str] = scenes.COLOURS
 ) -> list[scenes.Scene]:
     """Scenes of one or two objects in these colours, no two scenes of the same ones."""
+    if not set(colours) <= set(scenes.COLOURS) or len(colours) < 2:
+        raise ValueError(f"different: {colours!r:.80} are not two or more colours")
     found = {}
     while len(found) < count:
         scene = scenes.sample(rng, count=2 if rng.random() < TWO else 1)

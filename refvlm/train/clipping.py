@@ -43,7 +43,7 @@ def clip_by_global_norm(
     if not max_norm > 0:
         raise ValueError(f"clip_by_global_norm: max_norm is {max_norm}, not above 0")
     norm = global_norm(gradients)
-    factor = max_norm / (norm + 1e-6)
+    factor = float(max_norm) / (norm + 1e-6)
     if factor >= 1 or not math.isfinite(norm):
         return gradients, norm
     return {name: factor * gradient for name, gradient in gradients.items()}, norm

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import ops, scenes, text
+from ..autodiff import value_of
 from ..blocks.training import Training
 from ..models import fastvlm, qwen2
 from ..models.fastvithd import fastvithd
@@ -215,12 +216,12 @@ class FastVLMTiny:
         features = fastvithd(shard.pixels, tower, self.config.vision, training)
         seeing = weights.scope(SEEING)
         unseen, seen = seeing_loss(features, seeing, shard.cells, shard.objects)
-        parts = {"seeing": float(unseen.value), "seen": seen}
+        parts = {"seeing": float(value_of(unseen)), "seen": seen}
         if stage.name == "see":
             return unseen, parts
         image = fastvlm.projector(features, weights.scope(fastvlm.PROJECTOR))
         spoken = self.speaking_loss(image, weights, shard)
-        parts |= {"speaking": float(spoken.value), "tokens": shard.packed.ids.size}
+        parts |= {"speaking": float(value_of(spoken)), "tokens": shard.packed.ids.size}
         return spoken + unseen * SEEING_WEIGHT, parts
 
     def speaking_loss(self, image, weights, shard: Shard):

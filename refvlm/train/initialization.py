@@ -1,9 +1,9 @@
 r"""Where weights begin: each signal as strong after a layer as before it.
 
 A sum of n products has n times the variance of one, so a weight that reads n inputs
-begins with a standard deviation of $1/\sqrt{n}$; where a ReLU or GELU halves the
-signal, with $\sqrt{2/n}$ (He et al., Delving Deep into Rectifiers). Scales begin at 1,
-biases at 0, and a decoder's matrices at 0.02, whatever their size, as GPT-2's did.
+begins with a standard deviation of $1/\sqrt{n}$, and a lone vector, such as a class
+token, with 1. Scales begin at 1, biases at 0, and a decoder's matrices at 0.02,
+whatever their size, as GPT-2's did.
 """
 
 from __future__ import annotations

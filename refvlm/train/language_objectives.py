@@ -64,6 +64,16 @@ def perplexity(logits, labels, ignore_index=IGNORE) -> float:
     return math.exp(loss)
 
 
+def check_room(function: str, ids: np.ndarray, *numbers: int) -> None:
+    """Refuse integers too narrow for these numbers: in uint16, -100 would be 65436."""
+    room = np.iinfo(ids.dtype)
+    for number in numbers:
+        if not room.min <= number <= room.max:
+            raise ValueError(
+                f"{function}: {ids.dtype} cannot hold {number}: give ids as np.int64"
+            )
+
+
 @shapes(labels="... t of integers", returns="... t")
 def shift_labels(labels, ignore_index=IGNORE):
     r"""What each position is asked for: $w_t = y_{t+1}$, and nothing of the last.
@@ -76,6 +86,7 @@ def shift_labels(labels, ignore_index=IGNORE):
     >>> shift_labels(np.array([[5, 6, 7]]))
     array([[   6,    7, -100]])
     """
+    check_room("shift_labels", labels, ignore_index)
     wanted = np.full_like(labels, ignore_index)
     wanted[..., :-1] = labels[..., 1:]
     return wanted
@@ -95,6 +106,7 @@ def pad_labels(labels, n_prefix, ignore_index=IGNORE):
     array([[-100, -100, -100,    5,    6]])
     """
     check_whole("pad_labels", n_prefix=n_prefix)
+    check_room("pad_labels", labels, ignore_index)
     prefix = np.full((*labels.shape[:-1], n_prefix), ignore_index, labels.dtype)
     return np.concatenate([prefix, labels], axis=-1)
 
@@ -117,6 +129,7 @@ def mask_prompt(ids, answers: Sequence[Sequence[tuple[int, int]]], ignore_index=
         raise ValueError(
             f"mask_prompt: {len(ids)} rows of ids, but spans for {len(answers)}"
         )
+    check_room("mask_prompt", ids, ignore_index)
     labels = np.full_like(ids, ignore_index)
     for row, spans in enumerate(answers):
         for start, stop in spans:

@@ -97,7 +97,7 @@ def train(recipe: Recipe, state: State, stop: int | None = None) -> Iterator[Sta
 def train_step(recipe: Recipe, state: State, batch) -> State:
     """One step: the gradient, clipped, through the optimiser of the stage."""
     stage, within = stage_of(recipe, state.step)
-    learnt = [n for n in state.tensors if stage.trainable(n) and not is_statistic(n)]
+    learnt = learnt_by(stage, state)
     parts, gradients, statistics = gradient(recipe, state, batch, stage, learnt)
     gradients, norm = clip_by_global_norm(gradients, recipe.max_norm)
     _check(state.step, parts["loss"], norm)
@@ -111,6 +111,11 @@ def train_step(recipe: Recipe, state: State, batch) -> State:
         moments=moments,
         history=[*state.history, {**parts, "rate": rate, "norm": float(norm)}],
     )
+
+
+def learnt_by(stage: Stage, state: State) -> list[str]:
+    """The tensors that a stage moves by the gradient."""
+    return [n for n in state.tensors if stage.trainable(n) and not is_statistic(n)]
 
 
 def gradient(recipe: Recipe, state: State, batch, stage: Stage, learnt: list[str]):

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from ..blocks import adapters as blocks
-from ..checkpoint import CheckpointError, Weights, load, read_json, save
+from ..checkpoint import CheckpointError, Weights, load, read_json, save, write_text
 from .freezing import trainable
 
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -149,7 +149,7 @@ def save_lora(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     save(directory / TENSORS, {PREFIX + name: adapters[name] for name in adapters})
-    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    write_text(directory / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def load_lora(directory: str | Path) -> tuple[dict[str, Array], float]:

@@ -16,7 +16,7 @@ import numpy as np
 from .. import ops
 from ..arguments import check_whole
 from ..shapes import ShapeError, shapes
-from .language_objectives import IGNORE
+from .language_objectives import IGNORE, check_room
 
 MASKED, RANDOM = 0.8, 0.1  # of the chosen; the others stay
 
@@ -42,6 +42,7 @@ def mask_tokens(ids, rng, mask_id, vocabulary, probability=0.15, special=()):
     check_whole("mask_tokens", least=1, vocabulary=vocabulary)
     if not 0 <= probability <= 1:
         raise ValueError(f"mask_tokens: {probability!r} is not a probability")
+    check_room("mask_tokens", ids, IGNORE, mask_id, vocabulary - 1)
     chosen = rng.random(ids.shape) < probability
     chosen &= ~np.isin(ids, list(special))
     fate = rng.random(ids.shape)

@@ -26,7 +26,8 @@ def sgd_step(parameter, gradient, learning_rate, weight_decay=0.0):
     >>> sgd_step(np.array([1.0, 2.0]), np.array([10.0, -10.0]), 0.1)
     array([0., 3.])
     """
-    return parameter - learning_rate * _with_l2(gradient, parameter, weight_decay)
+    rate = float(learning_rate)
+    return parameter - rate * _with_l2(gradient, parameter, weight_decay)
 
 
 def momentum_step(
@@ -67,7 +68,7 @@ def momentum_step(
         direction = gradient + beta * velocity if nesterov else velocity
     else:
         raise ValueError(f'momentum_step: form is {form!r}, not "ema" or "torch"')
-    return parameter - learning_rate * direction, velocity
+    return parameter - float(learning_rate) * direction, velocity
 
 
 def adam_step(
@@ -125,7 +126,8 @@ def adamw_step(
     """
     first, second = _moments(gradient, first, second, betas)
     change = _corrected(first, second, step, learning_rate, betas, eps)
-    return parameter * (1 - learning_rate * weight_decay) - change, first, second
+    kept = float(1 - learning_rate * weight_decay)
+    return parameter * kept - change, first, second
 
 
 def _with_l2(gradient, parameter, weight_decay):
@@ -148,7 +150,7 @@ def _corrected(first, second, step, learning_rate, betas, eps):
     size = np.sqrt(second)
     size *= 1 / math.sqrt(slower)
     size += eps
-    return (learning_rate / slow) * first / size
+    return float(learning_rate / slow) * first / size
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> Packed:
         positions[row, : len(prefix)] = range(len(prefix))
         end = len(prefix)
         for number, (question, answer, weight) in enumerate(texts, 1):
+            if not question:
+                raise ValueError(
+                    f"pack: text {number} of row {row} has no question: its first "
+                    "token would be asked of the text before it"
+                )
             start, middle, end = end, end + len(question), end + len(question + answer)
             ids[row, start:end] = question + answer
             labels[row, middle:end], weights[row, middle:end] = answer, weight

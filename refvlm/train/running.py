@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checkpoint import CheckpointError
-from .loop import Recipe, begin, stage_of, total_steps, train
-from .state import State, load_state, save_state
+from ..checkpoint import CheckpointError, write_text
+from .loop import Recipe, begin, learnt_by, stage_of, total_steps, train
+from .state import State, load_state, save_state, saved_step
 
 STATE, HISTORY = "state.safetensors", "history.csv"
 SAVE_EVERY = 500  # steps
@@ -66,10 +65,12 @@ def run(
     `save_every` steps, at the end, and when the run is interrupted.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     path = directory / STATE
-    state = resume(path, recipe) if path.exists() else begin(recipe)
-    saved, started, since = state.step, time.perf_counter(), state.step
+    is_new = not path.exists()
+    state = begin(recipe) if is_new else resume(path, recipe)
+    saved = None if is_new else state.step
+    started, since = time.perf_counter(), state.step
     try:
         for state in train(recipe, state, stop):  # noqa: B020
             if report is not None and state.step % report_every == 0:
@@ -77,27 +78,57 @@ def run(
                 report(progress_of(recipe, state, state.step - since, now - started))
                 started, since = now, state.step
             if state.step % save_every == 0:
-                save(directory, recipe, state)
+                save(directory, recipe, state, saved)
                 saved = state.step
     finally:
-        if state.step > saved or not path.exists():
-            save(directory, recipe, state)
+        if state.step != saved:
+            save(directory, recipe, state, saved)
     return state
+
+
+def make_directory(directory: Path) -> None:
+    """The run's directory, made if it is not there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise CheckpointError(
+            f"{directory} cannot hold a run ({problem.strerror}): give another folder"
+        ) from None
 
 
 def resume(path: Path, recipe: Recipe) -> State:
     """The state in a file, if its weights are those of the recipe as it is now."""
-    state = load_state(path, recipe.name)
-    fresh = recipe.initial()
-    for name in fresh.keys() | state.tensors.keys():
-        wanted, found = (np.shape(t.get(name)) for t in (fresh, state.tensors))
-        if wanted != found:
-            raise CheckpointError(
-                f"{path}: {name} has shape {found} and the recipe wants {wanted}: the "
-                "run began with another version of the recipe. Give another directory "
-                "to start anew"
-            )
+    state, total = load_state(path, recipe.name), total_steps(recipe)
+    if state.step > total:
+        raise _another(path, f"it has {state.step} steps and the recipe {total}")
+    _compare(path, state.tensors, recipe.initial())
+    if state.step < total:
+        stage, within = stage_of(recipe, state.step)
+        if within:  # a stage begins with moments of its own
+            learnt = {name: state.tensors[name] for name in learnt_by(stage, state)}
+            _compare(path, state.moments, recipe.optimizer.init(learnt))
     return state
+
+
+def _compare(path, found, wanted):
+    """The same names, and under each an array of the same shape and dtype."""
+    for name in found.keys() | wanted.keys():
+        if name not in found or name not in wanted:
+            raise _another(path, f"{name} is in only one of them")
+        ours, theirs = np.asarray(found[name]), np.asarray(wanted[name])
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            raise _another(
+                path,
+                f"{name} is {ours.dtype} of shape {ours.shape} and should be "
+                f"{theirs.dtype} of shape {theirs.shape}",
+            )
+
+
+def _another(path, why):
+    return CheckpointError(
+        f"{path} does not fit the recipe as it is now: {why}. Give another directory "
+        "to start anew"
+    )
 
 
 def progress_of(recipe, state, steps, seconds) -> Progress:
@@ -121,8 +152,13 @@ def progress_of(recipe, state, steps, seconds) -> Progress:
     )
 
 
-def save(directory: Path, recipe: Recipe, state: State) -> None:
-    """Write the state and its history into the run's directory."""
+def save(directory: Path, recipe: Recipe, state: State, before: int | None) -> None:
+    """Write the state and its history into the run's directory, where the state of step
+    `before` is, or none: what another run has saved meanwhile is not overwritten."""
+    if saved_step(directory / STATE, recipe.name) != before:
+        raise CheckpointError(
+            f"{directory} was written to by another run meanwhile: give each its own"
+        )
     save_state(directory / STATE, state, recipe.name)
     names = sorted({name for row in state.history for name in row})
     lines = io.StringIO()
@@ -132,6 +168,4 @@ def save(directory: Path, recipe: Recipe, state: State) -> None:
         {"step": step, **{name: f"{value:.6g}" for name, value in row.items()}}
         for step, row in enumerate(state.history, 1)
     )
-    partial = directory / f".{HISTORY}.partial"
-    partial.write_text(lines.getvalue(), encoding="utf-8")
-    os.replace(partial, directory / HISTORY)
+    write_text(directory / HISTORY, lines.getvalue())

@@ -15,6 +15,7 @@ import numpy as np
 from .. import checkpoint
 
 TENSORS, MOMENTS, RECIPE = "tensors.", "moments.", "recipe."
+MOST_STEPS = 10**8  # a number beyond is no number of steps
 HISTORY, NOTED = "history.", "noted."  # values by name, and the steps that have them
 
 
@@ -46,18 +47,41 @@ def save_state(path: str | Path, state: State, recipe: str) -> None:
 def load_state(path: str | Path, recipe: str) -> State:
     """The state that `save_state` wrote; the state of another recipe is refused."""
     stored = checkpoint.load(path, dtype=None)
+    step = _step(stored, path, recipe)
+    tensors, moments, history, noted = (
+        {name: np.array(stored[prefix + name]) for name in stored.scope(prefix[:-1])}
+        for prefix in (TENSORS, MOMENTS, HISTORY, NOTED)
+    )
+    rows = [{} for _ in range(step)]
+    try:
+        for name, values in history.items():
+            for at, value in zip(noted[name].tolist(), values.tolist(), strict=True):
+                rows[at][name] = value
+    except (LookupError, TypeError, ValueError):
+        raise _damaged(path) from None
+    return State(step, tensors, moments, rows)
+
+
+def saved_step(path: str | Path, recipe: str) -> int | None:
+    """The step of the state in a file; None where there is no file."""
+    if not Path(path).exists():
+        return None
+    return _step(checkpoint.load(path, dtype=None), path, recipe)
+
+
+def _step(stored, path, recipe):
     if RECIPE + recipe not in stored:
         raise checkpoint.CheckpointError(
             f"{path} is no state of a {recipe} run: give another directory to start "
             "anew, or the recipe that it belongs to"
         )
-    tensors, moments, history, noted = (
-        {name: np.array(stored[prefix + name]) for name in stored.scope(prefix[:-1])}
-        for prefix in (TENSORS, MOMENTS, HISTORY, NOTED)
+    step = np.asarray(stored[RECIPE + recipe])
+    if step.shape != () or step.dtype.kind != "i" or not 0 <= step < MOST_STEPS:
+        raise _damaged(path)
+    return int(step)
+
+
+def _damaged(path):
+    return checkpoint.CheckpointError(
+        f"{path} is damaged: give another directory to start anew"
     )
-    step = int(stored[RECIPE + recipe])
-    rows = [{} for _ in range(step)]
-    for name, values in history.items():
-        for at, value in zip(noted[name].tolist(), values.tolist()):
-            rows[at][name] = value
-    return State(step, tensors, moments, rows)

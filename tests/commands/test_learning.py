@@ -1,11 +1,15 @@
 """The spec of refvlm/commands/learning.py: `train` and `score`."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from refvlm import cli
+from refvlm.analysis import clip_scores
 from refvlm.train import fastvlm_tiny
 from refvlm.train.state import load_state
 
@@ -27,7 +31,7 @@ def test_train_stops_resumes_and_writes_the_model(short, tmp_path, capsys):
     command = ["train", "fastvlm-tiny", "--run", str(tmp_path)]
     assert cli.main([*command, "--stop", "2"]) == 0
     told = capsys.readouterr()
-    assert told.out == "" and "the same command continues" in told.err
+    assert told.out == "" and "without --stop 2 continues" in told.err
     assert load_state(tmp_path / "state.safetensors", "fastvlm-tiny").step == 2
     assert cli.main(command) == 0
     told = capsys.readouterr()
@@ -45,7 +49,45 @@ def test_train_says_how_to_go_on_when_interrupted(short, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(fastvlm_tiny.FastVLMTiny, "batch", interrupted)
     assert cli.main(["train", "fastvlm-tiny", "--run", str(tmp_path)]) == 130
-    assert f"the same command continues from {tmp_path}" in capsys.readouterr().err
+    assert f"saved: the same command continues from {tmp_path}" in told(capsys)
+    assert load_state(tmp_path / "state.safetensors", "fastvlm-tiny").step == 0
+
+
+@law
+def test_train_says_so_if_nothing_was_saved(short, tmp_path, monkeypatch, capsys):
+    """Ctrl-C before there is anything to save promises nothing."""
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastvlm_tiny.FastVLMTiny, "initial", interrupted)
+    assert cli.main(["train", "fastvlm-tiny", "--run", str(tmp_path)]) == 130
+    assert "begins anew" in told(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@law
+def test_train_takes_a_closed_terminal_for_ctrl_c(short, tmp_path, monkeypatch):
+    """SIGHUP and SIGTERM save the run; afterwards they mean what they meant before."""
+    before = signal.getsignal(signal.SIGTERM)
+    batch = fastvlm_tiny.FastVLMTiny.batch
+
+    def hung_up(self, step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(1)
+        return batch(self, step)
+
+    monkeypatch.setattr(fastvlm_tiny.FastVLMTiny, "batch", hung_up)
+    assert cli.main(["train", "fastvlm-tiny", "--run", str(tmp_path)]) == 130
+    assert load_state(tmp_path / "state.safetensors", "fastvlm-tiny").step >= 1
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGHUP) is not signal.default_int_handler
+
+
+def told(capsys):
+    """What has gone to standard error."""
+    return capsys.readouterr().err
 
 
 @law
@@ -69,6 +111,11 @@ def test_score_counts_scenes_of_every_kind(tmp_path, capsys):
         ["train", "gpt-5"],
         ["train", "fastvlm-tiny", "--stop", "-1"],
         ["score", "--scenes", "many"],
+        ["score", "--scenes", "0"],
+        ["score", "--json", "there/is/no/such/folder.json"],
+        ["ask", "picture.png", " "],
+        ["describe", "picture.png", "--prompt", ""],
+        ["describe", "picture.png", "--show-attention", "."],
     ],
 )
 def test_wrong_words_are_wrong_usage(arguments, capsys):
@@ -77,6 +124,34 @@ def test_wrong_words_are_wrong_usage(arguments, capsys):
         cli.main(arguments)
     assert stopped.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@law
+def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch):
+    """The number of pictures and the seed reach the count."""
+    asked = {}
+
+    def counted(model, pictures, seed):
+        asked.update(pictures=pictures, seed=seed)
+        return {"zero-shot": 0.5}
+
+    monkeypatch.setattr(clip_scores, "clip_scores", counted)
+    file = tmp_path / "scores.json"
+    model = str(WEIGHTS / "clip-tiny")
+    arguments = ["score", model, "--scenes", "7", "--seed", "3", "--json", str(file)]
+    assert cli.main(arguments) == 0
+    assert asked == {"pictures": 7, "seed": 2**31 + 3}
+    assert json.loads(file.read_text())["found"] == {"zero-shot": 0.5}
+
+
+@contract
+def test_train_refuses_a_file_for_a_folder(short, tmp_path, capsys):
+    """One line says what to do, and the file stays what it was."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert cli.main(["train", "fastvlm-tiny", "--run", str(file)]) == 1
+    assert "give another folder" in told(capsys)
+    assert file.read_text() == "mine"
 
 
 @contract

@@ -321,3 +321,10 @@ def test_clip_refuses_what_it_was_not_built_for():
     with pytest.raises(MissingTensorError, match="logit_scale"):
         rest = {name: array for name, array in TENSORS.items() if name != "logit_scale"}
         clip.clip(PIXELS, IDS, Weights(rest), CONFIG)
+
+
+@contract
+def test_padded_refuses_a_text_without_tokens():
+    """There is no end to repeat."""
+    with pytest.raises(ValueError, match="without a token"):
+        clip.padded([[1, 2], []])

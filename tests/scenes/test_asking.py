@@ -273,8 +273,9 @@ def test_questions_that_cannot_be_asked_are_left_out():
     [
         ({"split": "test"}, "split is 'test'"),
         ({"weights": {"smell": 1.0}}, "there is no kind smell"),
-        ({"weights": {"size": -1.0}}, "a weight is negative"),
-        ({"weights": {"size": float("nan")}}, "a weight is negative or not a number"),
+        ({"weights": {"size": -1.0}}, "finite and not negative"),
+        ({"weights": {"size": float("inf")}}, "finite and not negative"),
+        ({"weights": {"size": float("nan")}}, "finite and not negative"),
     ],
 )
 def test_questions_refuse_unknown_kinds(options, complaint):

@@ -1,5 +1,6 @@
 """A tokenizer on the disk: files that everybody reads alike."""
 
+import json
 import os
 
 import numpy as np
@@ -96,3 +97,11 @@ def test_save_tokenizer_leaves_the_old_files_when_it_fails(tmp_path):
         text.save_tokenizer(tmp_path, TOKENIZER)
     assert (tmp_path / "tokenizer.json").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["tokenizer.json", "tokenizer_config.json"]
+
+
+@law
+def test_save_tokenizer_names_only_tokens_that_it_has(tmp_path):
+    """Without markers there is no end to name, and no frame for a chat."""
+    text.save_tokenizer(tmp_path, text.train_byte_level(["red red"], 262, markers=()))
+    described = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert not {"eos_token", "pad_token", "chat_template"} & described.keys()

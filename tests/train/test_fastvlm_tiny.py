@@ -9,8 +9,9 @@ from refvlm.checkpoint import Weights
 from refvlm.models import fastvlm
 from refvlm.train import fastvlm_tiny, running
 from refvlm.train.packing import IGNORE
+from refvlm.train.state import State
 
-from ..spec import assert_close, contract, example, law
+from ..spec import assert_close, example, law
 
 SEE, SPEAK = 12, 4
 
@@ -115,6 +116,20 @@ def test_publish_keeps_what_was_learnt(recipe, run, tmp_path):
 
 
 @law
+def test_write_curve_holds_the_means_of_what_was_noted(tmp_path):
+    """Fifty steps to a row, the last one shorter; what was not noted stays empty."""
+    history = [{"loss": float(step)} for step in range(60)]
+    history += [{"loss": 1.0, "speaking": 2.0} for _ in range(15)]
+    path = tmp_path / "training.csv"
+    publishing.write_curve(path, State(75, {}, {}, history))
+    assert path.read_text().splitlines() == [
+        "step,loss,speaking",
+        "50,24.5,",
+        "75,22.4,2",
+    ]
+
+
+@law
 def test_publish_asks_as_the_recipe_did(recipe, run, tmp_path):
     """The frame around a question is, id for id, the one that was trained with."""
     publishing.publish(recipe, run[1], tmp_path)
@@ -127,9 +142,9 @@ def test_publish_asks_as_the_recipe_did(recipe, run, tmp_path):
     assert framed == [*recipe.prefix, *recipe.question_ids(question)]
 
 
-@contract
-def test_recipe_refuses_a_state_of_another_size(recipe, run, tmp_path):
-    """A finished run that is asked to go on is simply finished."""
+@law
+def test_run_that_is_finished_stays_finished(recipe, run):
+    """Asked to go on, it takes no further step."""
     directory, state = run
     again = running.run(recipe, directory)
     assert again.step == state.step == SEE + SPEAK

@@ -181,3 +181,11 @@ def test_masked_language_modelling_loss_refuses_other_shapes():
     """Labels and logits stand side by side."""
     with pytest.raises(ShapeError, match=r"\(2, 3, 5\) and labels \(2, 4\)"):
         masked_language_modelling_loss(np.zeros((2, 3, 5)), np.zeros((2, 4), int))
+
+
+@contract
+@pytest.mark.parametrize("ids, mask_id", [(np.uint16, 9), (np.int8, 300)])
+def test_mask_tokens_refuses_ids_too_narrow_for_its_labels(ids, mask_id):
+    """-100 in uint16 would be the token 65436."""
+    with pytest.raises(ValueError, match="give ids as np.int64"):
+        mask_tokens(np.arange(4, dtype=ids), np.random.default_rng(0), mask_id, 10)

@@ -411,3 +411,14 @@ def test_adamw_refuses_gradients_that_do_not_fit():
         optimizer.step(model, {**model, "tower.bias": np.ones(1)}, state, 0.1)
     with pytest.raises(ValueError, match="here is float32, float64"):
         optimizer.init({**model, "x": np.ones(1, np.float32)})
+
+
+@law
+@pytest.mark.parametrize("rate", [0.1, np.float32(0.1), np.float64(0.1)])
+def test_steps_leave_float32_what_it_is(rate):
+    """Whatever kind of number the rate is."""
+    one = np.ones(3, np.float32)
+    assert optimizers.sgd_step(one, one, rate).dtype == np.float32
+    assert optimizers.momentum_step(one, one, None, rate)[0].dtype == np.float32
+    for step in (optimizers.adam_step, optimizers.adamw_step):
+        assert all(a.dtype == np.float32 for a in step(one, one, one, one, 1, rate))

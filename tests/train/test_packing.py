@@ -1,6 +1,7 @@
 """The spec of refvlm/train/packing.py."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,11 +10,12 @@ from refvlm.models import qwen2
 from refvlm.train.packing import IGNORE, Text, pack
 
 from ..models.test_qwen2 import SMALL, embed
-from ..spec import assert_close, example, law
+from ..spec import assert_close, contract, example, law
 from ..weights import random_weights
 
 tokens = st.lists(st.integers(0, 36), min_size=1, max_size=4)
-texts = st.lists(st.builds(Text, tokens, tokens), min_size=1, max_size=4)
+weights = st.sampled_from([0.5, 1.0, 3.0])
+texts = st.lists(st.builds(Text, tokens, tokens, weights), min_size=1, max_size=4)
 
 
 @example
@@ -58,3 +60,13 @@ def test_pack_labels_the_answers_and_nothing_else(prefix, rows):
         assert packed.labels[row][packed.labels[row] != IGNORE].tolist() == answers
         at = packed.labels[row] != IGNORE
         assert packed.ids[row][at].tolist() == answers
+        counts = [text.weight for text in some for _ in text.answer]
+        assert packed.weights[row][at].tolist() == counts
+        assert not packed.weights[row][~at].any()
+
+
+@contract
+def test_pack_refuses_an_answer_to_nothing():
+    """Without a question, a text's first token would be asked of its neighbour."""
+    with pytest.raises(ValueError, match="text 2 of row 0 has no question"):
+        pack([7], [[Text([1], [2]), Text([], [3])]])

@@ -5,9 +5,11 @@ import csv
 import numpy as np
 import pytest
 
+from refvlm import checkpoint
 from refvlm.checkpoint import CheckpointError
 from refvlm.train import running, state
 from refvlm.train.loop import begin, train
+from refvlm.train.state import load_state
 
 from ..spec import contract, example, law
 from .toy import Line
@@ -110,5 +112,70 @@ def test_run_refuses_weights_of_another_shape(tmp_path):
             return {**super().initial(), "slope": np.zeros((1, 4), np.float32)}
 
     running.run(Line(), tmp_path, stop=3)
-    with pytest.raises(CheckpointError, match=r"slope has shape \(1, 3\).*\(1, 4\)"):
+    wrong = r"slope is float32 of shape \(1, 3\) and should be float32 of shape \(1, 4"
+    with pytest.raises(CheckpointError, match=wrong):
         running.run(Wider(), tmp_path)
+
+
+@contract
+def test_run_does_not_overwrite_another(tmp_path):
+    """Two runs in one directory: whoever saves second is stopped, and told why."""
+
+    class Overtaken(Line):
+        def batch(self, step):
+            if step == 5:
+                running.run(Line(), tmp_path, stop=20, save_every=20)
+            return super().batch(step)
+
+    with pytest.raises(CheckpointError, match="by another run meanwhile"):
+        running.run(Overtaken(), tmp_path, save_every=10)
+    assert load_state(tmp_path / running.STATE, "line").step == 20
+
+
+@contract
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"recipe.line": np.array([3, 3])},
+        {"recipe.line": np.array(-1)},
+        {"recipe.line": np.array(3.0)},
+        {"recipe.line": np.array(2**60)},
+        {"noted.loss": np.array([0.0, 1.0, 2.0])},
+        {"noted.loss": np.array([0, 1, 99])},
+        {"noted.loss": np.array([0, 1])},
+        {"noted.loss": None},
+    ],
+)
+def test_load_state_refuses_what_does_not_fit_together(tmp_path, damage):
+    """Counts that are none, and a history without its steps."""
+    with pytest.raises(CheckpointError, match="is damaged"):
+        state.load_state(damaged(tmp_path, damage), "line")
+
+
+@contract
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"recipe.line": np.array(61)},
+        {"moments.first": np.zeros(1, np.float32)},
+        {"moments.first": None},
+        {"tensors.slope": np.zeros((1, 3))},
+        {"tensors.offset": None},
+        {"tensors.more": np.zeros(2, np.float32)},
+    ],
+)
+def test_run_refuses_a_state_of_another_recipe(tmp_path, damage):
+    """What the optimiser would have stumbled over, or silently believed."""
+    damaged(tmp_path, damage)
+    with pytest.raises(CheckpointError, match="does not fit the recipe"):
+        running.run(Line(), tmp_path)
+
+
+def damaged(directory, damage):
+    """The state of three steps, with some of its arrays exchanged or left out."""
+    running.run(Line(), directory, stop=3)
+    path = directory / running.STATE
+    stored = checkpoint.load(path, dtype=None)
+    arrays = {name: np.array(stored[name]) for name in stored} | damage
+    checkpoint.save(path, {n: a for n, a in arrays.items() if a is not None})
+    return path

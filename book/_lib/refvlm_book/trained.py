@@ -24,11 +24,13 @@ def directory(name: str = "fastvlm-tiny") -> Path:
 
 
 def curve(name: str = "fastvlm-tiny") -> dict[str, np.ndarray]:
-    """column -> values of the run's history, the means of 50 steps each."""
+    """column -> values of the run's history, the means of 50 steps each; NaN
+    where nothing was noted."""
     with open(directory(name) / "training.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {
-        column: np.array([float(row[column]) for row in rows]) for column in rows[0]
+        column: np.array([float(row[column] or "nan") for row in rows])
+        for column in rows[0]
     }
 
 

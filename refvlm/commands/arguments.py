@@ -1,0 +1,39 @@
+"""What a command takes, checked before anything is done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 up, not {text!r:.40}")
+    return int(text)
+
+
+def words(text: str) -> str:
+    """A text that says something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a text with words in it, not an empty one")
+    return text
+
+
+def new_file(text: str) -> Path:
+    """A file that can be written: its folder is there, and it is no folder itself."""
+    path = Path(text)
+    if not os.path.isdir(path.parent) or os.path.isdir(path):
+        raise argparse.ArgumentTypeError(
+            f"a file in a folder that exists, not {text!r:.200}"
+        )
+    return path
