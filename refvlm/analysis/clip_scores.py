@@ -5,6 +5,9 @@
 
 Both are of fresh seeds. Pairs of colour and shape that training held apart are scored
 by themselves, among the same 48 classes.
+
+A class is written down twice, as large and as small. Phrasings of one thing are
+averaged; different things are not, and the nearest of both names the class.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from ..train.clip_tiny import PROMPTS, caption, different
 from .zero_shot import recall_at_k, zero_shot_classifier
 
 CLASSES = tuple(" ".join(pair) for pair in PAIRS)
+THINGS = tuple(f"{size} {name}" for size in scenes.SIZES for name in CLASSES)
 CANDIDATES = 100
 
 
@@ -39,18 +43,18 @@ def clip_scores(
     The seed is one that training never reaches: it counts from small numbers.
     """
     rng = np.random.default_rng(seed)
-    classes = class_directions(model)
+    things = thing_directions(model)
     scores = {}
     for split, kind in zip(scenes.SPLITS, ("known", "unseen")):
         drawn = [scenes.sample(rng, split, count=1) for _ in range(pictures)]
-        named = names(model, [scenes.draw(scene) for scene in drawn], classes)
+        named = names(model, [scenes.draw(scene) for scene in drawn], things)
         right = [" ".join(scene.objects[0].pair) for scene in drawn]
         scores[f"zero-shot, {kind} pairs"] = _share(named, right)
         colours, shapes = zip(*(name.split() for name in named))
-        things = [scene.objects[0] for scene in drawn]
-        of_colours = _share(colours, [thing.colour for thing in things])
+        shown = [scene.objects[0] for scene in drawn]
+        of_colours = _share(colours, [thing.colour for thing in shown])
         scores[f"zero-shot, {kind} pairs, colour"] = of_colours
-        of_shapes = _share(shapes, [thing.shape for thing in things])
+        of_shapes = _share(shapes, [thing.shape for thing in shown])
         scores[f"zero-shot, {kind} pairs, shape"] = of_shapes
     found = [similarities(model, rng) for _ in range(rounds)]
     for k in (1, 5):
@@ -59,15 +63,15 @@ def clip_scores(
     return scores
 
 
-def class_directions(model: Towers) -> np.ndarray:
-    """A direction for each of `CLASSES`, (48, d), by the prompts of training."""
-    return zero_shot_classifier(PROMPTS, CLASSES, model.text_features)
+def thing_directions(model: Towers) -> np.ndarray:
+    """A direction for each of `THINGS`, (96, d), by the phrases of training."""
+    return zero_shot_classifier(PROMPTS, THINGS, model.text_features)
 
 
-def names(model: Towers, pictures, classes) -> list[str]:
-    """The class that each picture points to most."""
-    nearest = (model.image_features(pictures) @ classes.T).argmax(axis=1)
-    return [CLASSES[i] for i in nearest]
+def names(model: Towers, pictures, things: np.ndarray) -> list[str]:
+    """The class of the thing that each picture points to most."""
+    nearest = (model.image_features(pictures) @ things.T).argmax(axis=1)
+    return [CLASSES[i % len(CLASSES)] for i in nearest]
 
 
 def similarities(model: Towers, rng: np.random.Generator) -> np.ndarray:

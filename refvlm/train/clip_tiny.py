@@ -53,10 +53,8 @@ SEEING_WEIGHT = 0.5
 PHRASES = ("{}.", "there is {}.", "a picture of {}.", "we see {}.")
 """What is said about a picture of one object; `{}` is "a large red ring"."""
 
-PROMPTS = tuple(
-    p.replace("{}", f"a {size} {{}}") for size in scenes.SIZES for p in PHRASES
-)
-"""The templates of zero-shot classification: `{}` is "red ring"."""
+PROMPTS = tuple(phrase.replace("{}", "a {}") for phrase in PHRASES)
+"""The templates of zero-shot classification: `{}` is "large red ring"."""
 
 VISION = {
     "model_type": "clip_vision_model",

@@ -42,7 +42,7 @@ MEAN, STD = 0.5, 0.5
 KINDS = dict.fromkeys(scenes.KINDS, 1.0)
 KINDS |= {"relation": 5.0, "compare": 2.5, "where": 2.0}
 KINDS |= dict.fromkeys(("colour", "exists", "count"), 1.5)
-ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption, of 20 or more, has 1
+ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption has 1
 PEAK = 3e-3
 HIDDEN = 0.1  # of an answer's words are not shown to the words after them
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refvlm import scenes, text
-from refvlm.analysis.clip_scores import CLASSES, clip_scores
+from refvlm.analysis.clip_scores import CLASSES, THINGS, clip_scores
 from refvlm.autodiff import value_and_grad
 from refvlm.checkpoint import Weights
 from refvlm.models import clip
@@ -33,10 +33,11 @@ def recipe():
 
 @example
 def test_prompts_name_a_size_and_a_class():
-    """The templates are the phrases of training, with either size."""
-    assert PROMPTS[0].format("red ring") == "a large red ring."
-    assert len(PROMPTS) == 2 * len(PHRASES) == len({*PROMPTS})
+    """The templates are the phrases of training; each class is named in two sizes."""
+    assert PROMPTS[0].format("large red ring") == "a large red ring."
+    assert len(PROMPTS) == len(PHRASES) == len({*PROMPTS})
     assert len(CLASSES) == 48 and "blue star" in CLASSES
+    assert len({*THINGS}) == 96 and THINGS[50] == f"small {CLASSES[2]}"
 
 
 @law
