@@ -1,0 +1,149 @@
+"""The spec of weights/: what comes along is small, whole, and right about scenes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import refvlm
+from refvlm import checkpoint, cli, scenes
+from refvlm.analysis.scene_scores import score
+from refvlm.train.fastvlm_tiny import scene_tokenizer
+
+from .oracles import import_torchvision
+from .spec import example, law, oracle
+
+ROOT = Path(__file__).parent.parent
+DIRECTORY = ROOT / "weights" / "fastvlm-tiny"
+PICTURE = ROOT / "book" / "images" / "shapes.png"
+CAPTION = "Describe the image."
+
+
+@pytest.fixture(scope="module")
+def vlm():
+    return refvlm.load(DIRECTORY)
+
+
+@example
+def test_describe_is_right_about_the_picture_of_the_readme():
+    """`python -m refvlm describe book/images/shapes.png` says what the README shows."""
+    told = subprocess.run(
+        [sys.executable, "-m", "refvlm", "describe", str(PICTURE)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert told.stdout.strip() in readme
+    objects = scenes.parse(told.stdout.strip())
+    assert len(objects.objects) == 3
+
+
+@example
+def test_ask_answers_in_a_word(capsys):
+    """`ask` takes the question on the command line."""
+    assert cli.main(["ask", str(PICTURE), "how many objects are there?"]) == 0
+    assert capsys.readouterr().out == "three\n"
+
+
+@law
+def test_show_attention_writes_a_tile_for_each_word(tmp_path, capsys):
+    """The picture of attention is a PNG, and the answer is printed all the same."""
+    out = tmp_path / "looked.png"
+    arguments = ["describe", str(PICTURE), "--show-attention", str(out)]
+    assert cli.main(arguments) == 0
+    assert "large" in capsys.readouterr().out
+    with Image.open(out) as sheet:
+        assert sheet.format == "PNG" and sheet.width > 500
+
+
+@law
+@pytest.mark.parametrize("split, least", [("train", 0.9), ("unseen", 0.8)])
+def test_fastvlm_tiny_describes_scenes(vlm, split, least):
+    """Of fresh scenes, nearly all captions are true in every fact. (The card has the
+    shares of a thousand; forty may be off by a few.)"""
+    report = score(vlm.answers, split, count=40, seed=5, questions=6)
+    for heading in ("captions", "questions"):
+        right, asked = report.shares[heading]
+        assert right / asked >= least - 0.05, (heading, report.mistakes[:3])
+
+
+@law
+def test_fastvlm_tiny_is_small():
+    """At most 8 MB in all."""
+    sizes = {path.name: path.stat().st_size for path in DIRECTORY.iterdir()}
+    assert sum(sizes.values()) <= 8e6, sizes
+
+
+@law
+def test_card_tells_the_scores():
+    """The shares on the card are those that `score` wrote beside it."""
+    card = (DIRECTORY / "README.md").read_text(encoding="utf-8")
+    found = json.loads((DIRECTORY / "scores.json").read_text())["found"]
+    for split in scenes.SPLITS:
+        for heading in ("captions", "questions"):
+            right, asked = found[split][heading]
+            assert asked >= 1000
+            assert f"{100 * right / asked:.1f} %" in card, (split, heading)
+    for kind in scenes.KINDS:
+        right, asked = found["train"][kind]
+        assert f"{100 * right / asked:.1f} %" in card, kind
+
+
+@oracle
+def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
+    """transformers opens the directory and generates the same tokens."""
+    rng = np.random.default_rng(8)
+    drawn = [scenes.sample(rng) for _ in range(4)]
+    pictures = [scenes.draw(scene) for scene in drawn]
+    pixels = vlm.preprocessor.batch(pictures)
+    place = vlm.config.image_token_id
+    asked = [CAPTION, "how many objects are there?"]
+    prompts = [vlm.prompt_ids(prompt)[0].tolist() for prompt in asked]
+
+    def ask(torch):
+        import_torchvision()
+        from transformers import FastVlmForConditionalGeneration
+
+        theirs = FastVlmForConditionalGeneration.from_pretrained(DIRECTORY).eval()
+        answers = {}
+        for number, prompt in enumerate(prompts):
+            at = prompt.index(-200)
+            ids = torch.tensor([[*prompt[:at], *[place] * 16, *prompt[at + 1 :]]] * 4)
+            made = theirs.generate(
+                input_ids=ids,
+                pixel_values=torch.from_numpy(pixels),
+                max_new_tokens=40,
+                do_sample=False,
+                pad_token_id=0,
+            )
+            new = np.zeros((4, 40), np.int64)
+            new[:, : made.shape[1] - ids.shape[1]] = made[:, ids.shape[1] :]
+            answers[str(number)] = new
+        return answers
+
+    weights = checkpoint.load(DIRECTORY)
+    inputs = {
+        "weights": weights["lm_head.weight"]
+        if "lm_head.weight" in weights
+        else weights["model.language_model.embed_tokens.weight"]
+    }
+    answers = compare.answers(ask, inputs)
+    stop = next(iter(vlm.stop_ids))
+    for number, prompt in enumerate(prompts):
+        ours = vlm.generate(pixels, np.array([prompt] * 4), 40)
+        for row, theirs in zip(ours.tolist(), answers[str(number)].tolist()):
+            assert row[: row.index(stop)] == theirs[: theirs.index(stop)]
+
+
+@law
+def test_fastvlm_tiny_reads_every_word_as_one_token(vlm):
+    """The tokenizer that comes along knows the words of its world."""
+    for text in ("a large red circle to the left of a small blue square.",):
+        assert len(vlm.tokenizer.encode(text)) == len(text.split()) + 1
+    assert len(scene_tokenizer()) == pytest.approx(len(vlm.tokenizer), abs=8)
