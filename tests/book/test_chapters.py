@@ -132,3 +132,12 @@ def test_every_figure_that_a_cell_draws_has_words():
             if "figure" in mystnb and len(alt) < 15:
                 silent.append(f"{page.name}: {mystnb['figure'].get('name')}")
     assert silent == []
+
+
+def test_every_table_that_a_cell_makes_is_read_as_a_table():
+    """CommonMark knows no tables: without MyST they would be a paragraph of pipes."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        for cell in re.findall(r"^```\{code-cell\}(.*?)^```", text, re.DOTALL | re.M):
+            if "tables.table(" in cell or "Markdown(" in cell:
+                assert "markdown_format: myst" in cell, (page.name, cell[:200])
