@@ -12,8 +12,9 @@ import numpy as np
 
 from . import pretrained, publishing
 from .models import clip
-from .train.clip_tiny import SEEING, SIDE, CLIPTiny, config_json
+from .train.clip_tiny import SIDE, CLIPTiny, config_json
 from .train.contrastive_objectives import clamp_logit_scale
+from .train.fastvlm_tiny import SEEING
 from .train.state import State
 
 PREPROCESSOR = publishing.PREPROCESSOR | {

@@ -63,14 +63,14 @@ def test_show_attention_writes_a_tile_for_each_word(tmp_path, capsys):
 
 
 @law
-@pytest.mark.parametrize("split, least", [("train", 0.9), ("unseen", 0.8)])
+@pytest.mark.parametrize("split, least", [("train", 0.92), ("unseen", 0.85)])
 def test_fastvlm_tiny_describes_scenes(vlm, split, least):
     """Of fresh scenes, nearly all captions are true in every fact. (The card has the
     shares of a thousand; forty may be off by a few.)"""
     report = score(vlm.answers, split, count=40, seed=5, questions=6)
     for heading in ("captions", "questions"):
         right, asked = report.shares[heading]
-        assert right / asked >= least - 0.05, (heading, report.mistakes[:3])
+        assert right / asked >= least, (heading, report.mistakes[:3])
 
 
 @law
@@ -127,13 +127,9 @@ def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
             answers[str(number)] = new
         return answers
 
-    weights = checkpoint.load(DIRECTORY)
-    inputs = {
-        "weights": weights["lm_head.weight"]
-        if "lm_head.weight" in weights
-        else weights["model.language_model.embed_tokens.weight"]
-    }
-    answers = compare.answers(ask, inputs)
+    stored = checkpoint.load(DIRECTORY, dtype=None)
+    weights = {name: np.asarray(stored[name]) for name in stored}
+    answers = compare.answers(ask, (pixels, prompts, weights))
     stop = next(iter(vlm.stop_ids))
     for number, prompt in enumerate(prompts):
         ours = vlm.generate(pixels, np.array([prompt] * 4), 40)
@@ -144,6 +140,11 @@ def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
 @law
 def test_fastvlm_tiny_reads_every_word_as_one_token(vlm):
     """The tokenizer that comes along knows the words of its world."""
-    for text in ("a large red circle to the left of a small blue square.",):
-        assert len(vlm.tokenizer.encode(text)) == len(text.split()) + 1
-    assert len(scene_tokenizer()) == pytest.approx(len(vlm.tokenizer), abs=8)
+    said = "a large red circle to the left of a small blue square."
+    assert len(vlm.tokenizer.encode(said)) == len(said.split()) + 1
+
+
+@law
+def test_recipe_makes_the_tokenizer_that_comes_along(vlm):
+    """Trained anew, it is the same file: the recipe is still that of the weights."""
+    assert scene_tokenizer().to_json() == vlm.tokenizer.to_json()

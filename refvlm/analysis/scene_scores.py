@@ -85,6 +85,7 @@ def _score_some(answer, split, seed, numbers, questions, draw, report):
         is_right = scenes.judge_answer(reply, question)
         report.count("questions", is_right)
         report.count(question.kind, is_right)
+        report.count(f"questions about {len(drawn[i].objects)}", is_right)
         if not is_right:
             report.mistakes.append((drawn[i], question, reply, question.answer))
 

@@ -4,7 +4,7 @@ One to four objects - six shapes, eight colours, two sizes - lie on a background
 `sample` makes a scene, `draw` its picture, `captions` and `questions` what can be
 said and asked about it; `judge` reads a caption and says whether it is true. All of
 it is a function of a generator's seed. Six pairs of colour and shape, `HELD_OUT`,
-never occur in training, neither in pictures nor in words: who names them has learned
+never occur in training, neither in pictures nor in words: who names them has learnt
 colours and shapes, not pairs.
 
 rng = np.random.default_rng(0)

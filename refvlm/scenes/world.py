@@ -31,7 +31,7 @@ HELD_OUT = (
     ("green", "ring"),
 )
 """Pairs that training never shows and never mentions. Each of their words is
-learned in other company; whoever has understood the words can join them."""
+learnt in other company; whoever has understood the words can join them."""
 
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 TRAINING_PAIRS = tuple(pair for pair in PAIRS if pair not in HELD_OUT)

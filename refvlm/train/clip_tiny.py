@@ -32,10 +32,10 @@ from .contrastive_objectives import (
     clip_loss,
     logit_scale,
 )
-from .fastvlm_tiny import NOTHING, to_pixels
+from .fastvlm_tiny import NOTHING, SEEING, SEEING_WEIGHT, to_pixels
 from .initialization import initial_weights
 from .loop import Stage, stage_of
-from .optimizers import AdamW
+from .optimizers import AdamW, matrices_only
 from .seeing import WIDTH, Cells, cells_of, seeing_loss
 
 SIDE, PATCH = 64, 8
@@ -47,8 +47,6 @@ VOCABULARY = 512  # at most; the captions have fewer words
 TWO = 0.5  # how often a picture has two objects; else it has one
 LARGER = 0.25  # how often it is drawn at twice the size and shrunk
 MARKERS = START, END, NOTHING  # an end of id 2 would mean something else to CLIP
-SEEING = "seeing"  # the linear map of stage 1: no part of the model
-SEEING_WEIGHT = 0.5
 
 PHRASES = ("{}.", "there is {}.", "a picture of {}.", "we see {}.")
 """What is said about a picture of one object; `{}` is "a large red ring"."""
@@ -123,7 +121,7 @@ class CLIPTiny:
         )
         self.optimizer = AdamW(
             betas=(0.9, 0.98),
-            weight_decay=lambda name, array: 0.05 if array.ndim > 1 else 0.0,
+            weight_decay=matrices_only(0.05),
         )
 
     def initial(self) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from ..text.byte_level_training import train_byte_level
 from ..text.chat import DEFAULT_SYSTEM, END, IMAGE
 from .initialization import initial_weights
 from .loop import Stage
-from .optimizers import AdamW
+from .optimizers import AdamW, matrices_only
 from .packing import IGNORE, Packed, Text, pack
 from .seeing import WIDTH, Cells, cells_of, seeing_loss
 
@@ -121,7 +121,7 @@ class FastVLMTiny:
         )
         self.optimizer = AdamW(
             betas=(0.9, 0.98),
-            weight_decay=lambda name, array: 0.05 if array.ndim > 1 else 0.0,
+            weight_decay=matrices_only(0.05),
             scale=lambda name: 1.0 if _sees(name) else 0.5,
         )
 

@@ -58,12 +58,14 @@ def test_score_counts_what_is_wrong():
 
 @law
 def test_score_adds_up():
-    """Captions by number of objects are all captions; kinds are all questions."""
+    """Counted by number of objects, or by kind, they are all captions and questions."""
     shares = scored(lambda text: text.replace("large", "small")).shares
     by_number = [shares[name] for name in shares if name.startswith("captions of ")]
     assert sum(share.asked for share in by_number) == shares["captions"].asked
     kinds = [shares[kind] for kind in scenes.KINDS if kind in shares]
     assert sum(share.right for share in kinds) == shares["questions"].right
+    by_number = [shares[name] for name in shares if name.startswith("questions about")]
+    assert sum(share.right for share in by_number) == shares["questions"].right
 
 
 @law
