@@ -9,12 +9,12 @@ Each operator brings its own, as a plain function beside it:
         return x * x
 
     @square.vjp
-    def square_vjp(d_out, out, x):
+    def square_vjp(d_out, x):
         return 2 * x * d_out
 
 Called with arrays, `square` is that plain function. Called with a `Variable`, it
-also notes what it was called with; `grad` walks these notes backwards and adds up
-what arrives. Functions made of operators need no derivative of their own.
+also notes what its vjp names; `grad` walks these notes backwards and adds up what
+arrives. Functions made of operators need no derivative of their own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .by_name import Parameters
+from .shapes import in_single
 from .variable import Variable, unbroadcast, value_of
 
 __all__ = [
@@ -43,14 +45,13 @@ __all__ = [
 def differentiable(function):
     """Make an operator traceable; its derivative is registered with `.vjp`.
 
-    `f_vjp(d_out, out, *inputs, **options)` takes what f took and returns one
-    gradient for each leading parameter of f: an array, or None where there is
-    nothing to differentiate. It may ask for `needs`, a tuple of flags that says
-    which of them are wanted. Where recomputing is dear, `.forward` registers a
-    form of f that returns (out, saved), and `saved` is handed to the vjp.
+    A vjp names what it needs: `d_out`, the gradient of the result; `out`, the result;
+    any parameter of the operator; `needs`, the names of the parameters whose gradient
+    is wanted; and, with a default of None, whatever the operator's kernel left in its
+    `residuals`. It returns one gradient for each leading parameter of the operator:
+    an array, or None where there is nothing to differentiate.
     """
-    parameters = tuple(inspect.signature(function).parameters)
-    check_shapes = getattr(function, "check_shapes", None)
+    parameters = Parameters(function)
 
     @functools.wraps(function)
     def operator(*args, **options):
@@ -66,37 +67,37 @@ def differentiable(function):
     def trace(args, options):
         if operator.derivative is None:
             raise TypeError(f"{function.__name__} has no derivative")
-        traced = {parameters[i]: a for i, a in enumerate(args) if type(a) is Variable}
-        traced |= {name: a for name, a in options.items() if type(a) is Variable}
+        given = parameters.values(args, options)
+        if given is None:
+            return function(*args, **options)  # which Python refuses
+        traced = {n: v for n, v in zip(parameters.names, given) if type(v) is Variable}
         args = tuple(value_of(argument) for argument in args)
         options = {name: value_of(argument) for name, argument in options.items()}
-        extra = {}
-        if operator.saving is None:
-            out = function(*args, **options)
-        else:
-            if check_shapes:
-                check_shapes(args, options)
-            out, extra["saved"] = operator.saving(*args, **options)
-        if operator.asks_needs:
-            extra["needs"] = tuple(name in traced for name in parameters)
+        residuals = {}
+        if getattr(function, "keeps_residuals", False):
+            options["residuals"] = residuals
+        out = function(*args, **options)
+        known = {name: value_of(v) for name, v in zip(parameters.names, given)}
+        known |= {"out": out, "needs": tuple(traced), **residuals}
+        noted = {name: known.get(name) for name in operator.noted}
 
         def pullback(d_out):
-            gradients = operator.derivative(d_out, out, *args, **options, **extra)
-            return _in_order(function, parameters, gradients, traced)
+            values = {name: in_single(value) for name, value in noted.items()}
+            gradients = operator.derivative(d_out=in_single(d_out), **values)
+            return _in_order(function, parameters.names, gradients, traced)
 
         return Variable(out, tuple(traced.values()), pullback)
 
     def vjp(derivative):
+        asks = inspect.signature(derivative).parameters
+        optional = {name for name, asked in asks.items() if asked.default is None}
+        parameters.places_for(derivative, beside={"d_out", "out", "needs"} | optional)
         operator.derivative = derivative
-        operator.asks_needs = "needs" in inspect.signature(derivative).parameters
+        operator.noted = tuple(name for name in asks if name != "d_out")
         return derivative
 
-    def forward(saving):
-        operator.saving = saving
-        return saving
-
-    operator.derivative, operator.saving, operator.asks_needs = None, None, False
-    operator.vjp, operator.forward = vjp, forward
+    operator.derivative, operator.noted = None, ()
+    operator.vjp = vjp
     return operator
 
 
@@ -114,7 +115,10 @@ def _in_order(function, parameters, gradients, traced):
                 f"{function.__name__}: the gradient of {name} is {gradient.shape}, "
                 f"but {name} is {variable.shape}"
             )
-    return [by_name[name] for name in traced]
+    return [
+        by_name[name].astype(variable.dtype, copy=False)
+        for name, variable in traced.items()
+    ]
 
 
 def backward(output: Variable, d_output) -> dict[Variable, np.ndarray]:

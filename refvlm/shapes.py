@@ -4,7 +4,8 @@ r"""Shape contracts: one line says the shapes, one clear error when they are wro
     def linear(x, weight, bias=None): ...
 
 A contract is a list of axes separated by spaces. A name stands for one size, the
-same wherever it appears; a number stands for itself. A leading `...` stands for any
+same wherever it appears; a number stands for itself; `*normalized_shape` stands for the
+sizes that the argument `normalized_shape` lists. A leading `...` stands for any
 further axes, which broadcast between arguments as NumPy broadcasts them; `...kv` is
 another such group, with a name of its own. A trailing `...` allows further axes and
 leaves them alone. Contracts are parsed once, when the function is defined, and
@@ -14,17 +15,27 @@ An array holds floating numbers unless its contract ends otherwise: `"... t of
 integers"`, `of numbers` (either), `of booleans`, `of anything`. An argument may be
 None where that is its default, or where the contract ends with `or None`. A `dim`
 is under contract too: `dim="axis of x"`, or `"axes of x"` where it may be a tuple.
+
+What shapes cannot say is said by checks, functions that name the arguments they need
+and raise: `@shapes(heads_fit, query="... q d", ...)`.
+
+Half precision is computed in single and rounded once, on the way out: no body and no
+kernel ever meets a float16, whose sums stop at 2,048 and whose squares overflow at 256.
+An operator that only moves numbers about is spared the way there and back by
+`as_stored=True`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import check_axes
+from .arguments import check_axes, is_whole
+from .by_name import Parameters
 
 
 class ShapeError(ValueError):
@@ -59,14 +70,18 @@ def parse(contract: str) -> Axes:
     trailing = words[-1:] == ["..."]
     words = words[:-1] if trailing else words
     names = tuple(int(word) if word.isdigit() else word for word in words)
-    named = all(isinstance(name, int) or name.isidentifier() for name in names)
+    named = all(isinstance(n, int) or n.lstrip("*").isidentifier() for n in names)
     if not named or (leading and trailing):
         raise ValueError(f"not a shape contract: {contract!r}")
     return Axes(leading, names, trailing)
 
 
 class Contract(NamedTuple):
-    """What one argument must be: where it stands, its axes, and what it holds."""
+    """What one argument must be: where it stands, its axes, and what it holds.
+
+    `listed` is the argument that lists its axes, as in `*normalized_shape`, and where
+    that one stands.
+    """
 
     name: str
     position: int
@@ -75,9 +90,15 @@ class Contract(NamedTuple):
     trailing: bool
     kind: str
     optional: bool
+    listed: tuple[str, int] | None
 
 
-def shapes(returns: str | None = None, **contracts: str):
+def shapes(
+    *checks: Callable,
+    returns: str | None = None,
+    as_stored: bool = False,
+    **contracts: str,
+):
     """Decorate a function with the shapes of its array arguments and its result."""
 
     def decorate(function):
@@ -92,26 +113,74 @@ def shapes(returns: str | None = None, **contracts: str):
         ]
         dims = [_dim_contract(parameters, *dim) for dim in dims.items()]
         output = None if returns is None else parse(returns)
+        check_arguments = _all_of(checks, function)
+        numbers = [name for name in parameters if name not in contracts]
+        numbers = {name: list(parameters).index(name) for name in numbers}
 
         @functools.wraps(function)
         def checked(*args, **options):
-            sizes = check(args, options)
+            sizes, is_half = _sizes(function, inputs, args, options)
+            for dim in dims:
+                _check_dim(function, *dim, args, options)
+            if checks:
+                check_arguments(args, options)
+            if is_half and not as_stored:
+                args = [in_single(value) for value in args]
+                options = {name: in_single(value) for name, value in options.items()}
+            if any(isinstance(n, np.floating) for n in (*args, *options.values())):
+                args, options = _plain_numbers(numbers, args, options)
             result = function(*args, **options)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
-            return result
+            return in_half(result) if is_half and not as_stored else result
 
-        def check(args, options):
-            sizes = _sizes(function, inputs, args, options)
-            for dim in dims:
-                _check_dim(function, *dim, args, options)
-            return sizes
-
-        # A tape that runs another form of f asks for the check alone.
-        checked.check_shapes = check
         return checked
 
     return decorate
+
+
+def _plain_numbers(numbers, args, options):
+    """Numbers that are no arrays as Python's own, which do not widen a float32 array;
+    np.float64(2.0) does."""
+    args = list(args)
+    for place in numbers.values():
+        if place < len(args) and isinstance(args[place], np.floating):
+            args[place] = float(args[place])
+    plain = {
+        name: float(value)
+        for name, value in options.items()
+        if name in numbers and isinstance(value, np.floating)
+    }
+    return args, {**options, **plain}
+
+
+def in_single(value):
+    """A float16 array as float32; anything else as it is."""
+    is_half = isinstance(value, np.ndarray) and value.dtype == np.float16
+    return value.astype(np.float32) if is_half else value
+
+
+def in_half(value):
+    """A float32 array rounded to float16, once; anything else as it is."""
+    if not isinstance(value, (np.ndarray, np.floating)) or value.dtype != np.float32:
+        return value
+    with np.errstate(over="ignore", under="ignore"):
+        return value.astype(np.float16)
+
+
+def _all_of(checks, function):
+    """One check that hands each of them the arguments that it names."""
+    parameters = Parameters(function)
+    needs = [(check, parameters.places_for(check)) for check in checks]
+
+    def check_arguments(args, options):
+        values = parameters.values(args, options)
+        if values is None:
+            return  # Python says better what is wrong with such a call
+        for check, places in needs:
+            check(*[values[place] for place in places])
+
+    return check_arguments
 
 
 def _contract(parameters, name, contract):
@@ -121,8 +190,14 @@ def _contract(parameters, name, contract):
     if absent not in ("", "None") or (kind and kind not in KINDS):
         raise ValueError(f"not a shape contract: {contract!r}")
     optional = bool(absent) or parameters[name].default is None
-    position = list(parameters).index(name)
-    return Contract(name, position, *parse(axes), KINDS[kind or "floats"], optional)
+    places, parsed, listed = list(parameters), parse(axes), None
+    if any(str(axis).startswith("*") for axis in parsed.names):
+        lists = str(parsed.names[0])[1:]
+        if len(parsed.names) > 1 or lists not in parameters:
+            raise ValueError(f"not a shape contract: {contract!r}")
+        listed = lists, places.index(lists)
+    kind = KINDS[kind or "floats"]
+    return Contract(name, places.index(name), *parsed, kind, optional, listed)
 
 
 def _dim_contract(parameters, name, contract):
@@ -142,15 +217,18 @@ def _check_dim(function, places, several, default, args, options):
     if dim is default and type(dim) is not int:
         return  # None, for all axes; or not given, which Python says better
     given = [_argument(*array, args, options) for array in arrays]
+    if any(array is None for array in given):
+        return  # not given, which Python says better
     shape = max((array.shape for array in given), key=len)
     if type(dim) is not int or not -len(shape) <= dim < len(shape):
         check_axes(function.__name__, name, dim, arrays[0][0], shape, several)
 
 
 def _sizes(function, inputs, args, options):
-    """Axis -> size, once every argument is known to keep its contract."""
-    sizes = {}
-    for name, position, leading, axes, trailing, kind, optional in inputs:
+    """Axis -> size, once every argument is known to keep its contract; and whether
+    what comes in is of half precision, and nothing of more."""
+    sizes, widest = {}, 0
+    for name, position, leading, axes, trailing, kind, optional, listed in inputs:
         if position < len(args):
             array = args[position]
         elif name in options:
@@ -160,17 +238,20 @@ def _sizes(function, inputs, args, options):
         if array is None and optional:
             continue
         try:
-            shape, holds = array.shape, array.dtype.kind
+            shape, dtype = array.shape, array.dtype
         except AttributeError:
             raise TypeError(
                 f"{function.__name__}: {name} must be an array, "
                 f"not {type(array).__name__}"
             ) from None
-        if kind and holds not in kind:
+        if kind and dtype.kind not in kind:
             raise ValueError(
-                f"{function.__name__}: {name} holds {array.dtype}, but needs "
-                f"{_name_of(kind)}"
+                f"{function.__name__}: {name} holds {dtype}, but needs {_name_of(kind)}"
             )
+        if kind and dtype.kind == "f" and dtype.itemsize > widest:
+            widest = dtype.itemsize
+        if listed:
+            axes = _listed(function, *listed, args, options)
         extra = len(shape) - len(axes)
         if leading:
             batch = sizes.setdefault(leading, shape[: max(extra, 0)])
@@ -185,7 +266,19 @@ def _sizes(function, inputs, args, options):
             expected = sizes.setdefault(axis, size)
             if expected != size or (axis != size and type(axis) is int):
                 _fail(function, inputs, args, options)
-    return sizes
+    return sizes, widest == 2
+
+
+def _listed(function, name, position, args, options):
+    """The sizes that an argument lists: a whole number, or some of them."""
+    value = _argument(name, position, args, options, ())
+    sizes = (value,) if is_whole(value) else value
+    if not isinstance(sizes, (tuple, list)) or not all(map(is_whole, sizes)):
+        raise ValueError(
+            f"{function.__name__}: {name} must be a whole number or a tuple of them, "
+            f"not {value!r}"
+        )
+    return tuple(int(size) for size in sizes)
 
 
 def _name_of(kind):
@@ -219,12 +312,20 @@ def _check_result(function, output, shape, sizes):
 def _fail(function, inputs, args, options):
     """Walk the contract again, slowly, and say the first thing that is wrong."""
     known, batches = {}, {}
-    for name, position, *axes, _, _ in inputs:
+    for name, position, *axes, _, _, listed in inputs:
         axes = Axes(*axes)
         array = _argument(name, position, args, options)
         if array is None:
             continue
         shape, where = array.shape, f"{function.__name__}: {name} is {array.shape}"
+        if listed:
+            sizes = _listed(function, *listed, args, options)
+            if shape[len(shape) - len(sizes) :] != sizes or (
+                len(shape) > len(sizes) and not axes.leading
+            ):
+                last = "its last axes should be" if axes.leading else "should be"
+                raise ShapeError(f"{where}, but {last} {sizes}, which is {listed[0]}")
+            axes = axes._replace(names=sizes)
         extra = len(shape) - len(axes.names)
         if extra < 0 or (extra and not (axes.leading or axes.trailing)):
             least = "at least " if axes.leading or axes.trailing else ""

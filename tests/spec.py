@@ -12,6 +12,8 @@ A test is marked by what kind of statement it is:
 a student's own functions.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ oracle = pytest.mark.oracle
 derivative = pytest.mark.derivative
 contract = pytest.mark.contract
 
+FLOATING = (np.float16, np.float32, np.float64)
 KINDS = ("example", "law", "oracle", "derivative", "contract")
 
 # Of the largest magnitude in the reference: a few hundred roundings.
@@ -69,6 +72,18 @@ def random_arrays(seed=0):
     return draw
 
 
+class Case(NamedTuple):
+    """Positional arguments and options of one call of an operator."""
+
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+def call(*args, **options) -> Case:
+    """`call(x, dim=0)` is the case `f(x, dim=0)`, for a test file's `CALLS`."""
+    return Case(args, options)
+
+
 def tensors(shape, low=-10.0, high=10.0, dtype=np.float64):
     """A hypothesis strategy: arrays of a shape, or of shapes from a strategy."""
     width = np.dtype(dtype).itemsize * 8
@@ -99,6 +114,19 @@ def check_dtype(function, *args, **options):
         assert result.dtype == dtype, f"{np.dtype(dtype)} in, {result.dtype} out"
         for array, copy in zip(arrays, before):
             np.testing.assert_array_equal(array, copy, "an input was written to")
+
+
+def pulled_back(operator, d_out, *args, wanted=None, **options):
+    """One gradient for each positional argument, by the tape: None for what is none.
+
+    `wanted` are the places of those to be asked for; every floating array unless given.
+    """
+    floating = [i for i, a in enumerate(args) if getattr(a, "dtype", None) in FLOATING]
+    wanted = floating if wanted is None else wanted
+    leaves = {i: Variable(args[i]) for i in wanted}
+    out = operator(*[leaves.get(i, a) for i, a in enumerate(args)], **options)
+    gradients = backward(out, d_out)
+    return [gradients.get(leaves.get(i)) for i in range(len(args))]
 
 
 def check_vjp(function, *args, tolerance=1e-6, step=1e-6, **options):

@@ -18,7 +18,7 @@ from refvlm.autodiff import (
     value_and_grad,
 )
 from refvlm.checkpoint.weights import Weights
-from refvlm.shapes import ShapeError, shapes
+from refvlm.kernels import computed_by, definitions
 
 from .spec import (
     assert_close,
@@ -40,7 +40,7 @@ def square(x):
 
 
 @square.vjp
-def square_vjp(d_out, out, x):
+def square_vjp(d_out, x):
     return 2 * x * d_out
 
 
@@ -203,7 +203,7 @@ def test_grad_runs_a_shared_part_once():
         return x * 1.0
 
     @counted.vjp
-    def counted_vjp(d_out, out, x):
+    def counted_vjp(d_out, x):
         calls.append(1)
         return d_out
 
@@ -385,7 +385,7 @@ def test_grad_repeats_itself_to_the_bit():
 
 @law
 def test_vjp_is_told_what_is_needed():
-    """A frozen weight's flag is False, and its gradient need not be computed."""
+    """`needs` names the inputs that are traced; the others need no gradient."""
     asked = []
 
     @differentiable
@@ -393,60 +393,85 @@ def test_vjp_is_told_what_is_needed():
         return x * weight + bias
 
     @scaled.vjp
-    def scaled_vjp(d_out, out, x, weight, bias=None, needs=(True, True, True)):
+    def scaled_vjp(d_out, x, weight, bias, needs):
         asked.append(needs)
-        return d_out * weight if needs[0] else None, None, d_out if needs[2] else None
+        return d_out * weight if "x" in needs else None, None, d_out
 
     x, weight, bias = np.ones(2), np.full(2, 3.0), np.zeros(2)
     grad(lambda x: scaled(x, weight, bias).sum())(x)
     grad(lambda bias: scaled(x, weight, bias=bias).sum())(bias)
-    assert asked == [(True, False, False), (False, False, True)]
+    assert asked == [("x",), ("bias",)]
 
 
 @law
-def test_forward_hands_its_residuals_to_the_vjp():
+def test_kernels_hand_their_residuals_to_the_vjp():
     """What was dear to compute is kept; without it the vjp computes it again."""
     runs = []
 
-    @differentiable
-    def dear(x):
-        return dear_forward(x)[0]
+    def cube(x, residuals):
+        runs.append("noted" if residuals is not None else "alone")
+        if residuals is not None:
+            residuals["slope"] = 3 * x**2
+        return x**3
 
-    @dear.forward
-    def dear_forward(x):
-        runs.append("forward")
-        return x**3, 3 * x**2
+    @differentiable
+    @computed_by(cube)
+    def dear(x):
+        return x * x * x
 
     @dear.vjp
-    def dear_vjp(d_out, out, x, saved=None):
-        runs.append("kept" if saved is not None else "again")
-        return d_out * (3 * x**2 if saved is None else saved)
+    def dear_vjp(d_out, x, slope=None):
+        runs.append("again" if slope is None else "handed on")
+        return d_out * (3 * x**2 if slope is None else slope)
 
     x = np.array([2.0])
+    assert dear(x) == [8.0]
     assert grad(lambda x: dear(x).sum())(x) == [12.0]
-    assert runs == ["forward", "kept"]
-    np.testing.assert_array_equal(dear_vjp(np.ones(1), dear(x), x), [12.0])
+    assert runs == ["alone", "noted", "handed on"]
+    with definitions():
+        assert grad(lambda x: dear(x).sum())(x) == [12.0]
+    assert runs[3:] == ["again"]
+    np.testing.assert_array_equal(dear_vjp(np.ones(1), x), [12.0])
 
 
 @law
-def test_forward_keeps_the_contract_too():
-    """With a Variable another form of the function runs, under the same contract."""
+def test_vjps_are_handed_what_they_name():
+    """In any order, defaults included, and nothing else is kept for them."""
+    handed = {}
 
     @differentiable
-    @shapes(x="n", y="n")
-    def paired(x, y):
-        return x * y
+    def scaled(x, factor=3.0, shift=0.0):
+        return x * factor + shift
 
-    @paired.forward
-    def paired_forward(x, y):
-        return x * y, None
+    @scaled.vjp
+    def scaled_vjp(factor, d_out):
+        handed["factor"] = factor
+        return d_out * factor
 
-    @paired.vjp
-    def paired_vjp(d_out, out, x, y, saved=None):
-        return d_out * y, d_out * x
+    assert grad(lambda x: scaled(x, shift=1.0).sum())(np.array([2.0])) == [3.0]
+    assert grad(lambda x: scaled(x, 5.0).sum())(np.array([2.0])) == [5.0]
+    assert handed == {"factor": 5.0}
+    x = np.ones(1000)
+    traced = scaled(Variable(x), 2.0)
+    before = sys.getrefcount(x)
+    del x
+    assert before <= 3, "the tape keeps an input that no vjp names"
+    assert traced.shape == (1000,)
 
-    with pytest.raises(ShapeError, match=r"y is \(1,\), but n = 3"):
-        paired(Variable(np.ones(3)), np.ones(1))
+
+@contract
+def test_vjps_that_name_what_nobody_has_are_refused():
+    """When they are registered, with the names that there are."""
+
+    @differentiable
+    def doubled(x):
+        return 2 * x
+
+    with pytest.raises(TypeError, match="wrong_vjp asks for 'y', .* doubled: x"):
+
+        @doubled.vjp
+        def wrong_vjp(d_out, y):
+            return d_out
 
 
 @law
@@ -539,7 +564,7 @@ def test_operators_refuse_a_gradient_of_the_wrong_shape():
         return x + bias
 
     @shifted.vjp
-    def shifted_vjp(d_out, out, x, bias):
+    def shifted_vjp(d_out, x, bias):
         return d_out, d_out
 
     with pytest.raises(ValueError, match=r"gradient of bias is \(2, 3\), .* is \(3,\)"):

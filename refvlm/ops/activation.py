@@ -33,7 +33,7 @@ def relu(x):
 
 
 @relu.vjp
-def relu_vjp(d_out, out, x):
+def relu_vjp(d_out, out):
     r"""$\bar x = \bar y$ where $x > 0$, else 0; at the corner 0 is a choice, the
     usual one."""
     return np.where(out > 0, d_out, 0)
@@ -62,7 +62,7 @@ def sigmoid(x):
 
 
 @sigmoid.vjp
-def sigmoid_vjp(d_out, out, x):
+def sigmoid_vjp(d_out, out):
     r"""$\sigma' = \sigma\,(1 - \sigma)$."""
     return d_out * out * (1 - out)
 
@@ -81,7 +81,7 @@ def tanh(x):
 
 
 @tanh.vjp
-def tanh_vjp(d_out, out, x):
+def tanh_vjp(d_out, out):
     r"""$\tanh' = 1 - \tanh^2$."""
     return d_out * (1 - out * out)
 
@@ -102,7 +102,7 @@ def silu(x):
 
 
 @silu.vjp
-def silu_vjp(d_out, out, x):
+def silu_vjp(d_out, x):
     r"""$y' = \sigma + x\,\sigma(1 - \sigma)$."""
     gate = sigmoid(x)
     return d_out * gate * (1 + x * (1 - gate))
@@ -125,7 +125,7 @@ def swish(x, beta=1.0):
 
 
 @swish.vjp
-def swish_vjp(d_out, out, x, beta=1.0):
+def swish_vjp(d_out, x, beta):
     r"""$\partial y/\partial x = \sigma + \beta x\,\sigma(1-\sigma)$ and
     $\partial y/\partial\beta = x^2\,\sigma(1-\sigma)$, at $\beta x$."""
     gate = sigmoid(_sharpened(x, beta))
@@ -168,7 +168,7 @@ def hardsigmoid(x):
 
 
 @hardsigmoid.vjp
-def hardsigmoid_vjp(d_out, out, x):
+def hardsigmoid_vjp(d_out, x):
     r"""$y' = 1/6$ on the ramp, where $|x| < 3$, and 0 beside it."""
     return np.where(np.abs(x) < 3, d_out / 6, 0)
 
@@ -189,7 +189,7 @@ def hardswish(x):
 
 
 @hardswish.vjp
-def hardswish_vjp(d_out, out, x):
+def hardswish_vjp(d_out, x):
     r"""$y' = x/3 + 1/2$ where $|x| < 3$; beside it 0 on the left, 1 on the right."""
     slope = np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
     return d_out * slope.astype(d_out.dtype, copy=False)
@@ -218,7 +218,7 @@ def gelu(x, approximate="none"):
 
 
 @gelu.vjp
-def gelu_vjp(d_out, out, x, approximate="none"):
+def gelu_vjp(d_out, x, approximate):
     r"""$y' = \Phi(x) + x\,\varphi(x)$, with $\varphi$ the normal density; of the other
     form $\sigma + x\,\sigma(1-\sigma)\,2u'$, at $2u$."""
     near = np.clip(x, -FAR, FAR)

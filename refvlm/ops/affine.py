@@ -40,16 +40,16 @@ def linear(x, weight, bias=None):
 
 
 @linear.vjp
-def linear_vjp(d_out, out, x, weight, bias=None, needs=(True, True, True)):
+def linear_vjp(d_out, x, weight, bias, needs=("x", "weight", "bias")):
     r"""$\bar x = \bar y\, W$, $\bar W = \bar y^\top x$ and $\bar b = \sum \bar y$, the
     sum over all tokens."""
     d_x = d_weight = d_bias = None
     d_rows = _rows(d_out)
-    if needs[0]:
+    if "x" in needs:
         d_x = (d_rows @ weight).reshape(x.shape)
-    if needs[1]:
+    if "weight" in needs:
         d_weight = d_rows.T @ _rows(x)
-    if bias is not None and needs[2]:
+    if bias is not None and "bias" in needs:
         d_bias = d_rows.sum(axis=0)
     return d_x, d_weight, d_bias
 
@@ -102,7 +102,7 @@ def matmul(a, b):
 
 
 @matmul.vjp
-def matmul_vjp(d_out, out, a, b):
+def matmul_vjp(d_out, a, b):
     r"""$\bar A = \bar C B^\top$ and $\bar B = A^\top \bar C$, summed over the leading
     axes along which a side was repeated."""
     left = a[None, :] if a.ndim == 1 else a
@@ -118,7 +118,7 @@ def matmul_vjp(d_out, out, a, b):
 
 
 @differentiable
-@shapes(input="... of integers", weight="rows n", returns="... n")
+@shapes(input="... of integers", weight="rows n", returns="... n", as_stored=True)
 def embedding(input, weight, padding_idx=None):
     r"""Row $t$ of a table for each id $t$: $y = E_t$.
 
@@ -144,7 +144,7 @@ def embedding(input, weight, padding_idx=None):
 
 
 @embedding.vjp
-def embedding_vjp(d_out, out, input, weight, padding_idx=None):
+def embedding_vjp(d_out, input, weight, padding_idx):
     r"""$\bar E_t = \sum_{i:\, t_i = t} \bar y_i$: a row collects from each of its uses.
 
     NumPy adds to scattered single numbers faster than to scattered rows, hence the

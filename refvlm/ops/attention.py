@@ -11,9 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast, value_of
-from ..parallel import in_parallel
-from ..shapes import shapes
-from .heads import (
+from ..kernels.heads import (
     Heads,
     check_fits,
     is_boolean,
@@ -23,6 +21,8 @@ from .heads import (
     stacked,
     stacked_sum,
 )
+from ..parallel import in_parallel
+from ..shapes import shapes
 from .masks import causal_mask
 from .probability import softmax
 
@@ -129,7 +129,6 @@ def scaled_dot_product_attention(
     return scaled_dot_product_attention_forward(query, key, value, *options)[0]
 
 
-@scaled_dot_product_attention.forward
 def scaled_dot_product_attention_forward(
     query,
     key,
@@ -177,14 +176,14 @@ def scaled_dot_product_attention_vjp(
     query,
     key,
     value,
-    attn_mask=None,
-    dropout_p=0.0,
-    is_causal=False,
-    scale=None,
-    enable_gqa=False,
-    dropout_mask=None,
+    attn_mask,
+    dropout_p,
+    is_causal,
+    scale,
+    enable_gqa,
+    dropout_mask,
     saved=None,
-    needs=(True, True, True, True),
+    needs=("attn_mask",),
 ):
     r"""With $P$ the weights: $\bar V = P^\top \bar O$, $\bar P = \bar O V^\top$,
     $\bar S = P \odot (\bar P - \langle \bar O, O\rangle)$, then
@@ -199,7 +198,7 @@ def scaled_dot_product_attention_vjp(
     inner = (d_out * out).sum(axis=-1, keepdims=True)
     d_query, d_key, d_value = map(np.zeros_like, (heads.query, heads.key, heads.value))
     d_mask = None
-    if heads.bias is not None and needs[3]:
+    if heads.bias is not None and "attn_mask" in needs:
         d_mask = np.zeros(heads.bias.shape, query.dtype)
 
     def back(some):

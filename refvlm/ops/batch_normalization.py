@@ -54,18 +54,7 @@ def batch_norm(
 
 
 @batch_norm.vjp
-def batch_norm_vjp(
-    d_out,
-    out,
-    x,
-    running_mean,
-    running_var,
-    weight=None,
-    bias=None,
-    training=False,
-    momentum=0.1,
-    eps=1e-5,
-):
+def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, eps):
     r"""With $\hat x = (x - \mu)/\sigma$: $\bar\gamma = \sum \bar y\,\hat x$,
     $\bar\beta = \sum \bar y$ and $\bar x = \frac{\gamma}{\sigma}\bar y$, less, in
     training, its projections $\frac{\gamma}{\sigma n}(\bar\beta + \hat x\,\bar\gamma)$

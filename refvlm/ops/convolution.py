@@ -11,18 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import shapes
-from .columns import (
+from ..kernels.columns import (
     as_images,
     columns_of,
-    correlate,
     correlate_back,
     correlate_weight,
     walk_of,
 )
-from .depthwise_convolution import depthwise, depthwise_back, depthwise_weight
-from .rowwise import correlate_by_rows
-from .sliding_windows import windows
+from ..kernels.depthwise import depthwise, depthwise_back, depthwise_weight
+from ..kernels.rowwise import correlate_by_rows
+from ..kernels.windows import windows
+from ..shapes import shapes
 
 
 @differentiable
@@ -50,32 +49,18 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return out.reshape(*x.shape[:-3], len(weight), *walk.out)
 
 
-@conv2d.forward
-def conv2d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The output, and the windows as columns, which the derivative reads again."""
-    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
-    images, columns = as_images(x), None
-    if is_depthwise(x, groups):
-        out = depthwise(images, weight, walk, bias)
-    else:
-        columns = columns_of(images, walk, groups)
-        out = correlate(columns, weight, bias, groups)
-    return out.reshape(*x.shape[:-3], len(weight), *walk.out), columns
-
-
 @conv2d.vjp
 def conv2d_vjp(
     d_out,
-    out,
     x,
     weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    saved=None,
-    needs=(True, True, True),
+    bias,
+    stride,
+    padding,
+    dilation,
+    groups,
+    columns=None,
+    needs=("x", "weight", "bias"),
 ):
     r"""$\bar w = \bar y\, \mathrm{cols}(x)^\top$ and
     $\bar x = \mathrm{cols}^\top(w^\top \bar y)$: the window read backwards.
@@ -83,16 +68,17 @@ def conv2d_vjp(
     walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
     images, d_images = as_images(x), as_images(d_out)
     d_x = d_weight = d_bias = None
-    if needs[0] and is_depthwise(x, groups):
+    if "x" in needs and is_depthwise(x, groups):
         d_x = depthwise_back(d_images, weight, walk, groups).reshape(x.shape)
-    elif needs[0]:
+    elif "x" in needs:
         d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
-    if needs[1] and is_depthwise(x, groups):
+    if "weight" in needs and is_depthwise(x, groups):
         d_weight = depthwise_weight(d_images, images, weight, walk)
-    elif needs[1]:
-        columns = columns_of(images, walk, groups) if saved is None else saved
+    elif "weight" in needs:
+        if columns is None:
+            columns = columns_of(images, walk, groups)
         d_weight = correlate_weight(d_images, columns, weight.shape)
-    if bias is not None and needs[2]:
+    if bias is not None and "bias" in needs:
         d_bias = d_images.sum(axis=(0, 2, 3))
     return d_x, d_weight, d_bias
 

@@ -45,7 +45,7 @@ def binary_cross_entropy_with_logits(
 
 @binary_cross_entropy_with_logits.vjp
 def binary_cross_entropy_with_logits_vjp(
-    d_out, out, input, target, weight=None, pos_weight=None, reduction="mean"
+    d_out, input, target, weight, pos_weight, reduction
 ):
     r"""$\bar x = w\,[\,(1 + (a - 1)\,y)\,\sigma(x) - a\,y\,]\,\bar L$: without weights,
     the probability minus the answer."""
@@ -79,7 +79,7 @@ def mse_loss(input, target, reduction="mean"):
 
 
 @mse_loss.vjp
-def mse_loss_vjp(d_out, out, input, target, reduction="mean"):
+def mse_loss_vjp(d_out, input, target, reduction):
     r"""$\bar x = 2\,(x - y)\,\bar L = -\bar y$."""
     d_input = 2 * spread(d_out, input.shape, reduction) * (input - target)
     return d_input, -d_input
@@ -110,7 +110,7 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
 
 
 @smooth_l1_loss.vjp
-def smooth_l1_loss_vjp(d_out, out, input, target, reduction="mean", beta=1.0):
+def smooth_l1_loss_vjp(d_out, input, target, reduction, beta):
     r"""$\bar x = \operatorname{clip}(e/\beta, -1, 1)\,\bar L = -\bar y$."""
     error = input - target
     slope = np.sign(error) if beta == 0 else np.clip(error / float(beta), -1, 1)
@@ -142,7 +142,7 @@ def kl_div(input, target, reduction="mean", log_target=False):
 
 
 @kl_div.vjp
-def kl_div_vjp(d_out, out, input, target, reduction="mean", log_target=False):
+def kl_div_vjp(d_out, input, target, reduction, log_target):
     r"""$\bar x = -y\,\bar L$ and $\bar y = (\log y + 1 - x)\,\bar L$, which is
     multiplied by y where the target is its logarithm."""
     if reduction == "batchmean":

@@ -50,7 +50,6 @@ def cross_entropy(
     )[0]
 
 
-@cross_entropy.forward
 def cross_entropy_forward(
     input,
     target,
@@ -72,16 +71,14 @@ def cross_entropy_forward(
 @cross_entropy.vjp
 def cross_entropy_vjp(
     d_out,
-    out,
     input,
     target,
-    weight=None,
-    ignore_index=-100,
-    reduction="mean",
-    label_smoothing=0.0,
-    *,
+    weight,
+    ignore_index,
+    reduction,
+    label_smoothing,
     saved=None,
-    needs=(True, True),
+    needs=("input", "target"),
 ):
     r"""$\bar x = (p - y)\,\bar L$: push the right score up by what its probability
     lacks of one, and every other down by the probability it has.
@@ -98,7 +95,7 @@ def cross_entropy_vjp(
     d_rows = exponentials * (d_losses * asked.mass() / sums)[:, None]
     asked.subtract_from(d_rows, d_losses)
     d_target = None
-    if target.dtype.kind == "f" and needs[1]:
+    if target.dtype.kind == "f" and "target" in needs:
         slope = log_softmax(asked.rows()) * d_losses[:, None]
         slope *= label_smoothing - 1
         slope = slope if weight is None else slope * asked.weight
@@ -124,9 +121,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
 
 
 @nll_loss.vjp
-def nll_loss_vjp(
-    d_out, out, input, target, weight=None, ignore_index=-100, reduction="mean"
-):
+def nll_loss_vjp(d_out, input, target, weight, ignore_index, reduction):
     r"""$\bar x_y = -\bar L$, and nothing for the others."""
     asked = Targets("nll_loss", input, target, weight, ignore_index, reduction)
     d_rows = np.zeros((asked.count, asked.n_classes), asked.dtype)

@@ -13,13 +13,19 @@ import math
 import numpy as np
 
 from ..arguments import check_whole
-from ..autodiff import differentiable
+from ..autodiff import differentiable, unbroadcast
+from ..kernels import computed_by, rows
 from ..shapes import ShapeError, shapes
 from .batch_normalization import batch_norm
 
 
 @differentiable
-@shapes(x="...", weight="...w", bias="...b", returns="...")
+@shapes(
+    x="... *normalized_shape",
+    weight="*normalized_shape",
+    bias="*normalized_shape",
+)
+@computed_by(rows.layer_norm)
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     r"""Normalise the features of each token:
     $y = \gamma \odot (x - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta$.
@@ -32,34 +38,43 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     >>> layer_norm(np.array([1.0, 3.0]), (2,), eps=0.0)
     array([-1.,  1.])
     """
-    rows = _rows(x, normalized_shape, "layer_norm", weight, bias)
-    out, _ = _standardize(rows, eps)
-    return _like(x, _affine(out, _flat(weight), _flat(bias)))
+    axes = last_axes(normalized_shape)
+    mean = x.mean(axes, keepdims=True)
+    variance = np.square(x - mean).mean(axes, keepdims=True)
+    normal = (x - mean) / np.sqrt(variance + eps)
+    return affine(normal, weight, bias)
 
 
 @layer_norm.vjp
-def layer_norm_vjp(d_out, out, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+@computed_by(rows.layer_norm_vjp)
+def layer_norm_vjp(d_out, x, normalized_shape, weight, bias, eps):
     r"""With $\hat x = (x - \mu)/\sigma$ and $g = \gamma \odot \bar y$:
     $\bar x = (g - \langle g \rangle - \hat x\,\langle g \odot \hat x\rangle)/\sigma$,
     where $\langle\cdot\rangle$ is the mean over the features: what a common shift or
-    scale of x would do is taken out, since the norm undoes it.
+    scale of x would do is taken out, since the norm undoes it. And
+    $\bar\gamma = \sum \bar y \odot \hat x$, $\bar\beta = \sum \bar y$ over the tokens.
     """
-    normal, scale = _standardize(_rows(x, normalized_shape, "layer_norm"), eps)
-    d_rows = d_out.reshape(normal.shape)
-    d_x = _standardize_vjp(_times(d_rows, _flat(weight)), normal, scale)
-    d_weight = _like(weight, (d_rows * normal).sum(axis=0))
-    d_bias = _like(bias, d_rows.sum(axis=0))
-    return _like(x, d_x), None, d_weight, d_bias
+    axes = last_axes(normalized_shape)
+    deviation = np.sqrt(x.var(axes, keepdims=True) + eps)
+    normal = (x - x.mean(axes, keepdims=True)) / deviation
+    g = affine(d_out, weight)
+    along = (g * normal).mean(axes, keepdims=True) * normal
+    d_x = (g - g.mean(axes, keepdims=True) - along) / deviation
+    d_weight = None if weight is None else unbroadcast(d_out * normal, weight.shape)
+    d_bias = None if bias is None else unbroadcast(d_out, bias.shape)
+    return d_x, None, d_weight, d_bias
 
 
 @differentiable
-@shapes(x="...", weight="...w", returns="...")
+@shapes(x="... *normalized_shape", weight="*normalized_shape")
+@computed_by(rows.rms_norm)
 def rms_norm(x, normalized_shape, weight=None, eps=None):
     r"""Divide by the root mean square:
     $y = \gamma \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$.
 
     The mean square is over the last axes of x, those named by `normalized_shape`. An
-    eps of None is the machine epsilon of x's dtype, PyTorch's choice; Qwen2 has 1e-6.
+    eps of None is the machine epsilon of x's dtype, for half precision float32's, as
+    in PyTorch; Qwen2 has 1e-6.
 
     Source: [MicroVLM-V] 3, which names it and gives no formula.
     Oracle: torch.nn.functional.rms_norm.
@@ -67,23 +82,38 @@ def rms_norm(x, normalized_shape, weight=None, eps=None):
     >>> rms_norm(np.array([3.0, -3.0]), (2,))
     array([ 1., -1.])
     """
-    rows = _rows(x, normalized_shape, "rms_norm", weight)
-    out = rows * _reciprocal_rms(rows, _machine_epsilon(x) if eps is None else eps)
-    return _like(x, _affine(out, _flat(weight)))
+    eps = np.finfo(x.dtype).eps if eps is None else eps
+    mean_square = np.square(x).mean(last_axes(normalized_shape), keepdims=True)
+    return affine(x / np.sqrt(mean_square + eps), weight)
 
 
 @rms_norm.vjp
-def rms_norm_vjp(d_out, out, x, normalized_shape, weight=None, eps=None):
+@computed_by(rows.rms_norm_vjp)
+def rms_norm_vjp(d_out, x, normalized_shape, weight, eps):
     r"""With $\hat x = x/r$ and $g = \gamma \odot \bar y$:
-    $\bar x = (g - \hat x\,\langle g \odot \hat x\rangle)/r$."""
-    rows = _rows(x, normalized_shape, "rms_norm")
-    scale = _reciprocal_rms(rows, _machine_epsilon(x) if eps is None else eps)
-    normal, d_rows = rows * scale, d_out.reshape(rows.shape)
-    d_normal = _times(d_rows, _flat(weight))
-    d_x = d_normal - normal * _mean_product(d_normal, normal)
-    d_x *= scale
-    d_weight = _like(weight, (d_rows * normal).sum(axis=0))
-    return _like(x, d_x), None, d_weight
+    $\bar x = (g - \hat x\,\langle g \odot \hat x\rangle)/r$ and
+    $\bar\gamma = \sum \bar y \odot \hat x$."""
+    axes = last_axes(normalized_shape)
+    eps = np.finfo(x.dtype).eps if eps is None else eps
+    rms = np.sqrt(np.square(x).mean(axes, keepdims=True) + eps)
+    normal, g = x / rms, affine(d_out, weight)
+    d_x = (g - normal * (g * normal).mean(axes, keepdims=True)) / rms
+    return (
+        d_x,
+        None,
+        None if weight is None else unbroadcast(d_out * normal, weight.shape),
+    )
+
+
+def last_axes(normalized_shape):
+    """As many axes as `normalized_shape` lists, counted from the end."""
+    return tuple(range(-np.size(normalized_shape), 0))
+
+
+def affine(normal, weight=None, bias=None):
+    r"""$\gamma \odot \hat x + \beta$, of what is given of it."""
+    scaled = normal if weight is None else normal * weight
+    return scaled if bias is None else scaled + bias
 
 
 @differentiable
@@ -104,7 +134,7 @@ def channel_layer_norm(x, weight=None, bias=None, eps=1e-5):
 
 
 @channel_layer_norm.vjp
-def channel_layer_norm_vjp(d_out, out, x, weight=None, bias=None, eps=1e-5):
+def channel_layer_norm_vjp(d_out, x, weight, bias, eps):
     r"""That of `layer_norm`, with the means over the channels."""
     normal, scale = _standardize_channels(x, eps)
     d_pixels = d_out.reshape(normal.shape)
@@ -136,7 +166,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 @group_norm.vjp
-def group_norm_vjp(d_out, out, x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm_vjp(d_out, x, num_groups, weight, bias, eps):
     r"""That of `layer_norm`, with the means over the group and the picture."""
     normal, scale = _standardize(_grouped(x, num_groups), eps)
     d_channels = d_out.reshape(*x.shape[:2], -1)

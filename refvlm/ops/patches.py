@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable
+from ..kernels.windows import geometry, overlap_add, per_axis, windows
 from ..shapes import ShapeError, shapes
-from .sliding_windows import geometry, overlap_add, per_axis, windows
 
 
 @differentiable
@@ -39,7 +39,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
 
 
 @unfold.vjp
-def unfold_vjp(d_out, out, x, kernel_size, dilation=1, padding=0, stride=1):
+def unfold_vjp(d_out, x, kernel_size, dilation, padding, stride):
     r"""$\bar x = \mathrm{fold}(\bar y)$."""
     return fold(d_out, x.shape[-2:], kernel_size, dilation, padding, stride)
 
@@ -74,8 +74,6 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 
 @fold.vjp
-def fold_vjp(
-    d_out, out, columns, output_size, kernel_size, dilation=1, padding=0, stride=1
-):
+def fold_vjp(d_out, kernel_size, dilation, padding, stride):
     r"""$\bar x = \mathrm{unfold}(\bar y)$."""
     return unfold(d_out, kernel_size, dilation, padding, stride)

@@ -12,8 +12,7 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import ShapeError, shapes
-from .sliding_windows import (
+from ..kernels.windows import (
     Geometry,
     geometry,
     pad,
@@ -22,6 +21,7 @@ from .sliding_windows import (
     taps,
     unpad,
 )
+from ..shapes import ShapeError, shapes
 
 
 @differentiable
@@ -50,9 +50,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
 
 
 @max_pool2d.vjp
-def max_pool2d_vjp(
-    d_out, out, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
-):
+def max_pool2d_vjp(d_out, out, x, kernel_size, stride, padding, dilation, ceil_mode):
     r"""$\bar y$ goes to the pixel that won: of equals, the first in reading order."""
     walk = walk_of("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     padded = pad(x, walk, _lowest(x.dtype))
@@ -101,14 +99,13 @@ def avg_pool2d(
 @avg_pool2d.vjp
 def avg_pool2d_vjp(
     d_out,
-    out,
     x,
     kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
+    stride,
+    padding,
+    ceil_mode,
+    count_include_pad,
+    divisor_override,
 ):
     r"""Every pixel of a window gets the same share, $\bar y / |W|$."""
     walk = walk_of("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
@@ -141,7 +138,7 @@ def adaptive_avg_pool2d(x, output_size):
 
 
 @adaptive_avg_pool2d.vjp
-def adaptive_avg_pool2d_vjp(d_out, out, x, output_size):
+def adaptive_avg_pool2d_vjp(d_out, x, output_size):
     r"""$\bar X = A_h^\top \bar Y A_w$."""
     rows, columns = averaging(x, output_size)
     return rows.T @ d_out @ columns
@@ -167,7 +164,7 @@ def global_avg_pool2d(x):
 
 
 @global_avg_pool2d.vjp
-def global_avg_pool2d_vjp(d_out, out, x):
+def global_avg_pool2d_vjp(d_out, x):
     r"""$\bar x_{c,i,j} = \bar y_c / hw$."""
     share = d_out / math.prod(x.shape[-2:])
     return np.broadcast_to(share[..., None, None], x.shape)

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..arguments import check_whole
 from ..autodiff import differentiable, unbroadcast
+from ..kernels.windows import per_axis
 from ..shapes import ShapeError, shapes
-from .sliding_windows import per_axis
 
 
 def position_frequencies(dim, base=10000.0):
@@ -147,7 +147,7 @@ def apply_rotary(x, cos, sin, interleaved=False):
 
 
 @apply_rotary.vjp
-def apply_rotary_vjp(d_out, out, x, cos, sin, interleaved=False):
+def apply_rotary_vjp(d_out, x, cos, sin, interleaved):
     r"""A rotation's transpose is its inverse: turn back by the same angle."""
     return unbroadcast(apply_rotary(d_out, cos, -sin, interleaved), x.shape)
 

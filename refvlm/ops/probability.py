@@ -34,9 +34,9 @@ def softmax(scores, dim=-1):
 
 
 @softmax.vjp
-def softmax_vjp(d_probs, probs, scores, dim=-1):
-    r"""$\bar s = p \odot (\bar p - \langle \bar p, p \rangle)$."""
-    return probs * (d_probs - (d_probs * probs).sum(axis=dim, keepdims=True))
+def softmax_vjp(d_out, out, dim):
+    r"""With $p$ the result, $\bar s = p \odot (\bar p - \langle \bar p, p\rangle)$."""
+    return out * (d_out - (d_out * out).sum(axis=dim, keepdims=True))
 
 
 @differentiable
@@ -60,7 +60,7 @@ def log_softmax(scores, dim=-1):
 
 
 @log_softmax.vjp
-def log_softmax_vjp(d_out, out, scores, dim=-1):
+def log_softmax_vjp(d_out, out, dim):
     r"""$\bar s = \bar y - p \sum_i \bar y_i$ with $p = e^{y}$."""
     return d_out - np.exp(out) * d_out.sum(axis=dim, keepdims=True)
 
@@ -87,7 +87,7 @@ def logsumexp(x, dim, keepdim=False):
 
 
 @logsumexp.vjp
-def logsumexp_vjp(d_out, out, x, dim, keepdim=False):
+def logsumexp_vjp(d_out, out, x, dim, keepdim):
     r"""$\bar x_i = p_i\,\bar y$ with $p_i = e^{x_i - y}$, the softmax."""
     if not keepdim:
         d_out, out = np.expand_dims(d_out, dim), np.expand_dims(out, dim)

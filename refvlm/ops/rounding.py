@@ -40,7 +40,7 @@ def round_to_bfloat16(x):
 
 
 @round_to_bfloat16.vjp
-def round_to_bfloat16_vjp(d_out, out, x):
+def round_to_bfloat16_vjp(d_out):
     r"""Straight through, $\bar x = \operatorname{round}(\bar y)$: steps have no useful
     slope, so the rounding counts as the identity, and the gradient is a bfloat16 too.
     """
@@ -66,7 +66,7 @@ def round_to_float16(x):
 
 
 @round_to_float16.vjp
-def round_to_float16_vjp(d_out, out, x):
+def round_to_float16_vjp(d_out):
     r"""Straight through, $\bar x = \operatorname{round}(\bar y)$: the gradient is a
     float16 too, and where it is below $2^{-25}$ it is gone."""
     return round_to_float16(d_out)

@@ -32,7 +32,7 @@ def argmax(x, dim=None, keepdim=False):
     return np.asarray(np.argmax(x, axis=dim, keepdims=keepdim))
 
 
-@shapes(x="... of numbers", dim="axis of x")
+@shapes(x="... of numbers", dim="axis of x", as_stored=True)
 def topk(x, k, dim=-1, largest=True):
     r"""The k largest entries along dim, in descending order: (values, indices).
 
@@ -50,7 +50,7 @@ def topk(x, k, dim=-1, largest=True):
     return gather(x, dim, indices), indices
 
 
-@shapes(x="... of numbers", dim="axis of x")
+@shapes(x="... of numbers", dim="axis of x", as_stored=True)
 def topk_indices(x, k, dim=-1, largest=True):
     r"""The places of the k largest entries along dim; see `topk`.
 
@@ -91,7 +91,7 @@ def _nan_is_largest(x):
 
 
 @differentiable
-@shapes(x="... of anything", dim="axis of x", index="...i of integers")
+@shapes(x="... of anything", dim="axis of x", index="...i of integers", as_stored=True)
 def gather(x, dim, index):
     r"""Entries by their place along one axis: for dim = -1, $y_{..i} = x_{..t_i}$ with
     the index t.
@@ -117,7 +117,7 @@ def gather(x, dim, index):
 
 
 @gather.vjp
-def gather_vjp(d_out, out, x, dim, index):
+def gather_vjp(d_out, x, dim, index):
     r"""$\bar x_j = \sum_{i:\,t_i = j} \bar y_i$: each entry collects from its uses."""
     d_x = np.zeros(x.shape, d_out.dtype)
     places = list(np.indices(index.shape, sparse=True))
@@ -147,7 +147,7 @@ def masked_mean(x, mask, dim):
 
 
 @masked_mean.vjp
-def masked_mean_vjp(d_out, out, x, mask, dim):
+def masked_mean_vjp(d_out, x, mask, dim):
     r"""$\bar x_i = m_i\,\bar y / \sum_j m_j$."""
     kept, count = _kept(x, mask, dim)
     return np.where(kept, np.expand_dims(d_out / count, dim), 0)

@@ -30,7 +30,7 @@ def normalize(x, p=2.0, dim=1, eps=1e-12):
 
 
 @normalize.vjp
-def normalize_vjp(d_out, out, x, p=2.0, dim=1, eps=1e-12):
+def normalize_vjp(d_out, out, x, p, dim, eps):
     r"""$\bar x = (\bar y - s\,\langle \bar y, y\rangle)/\lVert x\rVert$ with
     $s = \operatorname{sign}(y)\,|y|^{p-1}$, which is y itself for p = 2: what would
     only lengthen x is taken out. Below eps nothing is, and $\bar x = \bar y/\epsilon$.
@@ -73,15 +73,15 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 
 @cosine_similarity.vjp
-def cosine_similarity_vjp(d_out, out, x1, x2, dim=1, eps=1e-8):
+def cosine_similarity_vjp(d_out, x1, x2, dim, eps):
     r"""$\bar a = \bar y\,(\hat b - y\,\hat a)/\lVert a\rVert$: turn a towards b, and by
     less the closer they are."""
     wide1, wide2 = np.broadcast_arrays(x1, x2)
     unit1 = normalize(wide1, dim=dim, eps=eps)
     unit2 = normalize(wide2, dim=dim, eps=eps)
     d_out = np.expand_dims(d_out, dim)
-    d_x1 = normalize_vjp(d_out * unit2, unit1, wide1, dim=dim, eps=eps)
-    d_x2 = normalize_vjp(d_out * unit1, unit2, wide2, dim=dim, eps=eps)
+    d_x1 = normalize_vjp(d_out * unit2, unit1, wide1, 2, dim, eps)
+    d_x2 = normalize_vjp(d_out * unit1, unit2, wide2, 2, dim, eps)
     return unbroadcast(d_x1, x1.shape), unbroadcast(d_x2, x2.shape)
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from ..arguments import check_whole
 from ..autodiff import differentiable
-from ..shapes import ShapeError, shapes
-from .columns import (
+from ..kernels.columns import (
     as_images,
     columns_of,
     correlate,
     correlate_back,
     correlate_weight,
 )
-from .sliding_windows import Geometry, geometry, per_axis
+from ..kernels.windows import Geometry, geometry, per_axis
+from ..shapes import ShapeError, shapes
 
 
 @differentiable
@@ -56,29 +56,28 @@ def conv_transpose2d(
 @conv_transpose2d.vjp
 def conv_transpose2d_vjp(
     d_out,
-    out,
     x,
     weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    output_padding=0,
-    groups=1,
-    dilation=1,
-    needs=(True, True, True),
+    bias,
+    stride,
+    padding,
+    output_padding,
+    groups,
+    dilation,
+    needs=("x", "weight", "bias"),
 ):
     r"""The adjoint of the adjoint is the convolution: $\bar x = \mathrm{conv}(\bar y)$
     and $\bar w = x\,\mathrm{cols}(\bar y)^\top$.
     """
     walk = walk_back(x, weight, bias, stride, padding, output_padding, groups, dilation)
     d_images, d_x, d_weight, d_bias = as_images(d_out), None, None, None
-    if needs[0] or needs[1]:
+    if "x" in needs or "weight" in needs:
         columns = columns_of(d_images, walk, groups)
-    if needs[0]:
+    if "x" in needs:
         d_x = correlate(columns, weight, None, groups).reshape(x.shape)
-    if needs[1]:
+    if "weight" in needs:
         d_weight = correlate_weight(as_images(x), columns, weight.shape)
-    if bias is not None and needs[2]:
+    if bias is not None and "bias" in needs:
         d_bias = d_images.sum(axis=(0, 2, 3))
     return d_x, d_weight, d_bias
 

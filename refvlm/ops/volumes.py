@@ -6,16 +6,15 @@ Nothing is new but the number of axes; `conv2d` and `conv3d` share their code.
 from __future__ import annotations
 
 from ..autodiff import differentiable
-from ..shapes import shapes
-from .columns import (
+from ..kernels.columns import (
     as_images,
     columns_of,
-    correlate,
     correlate_back,
     correlate_weight,
     walk_of,
 )
-from .rowwise import correlate_by_rows
+from ..kernels.rowwise import correlate_by_rows
+from ..shapes import shapes
 
 
 @differentiable
@@ -41,41 +40,30 @@ def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return out.reshape(*x.shape[:-4], len(weight), *walk.out)
 
 
-@conv3d.forward
-def conv3d_forward(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The output, and the windows as columns, for the vjp."""
-    walk = walk_of("conv3d", x, weight, stride, padding, dilation, groups)
-    columns = columns_of(as_images(x, 3), walk, groups)
-    out = correlate(columns, weight, bias, groups)
-    return out.reshape(*x.shape[:-4], len(weight), *walk.out), columns
-
-
 @conv3d.vjp
 def conv3d_vjp(
     d_out,
-    out,
     x,
     weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    saved=None,
-    needs=(True, True, True),
+    bias,
+    stride,
+    padding,
+    dilation,
+    groups,
+    columns=None,
+    needs=("x", "weight", "bias"),
 ):
     r"""As in two dimensions: $\bar w = \bar y\,\mathrm{cols}(x)^\top$ and
     $\bar x = \mathrm{cols}^\top(w^\top \bar y)$.
     """
     walk = walk_of("conv3d", x, weight, stride, padding, dilation, groups)
     d_images, d_x, d_weight, d_bias = as_images(d_out, 3), None, None, None
-    if needs[0]:
+    if "x" in needs:
         d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
-    if needs[1]:
-        columns = saved
+    if "weight" in needs:
         if columns is None:
             columns = columns_of(as_images(x, 3), walk, groups)
         d_weight = correlate_weight(d_images, columns, weight.shape)
-    if bias is not None and needs[2]:
+    if bias is not None and "bias" in needs:
         d_bias = d_images.sum(axis=(0, 2, 3, 4))
     return d_x, d_weight, d_bias

@@ -174,7 +174,7 @@ def test_embedding_derivative():
     """A row collects from each of its uses; a row that was not used gets nothing."""
     ids, table = np.array([[1, 4, 2], [4, 4, 0]]), random_arrays(9)(6, 3)
     check_vjp(ops.embedding, ids, table)
-    _, d_table = ops.embedding_vjp(np.ones((2, 3, 3)), None, ids, table)
+    _, d_table = ops.embedding_vjp(np.ones((2, 3, 3)), ids, table, None)
     np.testing.assert_array_equal(d_table[:, 0], [1, 1, 1, 0, 3, 0])
 
 

@@ -17,6 +17,7 @@ from ..spec import (
     example,
     law,
     oracle,
+    pulled_back,
     random_arrays,
     tensors,
 )
@@ -146,7 +147,7 @@ def test_conv2d_of_a_large_picture_is_put_together_from_rows(monkeypatch):
     draw = random_arrays(16)
     x, weight, bias = draw(2, 4, 9, 8), draw(6, 2, 3, 3), draw(6)
     whole = ops.conv2d(x, weight, bias, padding=1, stride=(2, 1), groups=2)
-    monkeypatch.setattr("refvlm.ops.rowwise.PIECE", 1)
+    monkeypatch.setattr("refvlm.kernels.rowwise.PIECE", 1)
     rows = ops.conv2d(x, weight, bias, padding=1, stride=(2, 1), groups=2)
     assert_close(rows, whole, 1e-12)
 
@@ -248,11 +249,10 @@ def test_conv2d_derivative_does_only_what_is_needed(convolution):
     """A frozen weight or picture costs nothing on the way back, and changes nothing."""
     arrays, options = convolution
     out = ops.conv2d(*arrays, **options)
-    every = ops.conv2d_vjp(out, out, *arrays, **options)
+    every = pulled_back(ops.conv2d, out, *arrays, **options)
     for position in range(3):
-        needs = tuple(position == other for other in range(3))
-        only = ops.conv2d_vjp(out, out, *arrays, **options, needs=needs)
-        assert [gradient is not None for gradient in only] == list(needs)
+        only = pulled_back(ops.conv2d, out, *arrays, wanted=[position], **options)
+        assert [i for i, d in enumerate(only) if d is not None] == [position]
         assert_close(only[position], every[position])
 
 

@@ -1,11 +1,11 @@
-"""The spec of refvlm/ops/rowwise.py."""
+"""The spec of refvlm/kernels/rowwise.py."""
 
 import numpy as np
 import pytest
 
-from refvlm.ops import rowwise
-from refvlm.ops.columns import columns_of, correlate
-from refvlm.ops.sliding_windows import geometry
+from refvlm.kernels import rowwise
+from refvlm.kernels.columns import columns_of, correlate
+from refvlm.kernels.windows import geometry
 
 from ..spec import law, random_arrays
 

@@ -1,11 +1,11 @@
-"""The spec of refvlm/ops/sliding_windows.py."""
+"""The spec of refvlm/kernels/windows.py."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm.ops.sliding_windows import (
+from refvlm.kernels.windows import (
     geometry,
     overlap_add,
     pad,

@@ -1,9 +1,9 @@
-"""The spec of refvlm/ops/columns.py."""
+"""The spec of refvlm/kernels/columns.py."""
 
 import numpy as np
 import pytest
 
-from refvlm.ops.columns import (
+from refvlm.kernels.columns import (
     as_images,
     columns_of,
     correlate,
@@ -11,7 +11,7 @@ from refvlm.ops.columns import (
     correlate_weight,
     product,
 )
-from refvlm.ops.sliding_windows import geometry
+from refvlm.kernels.windows import geometry
 
 from ..spec import assert_close, example, law, random_arrays
 

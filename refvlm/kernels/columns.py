@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arguments import check_whole
 from ..shapes import ShapeError
-from .sliding_windows import Geometry, geometry, overlap_add, windows
+from .windows import Geometry, geometry, overlap_add, windows
 
 
 def walk_of(name, x, weight, stride, padding, dilation, groups) -> Geometry:

@@ -1,16 +1,16 @@
-"""The spec of refvlm/ops/depthwise_convolution.py."""
+"""The spec of refvlm/kernels/depthwise.py."""
 
 import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refvlm.ops.depthwise_convolution import (
+from refvlm.kernels.depthwise import (
     depthwise,
     depthwise_back,
     depthwise_weight,
     spread,
 )
-from refvlm.ops.sliding_windows import geometry, pad, taps
+from refvlm.kernels.windows import geometry, pad, taps
 
 from ..spec import assert_close, example, law, random_arrays
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..parallel import even_blocks, in_parallel
 from .columns import product
-from .sliding_windows import Geometry, windows
+from .windows import Geometry, windows
 
 PIECE = 1 << 18  # numbers of columns, or of results, at a time
 

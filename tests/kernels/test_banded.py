@@ -1,12 +1,12 @@
-"""The spec of refvlm/ops/banded.py."""
+"""The spec of refvlm/kernels/banded.py."""
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refvlm.ops import banded
-from refvlm.ops.sliding_windows import geometry
+from refvlm.kernels import banded
+from refvlm.kernels.windows import geometry
 from refvlm.shapes import ShapeError
 
 from ..spec import example, law, random_arrays

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .banded import depthwise_banded
-from .sliding_windows import Geometry, pad, taps
+from .windows import Geometry, pad, taps
 
 
 def depthwise(x, weight, walk: Geometry, bias=None):

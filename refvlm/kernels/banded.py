@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..parallel import blocks, in_parallel, shares
-from .sliding_windows import Geometry
+from .windows import Geometry
 
 ROWS = 4  # of output in one product; more waste more zeros, fewer are less of a matrix
 BUFFER = 1 << 20  # numbers of X that are laid out at a time

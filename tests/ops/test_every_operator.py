@@ -1,0 +1,147 @@
+"""What holds for every operator: a new one gets these laws by existing.
+
+They are asked of its own cases: `CALLS` in the test file of its family, a list of calls
+by the operator's name. What is said here of all is not said again of each.
+"""
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refvlm
+from refvlm import kernels, ops
+
+from ..spec import assert_close, cast, law, pulled_back, random_arrays
+
+CALLS = {
+    name: calls
+    for path in sorted(Path(__file__).parent.glob("test_*.py"))
+    if path.name != Path(__file__).name
+    for name, calls in getattr(
+        importlib.import_module(f"{__package__}.{path.stem}"), "CALLS", {}
+    ).items()
+}
+PACKAGE = Path(refvlm.__file__).parent
+CONTRACTS = {  # who may come in, and the tape: not a part of any formula
+    "arguments.py",
+    "autodiff.py",
+    "by_name.py",
+    "kernels/__init__.py",
+    "ops/demands.py",
+    "shapes.py",
+    "variable.py",
+}
+
+# Operators without a vjp, and why.
+WITHOUT_DERIVATIVE = {}
+
+# Definitions that enter more than three functions: how many at most, and why.
+MORE_TO_READ = {}
+
+OPERATORS = {
+    name: function
+    for name, function in vars(ops).items()
+    if inspect.isfunction(function) and not name.endswith("_vjp")
+}
+EACH = [
+    pytest.param(name, case, id=f"{name}-{number}")
+    for name, cases in CALLS.items()
+    for number, case in enumerate(cases)
+]
+TOLERANCE = {"float64": 1e-12, "float32": 2e-5, "float16": 2e-3}
+
+
+def as_dtype(case, dtype):
+    args = tuple(cast(value, dtype) for value in case.args)
+    return args, {name: cast(value, dtype) for name, value in case.options.items()}
+
+
+@law
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("name, case", EACH)
+def test_operators_are_computed_as_they_are_defined(name, case, dtype):
+    """A kernel gives the numbers of the body that it stands for, in every dtype."""
+    args, options = as_dtype(case, dtype)
+    sooner = getattr(ops, name)(*args, **options)
+    with kernels.definitions():
+        defined = getattr(ops, name)(*args, **options)
+    assert_close(sooner, defined, TOLERANCE[dtype])
+
+
+@law
+@pytest.mark.parametrize("name, case", EACH)
+def test_operators_give_back_the_dtype_that_came_in(name, case):
+    """float16 in, float16 out; and nothing that came in is written to."""
+    for dtype in (np.float16, np.float32, np.float64):
+        args, options = as_dtype(case, dtype)
+        arrays = [a for a in (*args, *options.values()) if isinstance(a, np.ndarray)]
+        copies = [array.copy() for array in arrays]
+        out = getattr(ops, name)(*args, **options)
+        assert out.dtype == dtype or out.dtype.kind != "f"
+        for array, copy in zip(arrays, copies):
+            np.testing.assert_array_equal(array, copy, "an input was written to")
+
+
+@law
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_operators_without_arguments_are_refused_by_python(name):
+    """`ops.softmax()` says which argument is missing, as any function does."""
+    with pytest.raises(TypeError, match=f"{name}.. missing"):
+        getattr(ops, name)()
+
+
+@law
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name, case", EACH)
+def test_derivatives_are_computed_as_they_are_defined(name, case, dtype):
+    """The same of every vjp; and what a kernel left for it changes nothing."""
+    operator = getattr(ops, name)
+    if getattr(operator, "derivative", None) is None:
+        assert name in WITHOUT_DERIVATIVE, f"{name} has no vjp, and no reason why"
+        return
+    args, options = as_dtype(case, dtype)
+    d_out = cast(np.asarray(random_arrays(7)(*operator(*args, **options).shape)), dtype)
+    sooner = pulled_back(operator, d_out, *args, **options)
+    with kernels.definitions():
+        defined = pulled_back(operator, d_out, *args, **options)
+    for ours, theirs in zip(sooner, defined):
+        if theirs is not None:
+            assert_close(ours, theirs, TOLERANCE[dtype])
+
+
+def functions_entered(call):
+    """The functions of refvlm that a call enters, contracts and the tape left out."""
+    entered = set()
+
+    def note(frame, event, _):
+        code = frame.f_code
+        path = Path(code.co_filename)
+        if event != "call" or not path.is_relative_to(PACKAGE):
+            return
+        in_formula = path.relative_to(PACKAGE).as_posix() not in CONTRACTS
+        if in_formula and not code.co_name.startswith("<"):
+            entered.add((path.name, code.co_name))
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return entered
+
+
+@law
+@pytest.mark.parametrize("name, case", EACH)
+def test_definitions_are_read_in_one_look(name, case):
+    """Whoever reads a body has few functions to enter: three, or six for a family that
+    walks, gathers or attends."""
+    with kernels.definitions():
+        entered = functions_entered(
+            lambda: getattr(ops, name)(*case.args, **case.options)
+        )
+    most, _ = MORE_TO_READ.get(name, (3, ""))
+    assert len(entered) <= most, sorted(entered)
