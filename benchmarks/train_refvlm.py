@@ -11,7 +11,7 @@ import numpy as np
 
 import refvlm
 from refvlm import checkpoint
-from refvlm.train import fastvlm_tiny
+from refvlm.recipes import fastvlm_tiny
 from refvlm.train.loop import begin, train_step
 
 from .turns import serve

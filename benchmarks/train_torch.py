@@ -112,7 +112,7 @@ class Worker:
         return spoken + 0.5 * self.unseen(features)
 
     def unseen(self, features):
-        """The loss of seeing, as refvlm/train/seeing.py has it."""
+        """The loss of seeing, as refvlm/recipes/seeing.py has it."""
         guesses = self.seeing(features).flatten(0, 1).split(list(SEEN.values()), 1)
         guessed = dict(zip(SEEN, guesses))
         cells = {kind: self.batch[f"cells.{kind}"].flatten() for kind in KINDS}

@@ -14,7 +14,7 @@ import pytest
 
 from refvlm import ops, text
 from refvlm.autodiff import differentiable
-from refvlm.blocks import reparameterization
+from refvlm.blocks.convolutional import reparameterization
 
 from .outline import kind_of, sentence
 

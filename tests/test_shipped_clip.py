@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from refvlm import scenes
-from refvlm.analysis.clip_scores import clip_scores
-from refvlm.pretrained_clip import load_clip
+from refvlm.metrics.clip_scores import clip_scores
+from refvlm.pretrained.clip import load_clip
 
 from .oracles import import_torchvision
 from .spec import assert_close, law, oracle

@@ -11,8 +11,8 @@ from PIL import Image
 
 import refvlm
 from refvlm import checkpoint, cli, scenes
-from refvlm.analysis.scene_scores import score
-from refvlm.train.fastvlm_tiny import scene_tokenizer
+from refvlm.metrics.scene_scores import score
+from refvlm.recipes.fastvlm_tiny import scene_tokenizer
 
 from .oracles import import_torchvision
 from .spec import example, law, oracle

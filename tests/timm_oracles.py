@@ -11,7 +11,7 @@ import copy
 import numpy as np
 
 from refvlm.autodiff import Variable, backward
-from refvlm.blocks.training import Training, is_statistic
+from refvlm.blocks.training_mode import Training, is_statistic
 from refvlm.checkpoint import Weights
 
 from .oracles import import_torchvision

@@ -1,1 +1,1 @@
-"""Analysis: what a model costs, counted from its configuration."""
+"""Analysis: what a model costs, and where it looks."""

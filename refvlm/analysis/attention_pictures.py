@@ -13,9 +13,24 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..pretrained import VLM
+
 TILE, MARGIN, LINE, COLUMNS = 160, 10, 20, 5
 DARKEST = 0.15
 PAPER, INK = (255, 255, 255), (40, 40, 40)
+
+
+def attention_picture(vlm: VLM, picture, prompt: str, answer: list[int]) -> Image.Image:
+    """Where the decoder of a model looked: a tile for each word of its answer.
+
+    The picture is any that `describe` takes; `answer` is the ids that the model said.
+    """
+    pieces = [vlm.tokenizer.decode([token], markers=False) for token in answer]
+    words = words_of(pieces)
+    maps = vlm.attention(picture, prompt, answer)
+    maps = np.array([maps[tokens].mean(axis=0) for _, tokens in words])
+    shown = vlm.preprocessor.frame(vlm.read(picture))
+    return attention_sheet(shown, [word for word, _ in words], maps)
 
 
 def words_of(pieces: list[str]) -> list[tuple[str, list[int]]]:

@@ -5,8 +5,8 @@
     layer = weights.scope("model.layers.0")         # a view, with shorter names
     layer["self_attn.q_proj.weight"]                # read now, and kept
 
-Files come from outside and are not trusted: sizes, offsets and names are checked
-before anything is allocated, and pickles are never opened.
+Files come from outside and are not trusted: the safetensors library checks sizes and
+offsets before anything is allocated, and pickles are never opened.
 """
 
 from .documents import is_there, read_json, read_text

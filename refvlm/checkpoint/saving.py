@@ -1,28 +1,29 @@
 """Writing a checkpoint: whole, or not at all.
 
-The file is written beside its place under another name, handed to the disk, and then
-renamed over it in one step. Whoever reads the path finds the old file or the new one;
+The safetensors library writes it, from the arrays as they lie in memory. The file is
+written beside its place under another name, handed to the disk, and then renamed over
+it in one step. Whoever reads the path finds the old file or the new one;
 an interruption leaves the old one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from .errors import CheckpointError, is_text, quoted
-from .header import METADATA, STORAGE
+from .header import STORAGE
 
-KIND = {dtype: kind for kind, dtype in STORAGE.items() if kind not in ("BF16", "BOOL")}
-KIND[np.dtype(bool)] = "BOOL"
+METADATA = "__metadata__"  # where a header keeps them, beside the tensors' names
+STORABLE = {*STORAGE.values(), np.dtype(bool)}
 
 
 def save(
@@ -36,17 +37,17 @@ def save(
     PyTorch's, and Hugging Face's loaders ask for it.
     """
     arrays = {name: _checked(name, tensors[name]) for name in tensors}
-    # Wide types first, so that each tensor begins at a multiple of its own width.
-    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    header = _header(order, arrays, {"format": "pt", **(metadata or {})})
-    with _replacing(Path(path)) as file:
-        _write(file, header, [arrays[name] for name in order])
+    described = {"format": "pt", **(metadata or {})}
+    if not all(is_text(text) for pair in described.items() for text in pair):
+        raise CheckpointError("save: the metadata must be texts")
+    with _replacing(Path(path)) as partial:
+        save_file(arrays, partial, described)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file as UTF-8: whole, or not at all."""
-    with _replacing(Path(path)) as file:
-        file.write(text.encode())
+    with _replacing(Path(path)) as partial:
+        partial.write_bytes(text.encode())
 
 
 @contextlib.contextmanager
@@ -55,15 +56,18 @@ def _replacing(path: Path):
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with open(partial, "xb") as file:
-            yield file
-            file.flush()
+            mode = os.stat(file.fileno()).st_mode
+        yield partial
+        # The library's files are their owner's alone, whatever the umask says.
+        os.chmod(partial, mode)
+        with open(partial, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
         _sync_directory(path.parent)
     except BaseException as problem:  # an interruption too must not leave a piece
         with contextlib.suppress(OSError):
             partial.unlink()
-        if isinstance(problem, OSError):
+        if isinstance(problem, (OSError, SafetensorError)):
             raise CheckpointError(f"{path} cannot be written: {problem}") from None
         raise
 
@@ -76,7 +80,7 @@ def _checked(name: str, array: np.ndarray) -> np.ndarray:
         what = type(array).__name__
         raise CheckpointError(f"save: {quoted(name)} is a {what}, not an array")
     little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
-    if little.dtype not in KIND:
+    if little.dtype not in STORABLE:
         raise CheckpointError(f"save: {quoted(name)} has the dtype {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise CheckpointError(
@@ -84,28 +88,6 @@ def _checked(name: str, array: np.ndarray) -> np.ndarray:
             "would accept"
         )
     return little
-
-
-def _header(order, arrays, metadata) -> bytes:
-    entries, position = {METADATA: dict(metadata)}, 0
-    if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
-        raise CheckpointError("save: the metadata must be texts")
-    for name in order:
-        array = arrays[name]
-        entries[name] = {
-            "dtype": KIND[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [position, position + array.nbytes],
-        }
-        position += array.nbytes
-    header = json.dumps(entries, separators=(",", ":")).encode()
-    return header + b" " * (-len(header) % 8)
-
-
-def _write(file: BinaryIO, header: bytes, arrays: list[np.ndarray]) -> None:
-    file.write(len(header).to_bytes(8, "little"))
-    file.write(header)
-    file.writelines(array.reshape(-1).view(np.uint8).data for array in arrays)
 
 
 def _sync_directory(directory: Path) -> None:

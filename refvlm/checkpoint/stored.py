@@ -17,9 +17,8 @@ import numpy as np
 from ..ops.rounding import bfloat16_from_bits
 from .documents import open_ordinary
 from .errors import CheckpointError, quoted
-from .header import Record, read_header
+from .header import FLOATING, Record, read_header
 
-FLOATING = ("F64", "F32", "F16", "BF16")
 BLOCK = 1 << 16  # numbers decoded at a time: they stay in the cache
 
 

@@ -116,7 +116,9 @@ def _answer(options) -> int:
     if options.verbose:
         _report(timing)
     if options.show_attention:
-        sheet = vlm.attention_sheet(picture, options.prompt, ids)
+        from ..analysis.attention_pictures import attention_picture
+
+        sheet = attention_picture(vlm, picture, options.prompt, ids)
         sheet.save(options.show_attention, "PNG")
     return GOOD
 

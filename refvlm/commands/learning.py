@@ -88,12 +88,11 @@ def _train(options) -> int:
 def _recipe(name):
     """(the recipe, what writes its finished model)."""
     if name == "clip-tiny":
-        from ..publishing_clip import publish_clip
-        from ..train import clip_tiny
+        from ..recipes import clip_tiny
 
-        return clip_tiny.recipe(), publish_clip
-    from ..publishing import publish
-    from ..train import fastvlm_tiny
+        return clip_tiny.recipe(), clip_tiny.publish_clip
+    from ..recipes import fastvlm_tiny
+    from ..recipes.publishing import publish
 
     return fastvlm_tiny.recipe(), publish
 
@@ -162,7 +161,7 @@ def _score(options) -> int:
 def _score_fastvlm(options):
     """test -> heading -> (right, asked): fresh scenes, unseen pairs, other hands."""
     from .. import pretrained
-    from ..analysis.scene_scores import score, table
+    from ..metrics.scene_scores import score, table
     from ..scenes import PICTURES, SPLITS, draw
 
     vlm = pretrained.load(options.model)
@@ -188,8 +187,8 @@ def _score_fastvlm(options):
 
 def _score_clip(options):
     """name -> share: classes named, captions found."""
-    from ..analysis.clip_scores import clip_scores
-    from ..pretrained_clip import load_clip
+    from ..metrics.clip_scores import clip_scores
+    from ..pretrained.clip import load_clip
 
     seed = 2**31 + options.seed  # the seeds of training are small numbers
     found = clip_scores(load_clip(options.model), options.scenes, seed=seed)

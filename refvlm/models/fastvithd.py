@@ -24,17 +24,17 @@ from dataclasses import replace
 import numpy as np
 
 from ..autodiff import value_of
-from ..blocks.conditional_position import (
+from ..blocks.convolutional.conditional_position import (
     conditional_position,
     fold_conditional_position,
 )
-from ..blocks.conv_norm import fold_conv_norm
-from ..blocks.large_kernel import fold_large_kernel, patch_embed
-from ..blocks.map_attention import attention_block, map_to_tokens
-from ..blocks.mobileone import fold_mobileone, mobileone_block
-from ..blocks.repmixer import fold_repmixer, repmixer_block
-from ..blocks.stem import stem
-from ..blocks.training import Training
+from ..blocks.convolutional.conv_norm import fold_conv_norm
+from ..blocks.convolutional.large_kernel import fold_large_kernel, patch_embed
+from ..blocks.convolutional.map_attention import attention_block, map_to_tokens
+from ..blocks.convolutional.mobileone import fold_mobileone, mobileone_block
+from ..blocks.convolutional.repmixer import fold_repmixer, repmixer_block
+from ..blocks.convolutional.stem import stem
+from ..blocks.training_mode import Training
 from ..checkpoint import CheckpointError, Weights
 from ..parallel import one_blas_thread
 from ..shapes import shapes

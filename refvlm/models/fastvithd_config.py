@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..blocks.map_attention import HEAD_DIM
+from ..blocks.convolutional.map_attention import HEAD_DIM
 from . import fields
 from .fields import ConfigError
 

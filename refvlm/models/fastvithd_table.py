@@ -8,12 +8,12 @@ import math
 import re
 from typing import NamedTuple
 
-from ..blocks.conditional_position import conditional_position_shapes
-from ..blocks.large_kernel import patch_embed_shapes
-from ..blocks.map_attention import attention_block_shapes
-from ..blocks.mobileone import mobileone_shapes
-from ..blocks.repmixer import repmixer_block_shapes
-from ..blocks.training import is_statistic
+from ..blocks.convolutional.conditional_position import conditional_position_shapes
+from ..blocks.convolutional.large_kernel import patch_embed_shapes
+from ..blocks.convolutional.map_attention import attention_block_shapes
+from ..blocks.convolutional.mobileone import mobileone_shapes
+from ..blocks.convolutional.repmixer import repmixer_block_shapes
+from ..blocks.training_mode import is_statistic
 from .fastvithd_config import FastViTHDConfig
 
 PIECE = re.compile(

@@ -1,1 +1,1 @@
-"""Learning: optimisers, schedules, what is frozen, and the training loop."""
+"""Learning: optimisers, schedules, what is frozen, memory, and the training loop."""

@@ -42,7 +42,7 @@ class Compressed(NamedTuple):
         return self.codes.nbytes + self.low.nbytes + self.step.nbytes
 
 
-@shapes(x="...")
+@shapes(x="...", as_stored=True)
 def compress(
     x, bits: int = 8, group: int = 256, rng: np.random.Generator | None = None
 ) -> Compressed:

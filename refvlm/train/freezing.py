@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from ..blocks.training import is_statistic
+from ..blocks.training_mode import is_statistic
 
 LAYERS = "model.language_model.layers"
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..autodiff import value_and_grad
-from ..blocks.training import Training, is_statistic
+from ..blocks.training_mode import Training, is_statistic
 from ..checkpoint import Weights
 from ..parallel import in_parallel
 from .clipping import clip_by_global_norm

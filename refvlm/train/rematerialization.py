@@ -25,7 +25,7 @@ import numpy as np
 
 from ..arguments import check_whole
 from ..autodiff import Variable, backward, value_of
-from ..blocks.training import Training
+from ..blocks.training_mode import Training
 
 SAME = 1e-2  # of the largest value: other noise differs by far more, other sums by less
 

@@ -32,6 +32,11 @@ INCLUDE = re.compile(
     r"^ *[`:]{3,}\{literalinclude\} +(?P<file>\S+)\n(?P<options>(?: *:[\w-]+:.*\n)*)",
     re.MULTILINE,
 )
+# A cell's header is kept: its captions and alternative texts are prose.
+CODE = re.compile(
+    r"^```(?:\{(?:code-cell|math|raw)\}|python)[^\n]*\n(---\n.*?^---\n)?.*?^```$",
+    re.MULTILINE | re.DOTALL,
+)
 OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)")
 
 
@@ -141,3 +146,16 @@ def test_every_table_that_a_cell_makes_is_read_as_a_table():
         for cell in re.findall(r"^```\{code-cell\}(.*?)^```", text, re.DOTALL | re.M):
             if "tables.table(" in cell or "Markdown(" in cell:
                 assert "markdown_format: myst" in cell, (page.name, cell[:200])
+
+
+def test_no_line_of_prose_is_longer_than_100_characters():
+    """A short line fits an editor, and a change of one word is a change of one line."""
+    wide = []
+    for page in BOOK.glob("*.md"):
+        prose = CODE.sub(r"\1", page.read_text(encoding="utf-8"))
+        wide += [
+            f"{page.name}: {line[:60]}"
+            for line in prose.splitlines()
+            if len(line) > 100 and not line.lstrip().startswith("|")
+        ]
+    assert wide == []

@@ -1,14 +1,16 @@
 """The safetensors header: every number has to agree with every other."""
 
-import json
 import os
 import tracemalloc
 
+import numpy as np
 import pytest
+import safetensors
+from safetensors.numpy import load_file
 
-from refvlm.checkpoint import CheckpointError, load
+from refvlm.checkpoint import CheckpointError, load, save
 
-from ..spec import contract, example
+from ..spec import contract, example, law
 from .files import entry, small_file, write_raw
 
 
@@ -34,6 +36,7 @@ def test_header_accepts_tensors_without_numbers(tmp_path):
 
 
 F32 = entry("F32", [2], 0, 8)
+LISTED = b'["U8", [%d], [0, %d]]'
 BAD_HEADERS = {
     "a dtype nobody knows": {"x": {**F32, "dtype": "F33"}},
     "a dtype that is a list": {"x": {**F32, "dtype": ["F32"]}},
@@ -41,7 +44,7 @@ BAD_HEADERS = {
     "a size that is true": {"x": {**F32, "shape": [True, 2]}},
     "a size that is a fraction": {"x": {**F32, "shape": [2.0]}},
     "a shape that is a number": {"x": {**F32, "shape": 2}},
-    "a shape too long": {"x": entry("F32", [1] * 33 + [2], 0, 8)},
+    "a shape too long": {"x": entry("F32", [1] * 64 + [2], 0, 8)},
     "a shape of more bytes": {"x": entry("F32", [3], 0, 8)},
     "a shape of fewer bytes": {"x": entry("F32", [1], 0, 8)},
     "a product that overflows 64 bits": {"x": entry("F32", [1 << 32, 1 << 32], 0, 0)},
@@ -57,14 +60,19 @@ BAD_HEADERS = {
     "an overlap": {"x": F32, "y": entry("F32", [1], 4, 8)},
     "bytes left over": {"x": entry("F32", [1], 0, 4)},
     "no tensors but bytes": {},
-    "a field too many": {"x": {**F32, "offset": 0}},
     "a field missing": {"x": {"dtype": "F32", "shape": [2]}},
     "an entry that is a list": {"x": []},
     "metadata that is no text": {"x": F32, "__metadata__": {"a": 1}},
     "metadata that is a list": {"x": F32, "__metadata__": []},
     "a header that is a list": b"[1, 2]",
     "a header cut off": b'{"x": {"dtype": "F32"',
-    "a name given twice": b'{"x": %b, "x": %b}' % ((json.dumps(F32).encode(),) * 2),
+    "a field given twice": b'{"x": {"dtype": "U8", "dtype": "F32", "shape": [2], '
+    b'"data_offsets": [0, 8]}}',
+    "a name whose last entry does not fit": b'{"x": %b, "x": %b}'
+    % (LISTED % (8, 8), LISTED % (4, 4)),
+    "a dtype that NumPy lacks": {"x": entry("F8_E4M3", [8], 0, 8)},
+    "numbers of half a byte": {"x": entry("F4", [16], 0, 8)},
+    "complex numbers": {"x": entry("C64", [1], 0, 8)},
     "a size that is NaN": {"x": {**F32, "shape": [float("nan")]}},
     "half of a surrogate pair as a name": {"\ud800": F32},
     "a size of many digits": b'{"x": {"shape": [' + b"9" * 5000 + b"]}}",
@@ -81,6 +89,40 @@ def test_header_refuses_what_does_not_agree(tmp_path, what):
     """A header that contradicts itself or the file is refused, and nothing is read."""
     path = write_raw(tmp_path / "m.safetensors", BAD_HEADERS[what], bytes(8))
     with pytest.raises(CheckpointError, match=r"m\.safetensors"):
+        load(path)
+
+
+ODD_HEADERS = {
+    "a field too many": b'{"x": {"dtype": "U8", "shape": [8], '
+    b'"data_offsets": [0, 8], "note": 0}}',
+    "an entry that is a list": b'{"x": %b}' % (LISTED % (8, 8)),
+    "a name whose last entry fits": b'{"x": %b, "x": %b}'
+    % (LISTED % (4, 4), LISTED % (8, 8)),
+}
+
+
+@law
+@pytest.mark.parametrize("what", ODD_HEADERS)
+def test_header_means_what_the_library_reads(tmp_path, what):
+    """There is one reader of headers: where a header is odd, there is one meaning."""
+    numbers = np.arange(8, dtype=np.uint8)
+    path = write_raw(tmp_path / "m.safetensors", ODD_HEADERS[what], numbers.tobytes())
+    np.testing.assert_array_equal(load_file(path)["x"], numbers)
+    np.testing.assert_array_equal(load(path)["x"], numbers)
+
+
+@contract
+def test_header_of_a_file_that_is_replaced_while_it_is_opened(tmp_path, monkeypatch):
+    """What the library read of another file says nothing about this one."""
+    path = tmp_path / "m.safetensors"
+    save(path, {"x": np.zeros(2), "y": np.ones(4)})
+
+    def replace_and_open(*arguments):
+        save(path, {"y": np.ones(4), "z": np.zeros(2)})
+        return safetensors.safe_open(*arguments)
+
+    monkeypatch.setattr("refvlm.checkpoint.header.safe_open", replace_and_open)
+    with pytest.raises(CheckpointError, match="changed while it was opened"):
         load(path)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from refvlm import cli
-from refvlm.analysis import clip_scores
-from refvlm.train import fastvlm_tiny
+from refvlm.metrics import clip_scores
+from refvlm.recipes import fastvlm_tiny
 from refvlm.train.state import load_state
 
 from ..spec import contract, law

@@ -259,7 +259,8 @@ def test_clip_derivative_equals_transformers(compare):
         (out.logits_per_image**2).sum().backward()
         return {n: p.grad.numpy().copy() for n, p in model.named_parameters()}
 
-    answers = compare.answers(ask, (TENSORS, PIXELS, IDS, JSON))
+    given = TENSORS, PIXELS, IDS, JSON
+    answers = compare.answers(ask, given, of_one_scale=True)
 
     def loss(weights):
         return (clip.clip(PIXELS, IDS, weights, CONFIG)[0] ** 2).sum()

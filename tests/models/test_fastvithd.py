@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refvlm.autodiff import Variable, backward
-from refvlm.blocks.training import Training, is_statistic
+from refvlm.blocks.training_mode import Training, is_statistic
 from refvlm.checkpoint import Weights, expect
 from refvlm.models import fastvithd
 from refvlm.models.fastvithd import FastViTHDConfig, expected_shapes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refvlm.autodiff import value_and_grad
-from refvlm.blocks.training import is_statistic
+from refvlm.blocks.training_mode import is_statistic
 from refvlm.checkpoint import Weights
 from refvlm.models import fastvlm
 from refvlm.models.fields import ConfigError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refvlm.autodiff import value_and_grad
-from refvlm.blocks.training import Training
+from refvlm.blocks.training_mode import Training
 from refvlm.checkpoint import Weights
 from refvlm.train.loop import (
     Stage,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refvlm import ops
 from refvlm.autodiff import Variable, grad, value_and_grad
-from refvlm.blocks.training import Training, batch_norm
+from refvlm.blocks.training_mode import Training, batch_norm
 from refvlm.blocks.transformer import transformer_block, transformer_block_shapes
 from refvlm.checkpoint import Weights
 from refvlm.train.rematerialization import (

@@ -1,0 +1,1 @@
+"""Pieces of convolutional towers: a file for each, with its shapes and how it folds."""

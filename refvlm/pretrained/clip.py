@@ -1,0 +1,147 @@
+"""A CLIP directory, ready to use: `clip = load_clip("weights/clip-tiny")`.
+
+    texts = ["a red ring.", "a blue star."]
+    clip.image_features(["photo.jpg"])         # (1, d), each row of length one
+    clip.text_features(texts)                  # (2, d)
+    clip.similarity(["photo.jpg"], texts)      # their cosines, (1, 2)
+    clip.probabilities(["photo.jpg"], texts)   # if one of the texts is right
+
+The directory is Hugging Face's: config.json, safetensors, tokenizer.json (or vocab.json
+with merges.txt) and preprocessor_config.json. `pretrained.save` writes one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint, image, ops, text
+from ..models import clip, fields
+from ..models.clip_config import CLIPConfig
+from ..shapes import ShapeError
+
+# Tensors that a published file may hold and no feature depends on.
+UNUSED = ("*.position_ids",)
+LARGEST_LOG_SCALE = 20  # CLIP's own bound is log 100, below 5
+AT_ONCE = 64  # pictures or texts in one batch: more do not go faster, and need memory
+
+
+def load_clip(path: str | Path, dtype=np.float32) -> CLIP:
+    """Open a CLIP directory; tensors are read when first used."""
+    directory = Path(path)
+    if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
+        raise checkpoint.CheckpointError(
+            f"{path} is not a directory: give the folder that holds config.json"
+        )
+    build = CLIPConfig.from_json
+    config, _ = fields.from_file(directory / "config.json", build)
+    weights = checkpoint.load(directory, dtype=dtype)
+    checkpoint.expect(weights, clip.expected_shapes(config), ignore=UNUSED)
+    return CLIP(config, weights, directory)
+
+
+class CLIP:
+    """Two towers with their weights, and the tokenizer and preprocessor beside them."""
+
+    def __init__(self, config: CLIPConfig, weights, directory=None):
+        self.config, self.weights, self.directory = config, weights, directory
+
+    @cached_property
+    def tokenizer(self) -> text.Tokenizer:
+        """The tokenizer, by the directory's own files."""
+        return text.load_tokenizer(self.directory)
+
+    @cached_property
+    def preprocessor(self) -> image.Preprocessor:
+        """The steps from a picture to pixel values, by the directory's own files."""
+        return image.read_preprocessor(self.directory)
+
+    @property
+    def temperature(self) -> float:
+        r"""$\tau = e^{-\theta}$: cosines are divided by it before a softmax."""
+        scale = np.float64(self.weights[clip.LOGIT_SCALE])
+        if not abs(scale) < LARGEST_LOG_SCALE:
+            raise checkpoint.CheckpointError(
+                f"{self.weights.origin}: {clip.LOGIT_SCALE} is {scale:.4g}: the "
+                "weights are damaged"
+            )
+        return float(np.exp(-scale))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The precision that the towers compute in."""
+        return self.weights[clip.VISUAL_PROJECTION].dtype
+
+    def image_features(self, pictures: Sequence) -> np.ndarray:
+        """A direction for each picture: paths, streams, bytes or arrays -> (n, d)."""
+        pictures = _listed("image_features", "pictures", pictures)
+
+        def features(some):
+            pixels = self.preprocessor.batch(some).astype(self.dtype, copy=False)
+            return clip.image_features(pixels, self.weights, self.config)
+
+        return self._directions(pictures, features)
+
+    def text_features(self, texts: Sequence[str]) -> np.ndarray:
+        """A direction for each text, (n, d)."""
+        rows = [self.token_ids(one) for one in _listed("text_features", "texts", texts)]
+
+        def features(some):
+            return clip.text_features(clip.padded(some), self.weights, self.config)
+
+        return self._directions(rows, features)
+
+    def similarity(self, pictures: Sequence, texts: Sequence[str]) -> np.ndarray:
+        """The cosine of every picture with every text, (pictures, texts)."""
+        return self.image_features(pictures) @ self.text_features(texts).T
+
+    def probabilities(self, pictures: Sequence, texts: Sequence[str]) -> np.ndarray:
+        """How likely each text is for each picture, if one of them is right."""
+        return ops.softmax(self.similarity(pictures, texts) / self.temperature)
+
+    def token_ids(self, one: str) -> list[int]:
+        """A text in the frame that the tokenizer was saved with: start, text, end."""
+        if not isinstance(one, str):
+            raise ValueError(f"a text is a string, not {type(one).__name__}")
+        before, after = self.tokenizer.frame
+        ids = [*before, *self.tokenizer.encode(one, markers=False), *after]
+        room = self.config.text.max_position_embeddings
+        if len(ids) > room:
+            raise ShapeError(
+                f"a text of {len(ids)} tokens is too long for this model, which reads "
+                f"{room}: shorten it"
+            )
+        vocabulary = self.config.text.vocab_size
+        if max(ids, default=0) >= vocabulary:
+            raise text.TokenizerError(
+                f"{self.directory}: the tokenizer makes the id {max(ids)}, but the "
+                f"model's vocabulary ends at {vocabulary - 1}: they are of different "
+                "checkpoints"
+            )
+        return ids
+
+    def _directions(self, items, features):
+        """Features of length one, a batch at a time."""
+        batches = [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            found = [ops.normalize(features(batch), dim=-1) for batch in batches]
+        found = np.concatenate(found)
+        if not np.isfinite(found).all():
+            raise checkpoint.CheckpointError(
+                f"{self.weights.origin}: the features are not finite numbers: the "
+                f"weights are damaged, or too large for {found.dtype}"
+            )
+        return found
+
+
+def _listed(function, name, items):
+    """A list that is not empty; one item alone is easily given by mistake."""
+    if isinstance(items, (str, bytes, os.PathLike)) or not hasattr(items, "__len__"):
+        raise ValueError(f"{function}: {name} is a list, even of one: [{name[:-1]}]")
+    if not len(items):
+        raise ValueError(f"{function}: {name} is empty: give at least one")
+    return list(items)

@@ -1,0 +1,278 @@
+r"""The recipe of `weights/fastvlm-tiny`: a FastVLM that learns to describe scenes.
+
+    stage 1  see    the tower learns what is where, cell by cell       (seeing.py)
+    stage 2  speak  all of it learns captions and answers, and goes on seeing
+
+A step draws 16 fresh scenes, so no picture is seen twice. Each comes with one caption
+and several questions, packed behind the picture (packing.py). The batch is learnt from
+in two halves, side by side on two cores.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import ops, scenes, text
+from ..autodiff import value_of
+from ..blocks.training_mode import Training
+from ..models import fastvlm, qwen2
+from ..models.fastvithd import fastvithd
+from ..text.byte_level_training import train_byte_level
+from ..text.chat import DEFAULT_SYSTEM, END, IMAGE
+from ..train.initialization import initial_weights
+from ..train.loop import Stage
+from ..train.optimizers import AdamW, matrices_only
+from .packing import IGNORE, Packed, Text, pack
+from .seeing import WIDTH, Cells, cells_of, seeing_loss
+
+SIDE, GRID = 128, 4
+BATCH, SHARDS, QUESTIONS = 16, 2, 8
+SEE, SPEAK = 1200, 16000
+VOCABULARY = 512  # at most; the world has fewer words
+CAPTION = "Describe the image."
+NOTHING = "<|endoftext|>"
+SEEING = "seeing"  # the linear map of stage 1: no part of the model
+SEEING_WEIGHT = 0.5
+MEAN, STD = 0.5, 0.5
+
+# What takes longest to learn is asked more often.
+KINDS = dict.fromkeys(scenes.KINDS, 1.0)
+KINDS |= {"relation": 5.0, "compare": 2.5, "where": 2.0}
+KINDS |= dict.fromkeys(("colour", "exists", "count"), 1.5)
+ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption has 1
+PEAK = 3e-3
+HIDDEN = 0.1  # of an answer's words are not shown to the words after them
+
+TOWER = {
+    "layers": [1, 1, 1, 1, 1],
+    "embed_dims": [16, 32, 64, 192, 192],
+    "mlp_ratios": [4, 4, 4, 4, 4],
+    "downsamples": [False, True, True, True, False],
+    "layer_scale_init_value": 1.0,
+}
+DECODER = {
+    "model_type": "qwen2",
+    "hidden_size": 128,
+    "intermediate_size": 320,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_act": "silu",
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-6,
+    "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+    "tie_word_embeddings": True,
+}
+
+
+def recipe(see: int = SEE, speak: int = SPEAK, seed: int = 0) -> FastVLMTiny:
+    """The recipe as it was used, or with other numbers of steps and another seed."""
+    return FastVLMTiny(scene_tokenizer(), see, speak, seed)
+
+
+def scene_tokenizer() -> text.Tokenizer:
+    """The tokenizer of the recipe: every word of the world becomes one token."""
+    return train_byte_level(corpus(), VOCABULARY)
+
+
+def corpus(scenes_seen: int = 2000) -> list[str]:
+    """Texts to train the tokenizer on: captions, questions, answers, and the frame.
+
+    The held-out pairs are not in it; their words are.
+    """
+    rng, texts = np.random.default_rng(0), []
+    for _ in range(scenes_seen):
+        scene = scenes.sample(rng)
+        texts.append(scenes.caption(scene, rng))
+        for question in scenes.questions(scene, rng, QUESTIONS):
+            texts += ["\n" + question.text, question.answer]
+    frame = [f"system\n{DEFAULT_SYSTEM}", "user\n", f"\n{CAPTION}", "assistant\n"]
+    return texts + frame * scenes_seen
+
+
+class Shard(NamedTuple):
+    """Some pictures of a batch, with what is said about them; the totals are those of
+    the whole batch, of which every shard takes its share."""
+
+    pixels: np.ndarray
+    cells: Cells
+    packed: Packed
+    objects: int
+    answers: float
+
+
+class FastVLMTiny:
+    """Where the weights start, the batch of every step, and the loss."""
+
+    name = "fastvlm-tiny"
+    max_norm = 5.0
+    momentum = 0.1
+
+    def __init__(self, tokenizer: text.Tokenizer, see: int, speak: int, seed: int = 0):
+        self.tokenizer, self.seed = tokenizer, seed
+        self.blank = tokenizer.token_id(NOTHING)
+        self.config = fastvlm.FastVLMConfig.from_json(config_json(tokenizer))
+        self.stages = (
+            Stage("see", see, PEAK, min(100, see // 8), 0.3, _sees),
+            Stage("speak", speak, PEAK, min(200, speak // 8), 0.01),
+        )
+        self.optimizer = AdamW(
+            betas=(0.9, 0.98),
+            weight_decay=matrices_only(0.05),
+            scale=lambda name: 1.0 if _sees(name) else 0.5,
+        )
+
+    def initial(self) -> dict[str, np.ndarray]:
+        """The weights before the first step, a function of the seed."""
+        shapes = fastvlm.expected_shapes(self.config, tied=True)
+        shapes |= {
+            f"{SEEING}.weight": (WIDTH, self.config.vision.width),
+            f"{SEEING}.bias": (WIDTH,),
+        }
+        rng = np.random.default_rng([self.seed, 0])
+        return initial_weights(shapes, rng, narrow=(fastvlm.DECODER,))
+
+    def batch(self, step: int, shards: int = SHARDS) -> list[Shard]:
+        """Fresh scenes, their pictures, a caption and questions for each: in shards."""
+        rng = np.random.default_rng([self.seed, 1, step])
+        drawn = [scenes.sample(rng) for _ in range(BATCH)]
+        pixels = to_pixels([scenes.draw(scene, SIDE) for scene in drawn])
+        said = [self.texts(scene, rng) for scene in drawn]
+        objects = sum(len(scene.objects) for scene in drawn)
+        answers = sum(len(t.answer) * t.weight for texts in said for t in texts)
+        size = BATCH // shards
+        parts = [slice(at, at + size) for at in range(0, BATCH, size)]
+        return [
+            Shard(
+                pixels[part],
+                cells_of(drawn[part], GRID),
+                self.hide(pack(self.prefix, said[part]), rng),
+                objects,
+                answers,
+            )
+            for part in parts
+        ]
+
+    def hide(self, packed: Packed, rng) -> Packed:
+        """Some words of the answers made unreadable for the words after them.
+
+        So each word must be looked for in the picture: what comes after "orange" is
+        not to be guessed from which shapes have been orange so far.
+        """
+        hidden = (packed.labels != IGNORE) & (rng.random(packed.ids.shape) < HIDDEN)
+        return packed._replace(ids=np.where(hidden, self.blank, packed.ids))
+
+    def texts(self, scene, rng) -> list[Text]:
+        """A caption and questions about a scene, as ids."""
+        asked = scenes.questions(scene, rng, QUESTIONS, weights=KINDS)
+        said = [(CAPTION, scenes.caption(scene, rng), 1.0)]
+        said += [(question.text, question.answer, ANSWER_WEIGHT) for question in asked]
+        return [
+            Text(self.question_ids(question), self.answer_ids(answer), weight)
+            for question, answer, weight in said
+        ]
+
+    @cached_property
+    def prefix(self) -> list[int]:
+        """The frame up to the picture's last token."""
+        return self._framed("")[: self._picture_end]
+
+    @cached_property
+    def _picture_end(self):
+        ids, image = self._framed(""), self.config.image_token_id
+        return len(ids) - ids[::-1].index(image)
+
+    def question_ids(self, question: str) -> list[int]:
+        """The rest of the frame: the question, and the turn that is to be answered."""
+        if question not in self._known:
+            self._known[question] = self._framed(question)[self._picture_end :]
+        return self._known[question]
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """The answer, and the marker that ends it."""
+        if answer not in self._known_answers:
+            ids = self.tokenizer.encode(answer, markers=False)
+            self._known_answers[answer] = [*ids, self.tokenizer.token_id(END)]
+        return self._known_answers[answer]
+
+    @cached_property
+    def _known(self):
+        return {}
+
+    @cached_property
+    def _known_answers(self):
+        return {}
+
+    def _framed(self, question):
+        image = self.config.image_token_id
+        return text.encode_chat(self.tokenizer, question, image, GRID * GRID)
+
+    def loss(self, weights, shard: Shard, training: Training, stage: Stage):
+        """The shard's share of the loss, and of what is worth noting about it."""
+        tower = weights.scope(fastvlm.TOWER)
+        features = fastvithd(shard.pixels, tower, self.config.vision, training)
+        seeing = weights.scope(SEEING)
+        unseen, seen = seeing_loss(features, seeing, shard.cells, shard.objects)
+        parts = {"seeing": float(value_of(unseen)), "seen": seen}
+        if stage.name == "see":
+            return unseen, parts
+        image = fastvlm.projector(features, weights.scope(fastvlm.PROJECTOR))
+        spoken = self.speaking_loss(image, weights, shard)
+        parts |= {"speaking": float(value_of(spoken)), "tokens": shard.packed.ids.size}
+        return spoken + unseen * SEEING_WEIGHT, parts
+
+    def speaking_loss(self, image, weights, shard: Shard):
+        """The cross-entropy of every token of every answer, given those before it."""
+        ids, labels, weight, layout = shard.packed
+        hidden = qwen2.qwen2(
+            fastvlm.embed(ids, image, weights, self.config),
+            weights.scope(fastvlm.DECODER),
+            self.config.text,
+            packing=layout,
+        )
+        asked = np.flatnonzero(labels[:, 1:] != IGNORE)
+        rows, columns = np.divmod(asked, labels.shape[1] - 1)
+        places = rows * labels.shape[1] + columns
+        said = ops.embedding(places, hidden.reshape(-1, hidden.shape[-1]))
+        wanted = labels[rows, columns + 1]
+        logits = fastvlm.head(said, weights)
+        wrong = ops.cross_entropy(logits, wanted, reduction="none")
+        return (wrong * (weight[rows, columns + 1] / shard.answers)).sum()
+
+
+def _sees(name):
+    """Whether a tensor belongs to the tower, or to what is asked of it in stage 1."""
+    return name.startswith((fastvlm.TOWER, SEEING))
+
+
+def to_pixels(pictures) -> np.ndarray:
+    """What the tower is given of uint8 pictures: (b, 3, h, w), from -1 to 1."""
+    stacked = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
+    return (stacked / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+
+
+def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:
+    """The model's `config.json`, as transformers reads it."""
+    end = tokenizer.token_id(END)
+    return {
+        "model_type": "fast_vlm",
+        "architectures": ["FastVlmForConditionalGeneration"],
+        "image_token_index": tokenizer.token_id(IMAGE),
+        "image_seq_length": GRID * GRID,
+        "projector_hidden_act": "gelu",
+        "tie_word_embeddings": True,
+        "vision_config": {
+            "model_type": "timm_wrapper",
+            "architecture": "fastvit_mci3",
+            "do_pooling": True,
+            "global_pool": "avg",
+            "hidden_size": 2 * TOWER["embed_dims"][-1],
+            "num_classes": 2,
+            "label_names": ["LABEL_0", "LABEL_1"],
+            "model_args": {**TOWER, "inference_mode": False},
+        },
+        "text_config": {**DECODER, "vocab_size": len(tokenizer), "eos_token_id": end},
+    }
