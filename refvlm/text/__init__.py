@@ -24,10 +24,11 @@ from .chat import (
     encode_chat,
     recognise_template,
 )
+from .errors import TokenizerError
 from .loading import load_tokenizer
 from .saving import save_tokenizer
 from .streaming import StreamDecoder
-from .tokenizer import Tokenizer, TokenizerError
+from .tokenizer import Tokenizer
 from .word_cuts import split_words
 
 __all__ = [

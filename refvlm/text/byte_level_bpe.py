@@ -4,20 +4,19 @@ r"""Byte-level BPE: any text as token ids and back, with nothing but Python.
          --merged by rank--> "Ġred" --looked up--> 266
 
 Every text is bytes and every byte is a token, so nothing is unknown. With Qwen2's
-vocabulary and merges these are Qwen2's ids. `Tokenizer` gives the same ids through a
-compiled library, and is what the models use.
+vocabulary and merges these are Qwen2's ids. The models use `Tokenizer`, which gives
+the same ids through a compiled library, and through this where that is not installed.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from .byte_level import byte_alphabet, token_bytes
 from .byte_pairs import Pair, bpe_encode
-from .tokenizer import TokenizerError, valid_text
+from .errors import TokenizerError, valid_text
 from .word_cuts import split_words
 
 _LETTER = byte_alphabet()
@@ -54,24 +53,10 @@ class ByteLevelBPE:
         self.vocabulary, self.markers = dict(vocabulary), tuple(markers)
         self.merges = [(left, right) for left, right in merges]
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._token = {number: token for token, number in self.vocabulary.items()}
+        self.token_of = {number: token for token, number in self.vocabulary.items()}
         # Where two markers begin, the longer is meant.
         longest_first = sorted(map(re.escape, self.markers), key=len, reverse=True)
         self._marker = re.compile(f"({'|'.join(longest_first)})")
-
-    @classmethod
-    def from_json(cls, text: str) -> ByteLevelBPE:
-        """From the text of a `tokenizer.json`, as `Tokenizer.to_json` gives it."""
-        try:
-            described = json.loads(text)
-            vocabulary, merges = (described["model"][k] for k in ("vocab", "merges"))
-            added = {one["content"]: one["id"] for one in described["added_tokens"]}
-            pairs = [m.split(" ") if isinstance(m, str) else m for m in merges]
-            return cls({**vocabulary, **added}, pairs, tuple(added))
-        except (LookupError, TypeError, ValueError) as problem:
-            raise TokenizerError(
-                f"this is no tokenizer.json of a byte-level BPE: {problem!r:.80}"
-            ) from None
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -101,7 +86,7 @@ class ByteLevelBPE:
     def decode(self, ids: Iterable[int]) -> str:
         """Text. Bytes that are not UTF-8 become U+FFFD."""
         try:
-            tokens = [self._token[number] for number in ids]
+            tokens = [self.token_of[number] for number in ids]
         except KeyError as absent:
             raise TokenizerError(f"the vocabulary has no id {absent}") from None
         return b"".join(map(token_bytes, tokens)).decode("utf-8", errors="replace")

@@ -10,19 +10,18 @@ the file that is saved. Decoding gives a text back in composed form.
 
 from __future__ import annotations
 
+import json
 import operator
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tokenizers import AddedToken
-
 from .byte_level import byte_alphabet
 from .byte_level_bpe import ByteLevelBPE, byte_letters
 from .byte_pairs import bpe_train
 from .chat import END, IMAGE, START
-from .loading import qwen2_backend
-from .tokenizer import Tokenizer
+from .description import describe
+from .tokenizer import Tokenizer, open_engine
 from .word_cuts import split_words
 
 MARKERS = ("<|endoftext|>", START, END, IMAGE)
@@ -36,11 +35,8 @@ def train_byte_level(
     Source: [Cortes] 4.2, 7.1. Oracle: tokenizers.trainers.BpeTrainer.
     """
     learnt = learn_byte_level(texts, vocabulary_size, markers)
-    backend = qwen2_backend(learnt.vocabulary, learnt.merges)
-    backend.add_special_tokens(
-        [AddedToken(name, special=True, normalized=False) for name in learnt.markers]
-    )
-    return Tokenizer(backend, "the trained tokenizer")
+    described = describe(learnt.vocabulary, learnt.merges, learnt.markers)
+    return Tokenizer(open_engine(json.dumps(described)), "the trained tokenizer")
 
 
 def learn_byte_level(

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoint import is_there, read_json, read_text
-from .tokenizer import Tokenizer, TokenizerError
+from .errors import TokenizerError
+from .tokenizer import Tokenizer
 
 CHATML = "chatml"
 DEFAULT_SYSTEM = "You are a helpful assistant."

@@ -8,32 +8,19 @@ the rest to the name of the model: here, Qwen2's. In both, markers may stand in
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
-
 from ..checkpoint import is_there, read_json, read_text
 from .byte_level import BYTE_OF
-from .tokenizer import Tokenizer, TokenizerError, one_error
+from .description import FLAGS, describe
+from .engine import Engine, is_id
+from .errors import TokenizerError, one_error
+from .tokenizer import Tokenizer, open_engine
 
 FILE_LIMIT = 64 << 20  # Qwen2's tokenizer.json has 7 MB
-LARGEST_ID = 1 << 24
-
-# How Qwen2 cuts a text into words; a merge never crosses a cut. In order: an English
-# contraction, a word with the one sign before it, a single digit, a run of signs, line
-# ends, and spaces, of which the last is left to the word that follows.
-QWEN2_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
-    r"|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+"
-    r"|\s+(?!\S)"
-    r"|\s+"
-)
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
@@ -48,41 +35,25 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
         if is_there(description):
             text = read_text(description, FILE_LIMIT, TokenizerError)
             with one_error(description):
-                backend = tokenizers.Tokenizer.from_str(text)
+                engine = open_engine(text, str(description))
         elif is_there(vocabulary) and is_there(merges):
-            ids = _read_vocabulary(vocabulary)
-            backend = qwen2_backend(ids, _read_merges(merges))
+            ids, pairs = _read_vocabulary(vocabulary), _read_merges(merges)
+            engine = open_engine(json.dumps(describe(ids, pairs)), str(directory))
         else:
             raise TokenizerError(
                 f"{directory} has no tokenizer.json, nor vocab.json with merges.txt: "
                 "download the tokenizer's files too"
             )
-        _add_markers(backend, _read_markers(directory), directory)
-        tokenizer = Tokenizer(backend, str(directory))
+        engine = _add_markers(engine, _read_markers(directory), directory)
+        tokenizer = Tokenizer(engine, str(directory))
         if tokenizer.is_byte_level:
-            _check_alphabet(backend, directory)
+            _check_alphabet(engine, directory)
     return tokenizer
-
-
-def qwen2_backend(
-    ids: dict[str, int], merges: list[tuple[str, str]]
-) -> tokenizers.Tokenizer:
-    """Byte-level BPE with Qwen2's normaliser and cuts."""
-    backend = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=merges))
-    backend.normalizer = normalizers.NFC()
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    return backend
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
     ids = read_json(path, FILE_LIMIT, TokenizerError)
-    if not all(_is_id(token_id) for token_id in ids.values()):
+    if not all(is_id(token_id) for token_id in ids.values()):
         raise TokenizerError(f"{path} must give each token a whole number as its id")
     if len(set(ids.values())) != len(ids):
         raise TokenizerError(f"{path} gives two tokens the same id")
@@ -104,7 +75,7 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     return merges
 
 
-def _read_markers(directory: Path) -> list[tuple[int, AddedToken]]:
+def _read_markers(directory: Path) -> list[tuple[int, dict[str, Any]]]:
     """(id, marker) pairs, from the two files that may name them."""
     markers = []
     path = directory / "added_tokens.json"
@@ -124,46 +95,39 @@ def _read_markers(directory: Path) -> list[tuple[int, AddedToken]]:
     return markers
 
 
-def _marker(token_id: Any, fields: Any, path: Path) -> tuple[int, AddedToken]:
-    flags = ("special", "normalized", "lstrip", "rstrip", "single_word")
+def _marker(token_id: Any, fields: Any, path: Path) -> tuple[int, dict[str, Any]]:
     if (
-        not _is_id(token_id)
+        not is_id(token_id)
         or not isinstance(fields, dict)
         or not isinstance(fields.get("content"), str)
-        or not all(isinstance(fields.get(flag, False), bool) for flag in flags)
+        or not all(isinstance(fields.get(flag, False), bool) for flag in FLAGS)
     ):
         raise TokenizerError(f"{path} describes an added token that cannot be read")
-    given = {flag: fields[flag] for flag in flags if flag in fields}
-    return token_id, AddedToken(fields["content"], **given)
-
-
-def _is_id(token_id: Any) -> bool:
-    return type(token_id) is int and 0 <= token_id < LARGEST_ID
+    return token_id, {k: fields[k] for k in ("content", *FLAGS) if k in fields}
 
 
 def _add_markers(
-    backend: tokenizers.Tokenizer,
-    markers: list[tuple[int, AddedToken]],
-    directory: Path,
-) -> None:
+    engine: Engine, markers: list[tuple[int, dict[str, Any]]], directory: Path
+) -> Engine:
     """Add the markers that are not known; each must get the id it was trained as."""
-    known = backend.get_added_tokens_decoder()
-    for token_id, marker in sorted(markers, key=lambda pair: pair[0]):
-        if token_id not in known:
-            backend.add_tokens([marker])
+    known = set(engine.markers.values())
+    new = {token_id: marker for token_id, marker in markers if token_id not in known}
+    if new:
+        engine = engine.with_markers(sorted(new.items()))
     for token_id, marker in markers:
-        found = backend.token_to_id(marker.content)
+        found = engine.token_id(marker["content"])
         if found != token_id:
             raise TokenizerError(
-                f"{directory}: the marker {marker.content!r:.60} should have the id "
+                f"{directory}: the marker {marker['content']!r:.60} should have the id "
                 f"{token_id}, not {found}: the tokenizer's files are of different "
                 "checkpoints"
             )
+    return engine
 
 
-def _check_alphabet(backend: tokenizers.Tokenizer, directory: Path) -> None:
+def _check_alphabet(engine: Engine, directory: Path) -> None:
     """Without a token for some byte, the texts that have it would lose it silently."""
-    absent = [letter for letter in BYTE_OF if backend.token_to_id(letter) is None]
+    absent = [letter for letter in BYTE_OF if engine.token_id(letter) is None]
     if absent:
         raise TokenizerError(
             f"{directory}: the vocabulary has no token for {len(absent)} of the 256 "

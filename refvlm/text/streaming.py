@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import codecs
 
-from .tokenizer import Tokenizer, TokenizerError
+from .errors import TokenizerError
+from .tokenizer import Tokenizer
 
 
 class StreamDecoder:

@@ -1,6 +1,5 @@
 """Byte-level BPE in plain Python: any text as ids and back."""
 
-import json
 import unicodedata
 
 import numpy as np
@@ -12,7 +11,6 @@ from refvlm.text import (
     ByteLevelBPE,
     TokenizerError,
     load_tokenizer,
-    train_byte_level,
 )
 
 from ..spec import contract, example, law, oracle
@@ -72,8 +70,6 @@ def test_byte_level_bpe_loses_nothing(text):
 def test_byte_level_bpe_gives_the_ids_of_the_library(library, text, markers):
     """The same ids as `tokenizers`, on any text whose characters both know."""
     assert BPE.encode(text, markers) == library.encode(text, markers)
-    again = ByteLevelBPE.from_json(library.to_json())
-    assert again.encode(text, markers) == library.encode(text, markers)
 
 
 @oracle
@@ -106,21 +102,3 @@ def test_byte_level_bpe_refuses_what_is_no_text_and_no_id():
         BPE.encode(b"a")
     with pytest.raises(TokenizerError, match="no id -200"):
         BPE.decode([-200])
-
-
-@contract
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": {"vocab": {}}}', "null"])
-def test_from_json_refuses_what_is_no_tokenizer(text):
-    """A file of another kind is one clear error."""
-    with pytest.raises(TokenizerError, match="no tokenizer.json"):
-        ByteLevelBPE.from_json(text)
-
-
-@law
-def test_from_json_reads_merges_of_either_layout():
-    """Older files write a merge as "a b", newer ones as ["a", "b"]."""
-    described = json.loads(train_byte_level(["red red"], 265).to_json())
-    newer = ByteLevelBPE.from_json(json.dumps(described))
-    described["model"]["merges"] = [" ".join(m) for m in described["model"]["merges"]]
-    older = ByteLevelBPE.from_json(json.dumps(described))
-    assert older.merges == newer.merges and older.merges

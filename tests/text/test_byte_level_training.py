@@ -11,7 +11,7 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
 from refvlm import text
 from refvlm.text.byte_level_training import learn_byte_level
-from refvlm.text.loading import QWEN2_WORDS
+from refvlm.text.description import QWEN2_WORDS
 
 from ..spec import contract, example, law, oracle
 from .strings import unicode_texts

@@ -7,6 +7,7 @@ import pytest
 import tokenizers
 
 from refvlm.text import TokenizerError, load_tokenizer
+from refvlm.text.plain import PlainEngine
 
 from ..checkpoint.test_hostile_files import mutate_bytes, mutate_json
 from ..spec import contract, example, law
@@ -15,11 +16,12 @@ from .vocabulary import MARKERS, added_tokens, learn, write_vocabulary
 
 
 @example
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_reads_both_layouts(tmp_path):
     """`tokenizer.json`, and `vocab.json` with `merges.txt`, say the same."""
     apple = load_tokenizer(write_vocabulary(tmp_path / "apple"))
     (tmp_path / "hugging_face").mkdir()
-    apple._backend.save(str(tmp_path / "hugging_face" / "tokenizer.json"))
+    spoil(tmp_path / "hugging_face", "tokenizer.json", apple.to_json())
     hugging_face = load_tokenizer(tmp_path / "hugging_face")
     assert hugging_face.markers == apple.markers
     for text in nasty_texts(100, seed=2):
@@ -29,6 +31,7 @@ def test_load_tokenizer_reads_both_layouts(tmp_path):
 
 @law
 @pytest.mark.parametrize("markers", ["tokenizer_config", "added_tokens"])
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_keeps_the_ids_of_markers(tmp_path, markers):
     """A marker has the id that the model was trained with, wherever it is written."""
     vocabulary, _ = learn()
@@ -37,6 +40,7 @@ def test_load_tokenizer_keeps_the_ids_of_markers(tmp_path, markers):
 
 
 @law
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_takes_windows_line_ends(tmp_path):
     """A merges.txt that went through Windows is the same list."""
     directory = write_vocabulary(tmp_path)
@@ -44,6 +48,13 @@ def test_load_tokenizer_takes_windows_line_ends(tmp_path):
     path = directory / "merges.txt"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert load_tokenizer(directory).encode("the table") == expected
+
+
+@pytest.fixture(params=["library", "plain"])
+def engine(request, monkeypatch):
+    """Each law twice: with the tokenizers library, and as if it were not installed."""
+    if request.param == "plain":
+        monkeypatch.setattr("refvlm.text.loading.open_engine", PlainEngine.from_json)
 
 
 def spoil(directory, file, content):
@@ -96,6 +107,7 @@ BAD_FILES = [
 
 @contract
 @pytest.mark.parametrize(("file", "content"), BAD_FILES)
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_refuses_bad_files(tmp_path, file, content):
     """A damaged tokenizer is one clear error, not a model that hears other words."""
     directory = write_vocabulary(tmp_path)
@@ -115,6 +127,7 @@ def test_load_tokenizer_says_what_is_missing(tmp_path):
 
 
 @contract
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_wants_all_bytes(tmp_path):
     """A byte without a token would vanish from every text that has it."""
     directory = write_vocabulary(tmp_path, markers=None)
@@ -138,8 +151,7 @@ def fuzz_tokenizer(directory, rounds, seed=0):
     rng = random.Random(seed)
     write_vocabulary(directory, markers="added_tokens")
     good = {path.name: path.read_bytes() for path in directory.iterdir()}
-    backend = load_tokenizer(directory)._backend
-    good["tokenizer.json"] = backend.to_str().encode()
+    good["tokenizer.json"] = load_tokenizer(directory).to_json().encode()
     accepted = 0
     for _ in range(rounds):
         for name, content in good.items():
@@ -164,6 +176,7 @@ def fuzz_tokenizer(directory, rounds, seed=0):
 
 
 @contract
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_survives_hostile_files(tmp_path):
     """Damaged at random, a tokenizer loads and works or is refused: nothing else."""
     assert 10 < fuzz_tokenizer(tmp_path, 200) < 190
@@ -180,6 +193,7 @@ def test_load_tokenizer_turns_the_librarys_errors_into_one(tmp_path):
 
 
 @contract
+@pytest.mark.usefixtures("engine")
 def test_load_tokenizer_quotes_a_bad_file_safely(tmp_path):
     """What the library quotes of a file may not steer a terminal."""
     directory = write_vocabulary(tmp_path)

@@ -68,7 +68,7 @@ def test_stream_decoder_shows_whole_characters(tokenizer, pieces):
 @law
 def test_stream_decoder_takes_markers_with_any_letters(tokenizer):
     """An added token is the text that it is, as in decode, also beyond ASCII."""
-    backend = tokenizers.Tokenizer.from_str(tokenizer._backend.to_str())
+    backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
     backend.add_tokens(["<é>", "a b", "中"])
     more = Tokenizer(backend)
     for name in ("<é>", "a b", "中"):

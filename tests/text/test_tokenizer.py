@@ -6,6 +6,7 @@ import unicodedata
 import hypothesis
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import strategies as st
 
 from refvlm.text import Tokenizer, TokenizerError, load_tokenizer
@@ -194,7 +195,7 @@ def test_tokenizer_refuses_half_a_surrogate_pair(tokenizer, text):
 @contract
 def test_tokenizer_forgets_saved_truncation(directory):
     """A saved tokenizer may be set to cut and pad; a prompt is left whole."""
-    backend = load_tokenizer(directory)._backend
+    backend = tokenizers.Tokenizer.from_str(load_tokenizer(directory).to_json())
     expected = backend.encode("What is on the table?").ids
     backend.enable_truncation(2)
     backend.enable_padding(length=64)

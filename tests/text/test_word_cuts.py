@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from tokenizers import Regex, pre_tokenizers
 
-from refvlm.text.loading import QWEN2_WORDS
+from refvlm.text.description import QWEN2_WORDS
 from refvlm.text.word_cuts import split_words
 
 from ..spec import example, law, oracle

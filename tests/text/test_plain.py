@@ -1,0 +1,202 @@
+"""Our own engine: the library's ids, or a word on what the file asks for."""
+
+import copy
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm.recipes.fastvlm_tiny import corpus
+from refvlm.text import Tokenizer, TokenizerError, train_byte_level
+from refvlm.text.library import LibraryEngine
+from refvlm.text.plain import PlainEngine
+
+from ..spec import contract, example, law, oracle
+from .strings import NASTY, unicode_texts
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = {
+    name: (ROOT / "weights" / name / "tokenizer.json").read_text(encoding="utf-8")
+    for name in ("fastvlm-tiny", "clip-tiny")
+}
+SMALL = json.loads(train_byte_level(["red red"], 265).to_json())
+EVERY = pytest.mark.parametrize("name", SHIPPED)
+
+
+@functools.cache
+def plain(name):
+    return Tokenizer(PlainEngine.from_json(SHIPPED[name], name), name)
+
+
+@functools.cache
+def library(name):
+    return Tokenizer(LibraryEngine.from_json(SHIPPED[name]), name)
+
+
+@example
+def test_plain_engine_describes_a_picture_where_nothing_else_is_installed():
+    """Without tokenizers and threadpoolctl, the trained models load and speak."""
+    program = """
+import sys
+sys.modules["tokenizers"] = sys.modules["threadpoolctl"] = None
+import refvlm, refvlm.ops
+from refvlm import text
+print(refvlm.load("weights/fastvlm-tiny").describe("book/images/shapes.png"))
+tokenizer = text.load_tokenizer("weights/clip-tiny")
+print(tokenizer.decode(tokenizer.encode("a red ring and a blue star")))
+print(len(text.train_byte_level(["red red"], 265).framed("<|im_start|>", "<|im_end|>")))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.stdout.splitlines() == [
+        "from top to bottom: a large yellow star, a small blue circle and a large red "
+        "cross.",
+        "a red ring and a blue star",
+        "263",
+    ], ran.stderr
+
+
+@law
+@EVERY
+def test_plain_engine_writes_the_file_that_it_read(name):
+    """Nothing of the file is lost or changed on the way through."""
+    assert plain(name).to_json() + "\n" == SHIPPED[name]
+
+
+@law
+def test_plain_engine_reads_merges_of_either_layout():
+    """Older files write a merge as "a b", newer ones as ["a", "b"]."""
+    older = copy.deepcopy(SMALL)
+    older["model"]["merges"] = [" ".join(m) for m in SMALL["model"]["merges"]]
+    assert older != SMALL
+    newer = PlainEngine(SMALL, "newer").bpe
+    assert PlainEngine(older, "older").bpe.merges == newer.merges
+
+
+@oracle
+@EVERY
+def test_plain_engine_gives_the_librarys_ids_of_what_the_models_hear(name):
+    """Captions, questions and answers of drawn scenes, and texts that try the cut."""
+    ours, theirs = plain(name), library(name)
+    for text in [*corpus(20), *NASTY, "".join(NASTY)]:
+        for markers in (True, False):
+            ids = ours.encode(text, markers)
+            assert ids == theirs.encode(text, markers)
+            assert ours.decode(ids, markers) == theirs.decode(ids, markers)
+
+
+@oracle
+@EVERY
+@given(text=unicode_texts, markers=st.booleans())
+def test_plain_engine_gives_the_librarys_ids_of_any_text(name, text, markers):
+    """Any text whose characters both know."""
+    assert plain(name).encode(text, markers) == library(name).encode(text, markers)
+
+
+@oracle
+@EVERY
+@given(ids=st.lists(st.integers(0, 600), max_size=20), markers=st.booleans())
+def test_plain_engine_decodes_as_the_library_does(name, ids, markers):
+    """Any ids: broken characters, markers left out, and ids that stand for nothing."""
+    assert plain(name).decode(ids, markers) == library(name).decode(ids, markers)
+
+
+@oracle
+@EVERY
+def test_plain_engine_knows_what_the_library_knows(name):
+    """The same size, markers, frame, and bytes of each id."""
+    ours, theirs = plain(name), library(name)
+    assert len(ours) == len(theirs)
+    assert ours.markers == theirs.markers
+    assert ours.frame == theirs.frame
+    framed = [t.framed("<|im_end|>", "<|im_start|>") for t in (ours, theirs)]
+    assert framed[0].frame == framed[1].frame != ours.frame
+    for token_id in range(len(ours) + 2):
+        for markers in (True, False):
+            expected = theirs.bytes_of(token_id, markers)
+            assert ours.bytes_of(token_id, markers) == expected
+
+
+def changed(path, value):
+    """SMALL with one value of it replaced."""
+    document = copy.deepcopy(SMALL)
+    *above, last = path
+    parent = document
+    for step in above:
+        parent = parent[step]
+    parent[last] = value
+    return document
+
+
+BEYOND = {
+    "no normal form": (["normalizer"], None),
+    "another normal form": (["normalizer", "type"], "NFKC"),
+    "another cut": (["pre_tokenizer", "pretokenizers", 0, "pattern", "Regex"], "\\s+"),
+    "cuts taken away": (["pre_tokenizer", "pretokenizers", 0, "behavior"], "Removed"),
+    "a space in front": (
+        ["pre_tokenizer", "pretokenizers", 1, "add_prefix_space"],
+        True,
+    ),
+    "no cut": (["pre_tokenizer"], None),
+    "another decoder": (["decoder"], {"type": "Metaspace"}),
+    "no decoder": (["decoder"], None),
+    "another model": (["model", "type"], "Unigram"),
+    "dropout": (["model", "dropout"], 0.1),
+    "an unknown token": (["model", "unk_token"], "<|im_end|>"),
+    "whole words first": (["model", "ignore_merges"], True),
+    "a marker that takes spaces": (["added_tokens", 1, "lstrip"], True),
+    "a marker of whole words": (["added_tokens", 1, "single_word"], True),
+    "a marker that is normalised": (["added_tokens", 1, "normalized"], True),
+}
+
+
+@contract
+@pytest.mark.parametrize("what", BEYOND)
+def test_plain_engine_recommends_the_library(what):
+    """What ours does not do is named, with the way to what does it."""
+    with pytest.raises(TokenizerError, match=r"^here: its .*pip install tokenizers"):
+        PlainEngine(changed(*BEYOND[what]), "here")
+
+
+@contract
+def test_plain_engine_recommends_the_library_for_other_frames():
+    """A frame that is made otherwise matters to whoever asks for it, and not before."""
+    tokenizer = Tokenizer(PlainEngine(changed(["post_processor"], ROBERTA), "here"))
+    assert tokenizer.decode(tokenizer.encode("red")) == "red"
+    with pytest.raises(TokenizerError, match="here: its post_processor is 'Roberta"):
+        print(tokenizer.frame)
+
+
+ROBERTA = {
+    "type": "RobertaProcessing",
+    "sep": ["<|im_end|>", 2],
+    "cls": ["<|im_start|>", 1],
+    "trim_offsets": True,
+    "add_prefix_space": False,
+}
+WRONG = {
+    "an id twice": (["model", "vocab", "a"], 5),
+    "an id that is a text": (["model", "vocab", "a"], "7"),
+    "an id below zero": (["model", "vocab", "a"], -7),
+    "a merge of unknown tokens": (["model", "merges", 0], ["q", "qq"]),
+    "a merge that makes no token": (["model", "merges", 0], ["q", "q"]),
+    "a merge of three": (["model", "merges", 0], ["r", "e", "d"]),
+    "a marker of another id": (["added_tokens", 1, "id"], 700),
+    "half of a surrogate pair": (["model", "vocab", "\ud800"], 263),
+    "a marker without a name": (["added_tokens", 1, "content"], ""),
+    "a marker with a list for an id": (["added_tokens", 1, "id"], [1]),
+}
+
+
+@contract
+@pytest.mark.parametrize("what", WRONG)
+def test_plain_engine_refuses_what_disagrees(what):
+    """A file that contradicts itself is of two checkpoints, or damaged."""
+    with pytest.raises(TokenizerError, match="^here: its "):
+        PlainEngine(changed(*WRONG[what]), "here")
