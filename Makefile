@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 IMAGE ?= book/images/shapes.png
 PYTEST_ARGS ?=
 SCREENSHOTS ?=
@@ -21,7 +22,7 @@ export IPYTHONDIR := $(abspath $(VENV))/ipython
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 KERNEL_CONFIG := $(IPYTHONDIR)/profile_default/ipython_kernel_config.py
 
-.PHONY: help book chapter test lint format describe check-pages clean
+.PHONY: help book chapter test test-oldest lint format describe check-pages clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -40,6 +41,11 @@ chapter: $(VENV)/.reader ## build one page quickly: make chapter CHAPTER=book/at
 
 test: $(VENV)/.oracles ## run the spec, with PyTorch and its friends as oracles
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/.made ## run a short spec on the oldest versions allowed
+	$(OLDEST)/bin/python -m pytest -q -k "not bit_for_bit" tests/ops tests/kernels \
+	  tests/text tests/image tests/checkpoint tests/test_shipped_weights.py \
+	  tests/test_shipped_clip.py
 
 lint: $(VENV)/.reader ## ruff: errors and format
 	$(BIN)/ruff check .
@@ -65,6 +71,13 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment."; \
 	  echo "On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(OLDEST)/.made: constraints-oldest.txt
+	@echo "installing the oldest versions allowed into $(OLDEST)"
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --disable-pip-version-check --quiet \
+	  -r constraints-oldest.txt
 	@touch $@
 
 $(VENV)/.reader: $(VENV)/.made requirements.txt constraints.txt

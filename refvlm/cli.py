@@ -6,6 +6,7 @@
     python -m refvlm shapes FastVLM-0.5B
     python -m refvlm train fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny
+    python -m refvlm spec --laws
 
 The answer goes to standard output as it comes, everything else to standard error.
 Exit status: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.
@@ -20,6 +21,7 @@ import sys
 from . import __version__
 from .commands.describing import add_ask, add_describe
 from .commands.learning import add_score, add_train
+from .commands.spec import add_spec
 from .commands.status import BAD_INPUT, GOOD, INTERRUPTED
 from .commands.tables import add_shapes
 from .terminal import complain, settle_output
@@ -62,4 +64,5 @@ def _parser():
     add_shapes(commands)
     add_train(commands)
     add_score(commands)
+    add_spec(commands)
     return parser
