@@ -134,6 +134,7 @@ def shapes(
                 _check_result(function, output, result.shape, sizes)
             return in_half(result) if is_half and not as_stored else result
 
+        checked.contract = {contract.name: contract for contract in inputs}
         return checked
 
     return decorate

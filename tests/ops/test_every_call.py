@@ -1,0 +1,113 @@
+"""What every operator does with a slip, and with nothing to do.
+
+A list for an array, whole numbers for floating ones, an axis that is not there, an
+argument too few: each is refused by the name of the function and of the argument. No
+samples, and a single number, are no slips: they are computed. The calls are those of
+`CALLS` in each family's file (see test_every_operator.py).
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from refvlm import ops
+from refvlm.autodiff import Variable
+
+from ..spec import contract, law, pulled_back
+from .test_every_operator import CALLS
+
+FIRST = [pytest.param(name, calls[0], id=name) for name, calls in sorted(CALLS.items())]
+UNDER_CONTRACT = [
+    pytest.param(name, calls[0], each, id=f"{name}-{each.name}")
+    for name, calls in sorted(CALLS.items())
+    for each in getattr(getattr(ops, name), "contract", {}).values()
+]
+
+# What has no answer for an empty batch, and why.
+NOTHING_TO_SAY = {}
+
+
+def with_argument(name, case, argument, value):
+    """The call of a case with another value for one argument, given by its name."""
+    parameters = list(inspect.signature(getattr(ops, name)).parameters)
+    given = dict(zip(parameters, case.args)) | case.options | {argument: value}
+    first, *rest = given
+    return getattr(ops, name)(given[first], **{key: given[key] for key in rest})
+
+
+@contract
+@pytest.mark.parametrize("name, case, each", UNDER_CONTRACT)
+def test_operators_refuse_a_list(name, case, each):
+    """A list has no shape; np.array makes one of it."""
+    with pytest.raises(TypeError, match=f"{name}: {each.name} must be an array, not"):
+        with_argument(name, case, each.name, [1.0, 2.0])
+
+
+@contract
+@pytest.mark.parametrize("name, case, each", UNDER_CONTRACT)
+def test_operators_of_floating_numbers_refuse_whole_ones(name, case, each):
+    """dtype in is dtype out, and half a step does not fit into int64."""
+    if each.kind == "f":
+        whole = np.ones((2,) * max(len(each.names), 1), int)
+        with pytest.raises(ValueError, match=f"{name}: {each.name} holds int64, but"):
+            with_argument(name, case, each.name, whole)
+
+
+@contract
+@pytest.mark.parametrize("name, case", FIRST)
+def test_operators_refuse_an_axis_that_is_not_there(name, case):
+    """For an array as for a Variable, by the name of the argument."""
+    if "dim" in inspect.signature(getattr(ops, name)).parameters:
+        with pytest.raises(ValueError, match=f"{name}: dim"):
+            with_argument(name, case, "dim", 99)
+        if getattr(ops, name).derivative is not None:
+            traced = case._replace(args=(Variable(case.args[0]), *case.args[1:]))
+            with pytest.raises(ValueError, match=f"{name}: dim"):
+                with_argument(name, traced, "dim", 99)
+
+
+@contract
+@pytest.mark.parametrize("name, case", FIRST)
+def test_operators_refuse_a_word_that_they_do_not_know(name, case):
+    """As any function of Python does."""
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        getattr(ops, name)(*case.args, **case.options, colour="red")
+
+
+def without_samples(name, case):
+    """The case with an empty first axis wherever its arrays have leading axes."""
+    function = getattr(ops, name)
+    parameters = list(inspect.signature(function).parameters)
+    given = dict(zip(parameters, case.args)) | case.options
+    length = None
+    for each in function.contract.values():
+        array = given.get(each.name)
+        if not isinstance(array, np.ndarray):
+            continue
+        leading = array.ndim - len(each.names) if each.leading else 0
+        if leading or each.names[:1] == ("b",):
+            length = len(array) if length is None else length
+            if len(array) == length:
+                given[each.name] = array[:0]
+    return None if length is None else given
+
+
+@law
+@pytest.mark.parametrize("name, case", FIRST)
+def test_operators_of_no_samples_give_none(name, case):
+    """An empty batch goes in, an empty batch comes out, and so does its gradient."""
+    function = getattr(ops, name)
+    if not hasattr(function, "contract") or name in NOTHING_TO_SAY:
+        return
+    given = without_samples(name, case)
+    if given is None:
+        return
+    first, *rest = given
+    options = {key: given[key] for key in rest}
+    out = function(given[first], **options)
+    assert out.size == 0 or out.shape == ()
+    if getattr(function, "derivative", None) is not None:
+        d_first, *_ = pulled_back(function, np.ones_like(out), given[first], **options)
+        if d_first is not None:
+            assert d_first.shape == given[first].shape
