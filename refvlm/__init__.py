@@ -6,14 +6,24 @@ vlm = refvlm.load("FastVLM-0.5B")
 print(vlm.describe("photo.jpg", "What is in this picture?"))
 """
 
+import importlib
+import pkgutil
+
 __version__ = "0.1.0"
-__all__ = ["load"]
+
+# The rooms, by what lies in the folder: `refvlm.ops` opens when it is first named.
+_ROOMS = [room.name for room in pkgutil.iter_modules(__path__) if room.name[0] != "_"]
+__all__ = ["load", *_ROOMS]
 
 
 def __getattr__(name):
-    # `refvlm.load` brings every floor with it; `import refvlm.shapes` should not.
+    # Everything brings the floors below with it; `import refvlm` should bring none.
     if name == "load":
-        from .pretrained import load
-
-        return load
+        return importlib.import_module(".pretrained", __name__).load
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'refvlm' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*__all__, "__version__"])

@@ -21,7 +21,7 @@ def check_whole(function: str, least: int = 0, **numbers):
         if not is_whole(number) or number < least:
             raise ValueError(
                 f"{function}: {name} must be a whole number of at least {least}, "
-                f"not {number!r}"
+                f"not {number!r:.60}"
             )
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import refvlm
 from refvlm import cli
-from refvlm.commands import describing
+from refvlm.pretrained import shipped
 
 from . import tiny
 from .spec import contract, law
@@ -126,9 +126,18 @@ def test_describe_exits_1_on_a_missing_model(picture, capsys):
 
 
 @contract
+def test_describe_refuses_a_model_that_does_not_speak(picture, capsys):
+    """A CLIP can be opened and has no words: one line says so."""
+    model = shipped.shipped("clip-tiny")
+    assert cli.main(["describe", str(picture), "--model", str(model)]) == 1
+    told = capsys.readouterr().err
+    assert "holds a CLIP, which has no words" in told and told.count("\n") == 1
+
+
+@contract
 def test_describe_without_a_model_exits_2_and_says_what_to_do(picture, monkeypatch):
     """Where the weights are not beside the package, it asks for --model DIR."""
-    monkeypatch.setattr(describing, "SHIPPED", picture.parent / "none")
+    monkeypatch.setattr(shipped, "WEIGHTS", picture.parent / "none")
     error = io.StringIO()
     monkeypatch.setattr(sys, "stderr", error)
     assert cli.main(["describe", str(picture)]) == 2

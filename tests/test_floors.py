@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import subprocess
 import sys
 from pathlib import Path
 
@@ -113,6 +114,26 @@ def test_floors_have_no_circles():
             if name not in ready
         }
     assert not waiting, f"in a circle, or importing one: {sorted(waiting)}"
+
+
+@law
+def test_rooms_open_when_they_are_named():
+    """`import refvlm; refvlm.ops` works, `dir(refvlm)` shows what there is, and nothing
+    is brought along that was not asked for."""
+    rooms = {name.split(".")[1] for name in MODULES if "." in name} - {"__main__"}
+    assert rooms == {*refvlm.__all__} - {"load"}
+    assert {*refvlm.__all__} <= {*dir(refvlm)}
+    for room in rooms:
+        assert getattr(refvlm, room) is importlib.import_module(f"refvlm.{room}")
+    assert refvlm.load is refvlm.pretrained.load
+    program = "import sys, refvlm; print(*(n for n in sys.modules if 'refvlm.' in n))"
+    asked = [sys.executable, "-c", program]
+    told = subprocess.run(
+        asked, capture_output=True, text=True, check=True, cwd=TESTS.parent
+    )
+    assert told.stdout == "\n"
+    with pytest.raises(AttributeError, match="no attribute 'attic'"):
+        _ = refvlm.attic
 
 
 @law

@@ -12,15 +12,16 @@ from PIL import Image
 import refvlm
 from refvlm import checkpoint, cli, scenes
 from refvlm.metrics.scene_scores import score
+from refvlm.pretrained import shipped_model
 from refvlm.recipes.fastvlm_tiny import scene_tokenizer
+from refvlm.text.chat import DESCRIBE
 
 from .oracles import import_torchvision
 from .spec import example, law, oracle
 
 ROOT = Path(__file__).parent.parent
-DIRECTORY = ROOT / "weights" / "fastvlm-tiny"
+DIRECTORY = shipped_model("fastvlm-tiny")
 PICTURE = ROOT / "book" / "images" / "shapes.png"
-CAPTION = "Describe the image."
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
     pictures = [scenes.draw(scene) for scene in drawn]
     pixels = vlm.preprocessor.batch(pictures)
     place = vlm.config.image_token_id
-    asked = [CAPTION, "how many objects are there?"]
+    asked = [DESCRIBE, "how many objects are there?"]
     prompts = [vlm.prompt_ids(prompt)[0].tolist() for prompt in asked]
 
     def ask(torch):

@@ -31,8 +31,8 @@ def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
     One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.
     """
     directory = Path(directory)
-    build = fastvlm.FastVLMConfig.from_json
-    config, _ = fields.from_file(directory / "config.json", build)
+    file, build = directory / "config.json", fastvlm.FastVLMConfig.from_json
+    config = fields.built(file, fields.read(file), build)
     preprocessor = image.read_preprocessor(directory)
     size = preprocessor.crop_to or preprocessor.resize_to
     if size is None:

@@ -10,15 +10,19 @@ from pathlib import Path
 
 def whole(text: str) -> int:
     """A whole number, 0 or more."""
-    if not re.fullmatch("[0-9]{1,18}", text):
-        raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}")
-    return int(text)
+    return _at_least(0, text)
 
 
 def positive(text: str) -> int:
     """A whole number, 1 or more."""
-    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
-        raise argparse.ArgumentTypeError(f"a whole number from 1 up, not {text!r:.40}")
+    return _at_least(1, text)
+
+
+def _at_least(least, text):
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f"a whole number from {least} up, not {text!r:.40}"
+        )
     return int(text)
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 
 from ..terminal import Progress, complain, escaped, for_terminal, is_terminal
 from .arguments import new_file, positive, words
 from .status import BAD_USAGE, EXITS, GOOD
-
-SHIPPED = Path(__file__).parents[2] / "weights" / "fastvlm-tiny"
-PROMPT = "Describe the image."
 
 
 def add_describe(commands):
@@ -27,9 +23,8 @@ def add_describe(commands):
     describe.add_argument(
         "--prompt",
         type=words,
-        default=PROMPT,
         metavar="TEXT",
-        help="the request (default: %(default)s)",
+        help="the request (default: to describe the image)",
     )
     _add_options(describe)
 
@@ -93,43 +88,52 @@ def _add_options(command):
 
 
 def _answer(options) -> int:
-    model = options.model or (SHIPPED if SHIPPED.is_dir() else None)
-    if model is None:
+    from .. import pretrained
+    from ..text import DESCRIBE
+
+    shipped, prompt = pretrained.shipped_model(), options.prompt or DESCRIBE
+    if not options.model and not shipped.is_dir():
         complain(
-            f"refvlm: {SHIPPED} is missing. Give a FastVLM checkpoint directory with "
+            f"refvlm: {shipped} is missing. Give a FastVLM checkpoint directory with "
             "--model DIR (config.json, *.safetensors, the tokenizer and the "
             "preprocessor, as downloaded)"
         )
         return BAD_USAGE
-    from .. import pretrained
-
     started = time.perf_counter()
     picture = _standard_input() if options.image == "-" else options.image
-    vlm = pretrained.load(model)
+    vlm = _speaker(pretrained.load(options.model or shipped))
     if options.show_attention:
         picture = vlm.read(picture)  # it is needed twice, and a pipe is read once
-    ids, pieces, times = _say(vlm, picture, options, started)
+    ids, pieces, times = _say(vlm, picture, prompt, options, started)
     timing = _timing(times)
     if options.json:
-        answer = {"text": "".join(pieces).strip(), "prompt": options.prompt, **timing}
+        answer = {"text": "".join(pieces).strip(), "prompt": prompt, **timing}
         print(_as_json(answer))
     if options.verbose:
         _report(timing)
     if options.show_attention:
         from ..analysis.attention_pictures import attention_picture
 
-        sheet = attention_picture(vlm, picture, options.prompt, ids)
+        sheet = attention_picture(vlm, picture, prompt, ids)
         sheet.save(options.show_attention, "PNG")
     return GOOD
 
 
-def _say(vlm, picture, options, started):
+def _speaker(model):
+    """The model, if it is one that answers."""
+    if not hasattr(model, "describe_stream"):
+        raise ValueError(
+            f"{model.directory} holds a {type(model).__name__}, which has no words of "
+            "its own: give a model that describes"
+        )
+    return model
+
+
+def _say(vlm, picture, prompt, options, started):
     """(ids, pieces of text, times) of the answer, printed as it comes."""
     progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
     ids, pieces, times = [], [], []
-    stream = vlm.describe_stream(
-        picture, options.prompt, options.max_new_tokens, progress
-    )
+    stream = vlm.describe_stream(picture, prompt, options.max_new_tokens, progress)
     try:
         for token, piece in stream:
             if token >= 0:

@@ -12,13 +12,10 @@ import signal
 import threading
 from pathlib import Path
 
-from ..checkpoint import read_json, write_text
+from ..recipes import RECIPES, recipe_file
 from ..terminal import complain, end_line, show_line
 from .arguments import new_file, positive, whole
-from .describing import SHIPPED
 from .status import EXITS, GOOD
-
-RECIPES = ("fastvlm-tiny", "clip-tiny")
 
 
 def add_train(commands):
@@ -61,7 +58,8 @@ def _train(options) -> int:
     directory = options.directory or Path("runs") / options.recipe
     out = options.out or directory / "model"
     make_directory(directory)
-    recipe, publish = _recipe(options.recipe)
+    file = recipe_file(options.recipe)
+    recipe = file.recipe()
     complain(f"training {options.recipe} in {directory}; Ctrl-C saves and stops")
     try:
         with _as_ctrl_c("SIGTERM", "SIGHUP"):
@@ -80,21 +78,9 @@ def _train(options) -> int:
             f"{options.stop} continues"
         )
         return GOOD
-    publish(recipe, state, out)
+    file.publish(recipe, state, out)
     print(out)
     return GOOD
-
-
-def _recipe(name):
-    """(the recipe, what writes its finished model)."""
-    if name == "clip-tiny":
-        from ..recipes import clip_tiny
-
-        return clip_tiny.recipe(), clip_tiny.publish_clip
-    from ..recipes import fastvlm_tiny
-    from ..recipes.publishing import publish
-
-    return fastvlm_tiny.recipe(), publish
 
 
 @contextlib.contextmanager
@@ -121,14 +107,13 @@ def add_score(commands):
     score = commands.add_parser(
         "score",
         help="count what a model gets right about fresh scenes",
-        description="Draw scenes that no training has seen, let the model describe "
-        "them and answer questions about them, and count what is right.",
+        description="Draw scenes that no training has seen, ask the model about "
+        "them, and count what is right.",
         epilog=EXITS,
     )
     score.add_argument(
         "model",
         nargs="?",
-        default=SHIPPED,
         metavar="DIR",
         help="a model that knows scenes (default: the weights that come along)",
     )
@@ -149,49 +134,23 @@ def add_score(commands):
 
 
 def _score(options) -> int:
-    described = read_json(Path(options.model) / "config.json")
-    count = _score_clip if described.get("model_type") == "clip" else _score_fastvlm
-    found = count(options)
+    from .. import pretrained
+    from ..checkpoint import write_text
+    from ..metrics.shares import table
+    from ..recipes import scored_by
+
+    model = pretrained.load(options.model or pretrained.shipped_model())
+    count, seed, found = options.scenes, options.seed, {}
+    tests = scored_by(model).score(model, count, seed, _show_scenes)
+    for test, shares in tests:
+        end_line()
+        print(test, *(f"  {line}" for line in table(shares)), sep="\n", flush=True)
+        found[test] = shares
     if options.json:
-        told = {"seed": options.seed, "scenes": options.scenes, "found": found}
+        told = {"seed": seed, "scenes": count, "found": found}
         write_text(options.json, json.dumps(told, indent=1) + "\n")
     return GOOD
 
 
-def _score_fastvlm(options):
-    """test -> heading -> (right, asked): fresh scenes, unseen pairs, other hands."""
-    from .. import pretrained
-    from ..metrics.scene_scores import score, table
-    from ..scenes import PICTURES, SPLITS, draw
-
-    vlm = pretrained.load(options.model)
-    tests = [(split, split, draw, options.scenes) for split in SPLITS]
-    few = max(options.scenes // 5, 1)
-    tests += [(name, "train", paint, few) for name, paint in PICTURES.items()]
-    found = {}
-    for name, split, paint, count in tests:
-        report = score(
-            vlm.answers,
-            split,
-            count,
-            options.seed,
-            draw=paint,
-            progress=lambda done, of: show_line(f"{done} of {of} scenes"),
-        )
-        end_line()
-        lines = "\n".join(f"  {line}" for line in table(report))
-        print(f"{name}\n{lines}", flush=True)
-        found[name] = report.shares
-    return found
-
-
-def _score_clip(options):
-    """name -> share: classes named, captions found."""
-    from ..metrics.clip_scores import clip_scores
-    from ..pretrained.clip import load_clip
-
-    seed = 2**31 + options.seed  # the seeds of training are small numbers
-    found = clip_scores(load_clip(options.model), options.scenes, seed=seed)
-    for name, share in found.items():
-        print(f"{name}  {share:.3f}")
-    return found
+def _show_scenes(done, of):
+    show_line(f"{done} of {of} scenes")

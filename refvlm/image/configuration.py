@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..arguments import is_whole
 from ..checkpoint import CheckpointError, is_there, read_json
 from ..checkpoint.errors import quoted
 from .geometry import RESAMPLING
@@ -156,7 +157,7 @@ def _check_keys(config):
 
 def _filter(resample):
     for name, number in RESAMPLING.items():
-        if resample == number and type(resample) is int:
+        if resample == number and is_whole(resample):
             return name
     known = ", ".join(f"{number} ({name})" for name, number in RESAMPLING.items())
     raise ValueError(f"resample is {quoted(resample)}, but must be one of {known}")
@@ -166,13 +167,13 @@ def _target(size, square):
     """`size` as the option of Preprocessor that it stands for."""
     if isinstance(size, Mapping) and set(size) == {"shortest_edge"}:
         return {"shortest_edge": size["shortest_edge"]}
-    if type(size) is int and not square:
+    if is_whole(size) and not square:
         return {"shortest_edge": size}
     return {"resize_to": _height_and_width("size", size)}
 
 
 def _height_and_width(name, size):
-    if type(size) is int:
+    if is_whole(size):
         return size, size
     if isinstance(size, Mapping) and set(size) == {"height", "width"}:
         return size["height"], size["width"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import is_whole
 from .geometry import (
     RESAMPLING,
     centre_crop,
@@ -159,7 +160,7 @@ def _check_sizes(steps):
 
 
 def _check_edge(name, edge):
-    if not (type(edge) is int and 1 <= edge <= MAX_EDGE):
+    if not (is_whole(edge) and 1 <= edge <= MAX_EDGE):
         raise ValueError(
             f"{name} is {edge!r}, but must be a whole number of pixels "
             f"from 1 to {MAX_EDGE}"
@@ -179,7 +180,7 @@ def _check_values(steps):
         raise ValueError(f"std is {steps.std!r}, but must be above 0")
     if steps.fill is not None and not (
         len(steps.fill) == 3
-        and all(type(level) is int and 0 <= level <= 255 for level in steps.fill)
+        and all(is_whole(level) and 0 <= level <= 255 for level in steps.fill)
     ):
         raise ValueError(f"fill is {steps.fill!r}, but must be three of 0 to 255")
 

@@ -12,6 +12,8 @@ averaged; different things are not, and the nearest of both names the class.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -19,11 +21,13 @@ import numpy as np
 from .. import scenes
 from ..scenes.pairing import PROMPTS, caption, different
 from ..scenes.world import PAIRS
-from .zero_shot import recall_at_k, zero_shot_classifier
+from .shares import Share, share_of
+from .zero_shot import retrieval_ranks, zero_shot_classifier
 
 CLASSES = tuple(" ".join(pair) for pair in PAIRS)
 THINGS = tuple(f"{size} {name}" for size in scenes.SIZES for name in CLASSES)
 CANDIDATES = 100
+AT_ONCE = 100
 
 
 class Towers(Protocol):
@@ -35,32 +39,56 @@ class Towers(Protocol):
 
 
 def clip_scores(
-    model: Towers, pictures: int = 1000, rounds: int = 10, seed: int = 2**31
-) -> dict[str, float]:
-    """Zero-shot accuracy on so many pictures of each split, and recall in so many
-    rounds of 100 candidates: a share for each name.
+    model: Towers,
+    pictures: int = 1000,
+    rounds: int = 10,
+    seed: int = 2**31,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, dict[str, Share]]:
+    """test -> heading -> share: so many pictures of each split, named, and so many
+    rounds of retrieval.
 
     The seed is one that training never reaches: it counts from small numbers.
     """
     rng = np.random.default_rng(seed)
     things = thing_directions(model)
-    scores = {}
-    for split, kind in zip(scenes.SPLITS, ("known", "unseen")):
-        drawn = [scenes.sample(rng, split, count=1) for _ in range(pictures)]
-        named = names(model, [scenes.draw(scene) for scene in drawn], things)
-        right = [" ".join(scene.objects[0].pair) for scene in drawn]
-        scores[f"zero-shot, {kind} pairs"] = _share(named, right)
-        colours, shapes = zip(*(name.split() for name in named))
-        shown = [scene.objects[0] for scene in drawn]
-        of_colours = _share(colours, [thing.colour for thing in shown])
-        scores[f"zero-shot, {kind} pairs, colour"] = of_colours
-        of_shapes = _share(shapes, [thing.shape for thing in shown])
-        scores[f"zero-shot, {kind} pairs, shape"] = of_shapes
-    found = [similarities(model, rng) for _ in range(rounds)]
-    for k in (1, 5):
-        scores[f"image to text, first {k}"] = _mean(recall_at_k(s, k) for s in found)
-        scores[f"text to image, first {k}"] = _mean(recall_at_k(s.T, k) for s in found)
-    return scores
+    scores = {
+        split: named(model, things, rng, split, pictures, progress)
+        for split in scenes.SPLITS
+    }
+    return scores | {"retrieval": retrieved(model, rng, rounds)}
+
+
+def named(model: Towers, things, rng, split: str, count: int, progress=None):
+    """heading -> share: pictures of one object of a split, named whole and in part."""
+    drawn = [scenes.sample(rng, split, count=1) for _ in range(count)]
+    said = []
+    for start in range(0, count, AT_ONCE):
+        batch = drawn[start : start + AT_ONCE]
+        said += names(model, [scenes.draw(scene) for scene in batch], things)
+        if progress is not None:
+            progress(len(said), count)
+    pairs = [scene.objects[0].pair for scene in drawn]
+    words = [tuple(name.split()) for name in said]
+    return {
+        "zero-shot": share_of(map(operator.eq, words, pairs)),
+        "colour": share_of(word[0] == pair[0] for word, pair in zip(words, pairs)),
+        "shape": share_of(word[1] == pair[1] for word, pair in zip(words, pairs)),
+    }
+
+
+def retrieved(model: Towers, rng, rounds: int) -> dict[str, Share]:
+    """heading -> share: the right one of 100 candidates first, or among five."""
+    cosines = [similarities(model, rng) for _ in range(rounds)]
+    ranks = {
+        "image to text": np.ravel([retrieval_ranks(s) for s in cosines]),
+        "text to image": np.ravel([retrieval_ranks(s.T) for s in cosines]),
+    }
+    return {
+        f"{direction}, first {k}": share_of(places < k)
+        for k in (1, 5)
+        for direction, places in ranks.items()
+    }
 
 
 def thing_directions(model: Towers) -> np.ndarray:
@@ -80,11 +108,3 @@ def similarities(model: Towers, rng: np.random.Generator) -> np.ndarray:
     texts = [caption(scene, rng) for scene in drawn]
     images = model.image_features([scenes.draw(scene) for scene in drawn])
     return images @ model.text_features(texts).T
-
-
-def _share(said, right):
-    return _mean(one == other for one, other in zip(said, right, strict=True))
-
-
-def _mean(values):
-    return float(np.mean([*values]))

@@ -2,32 +2,20 @@ r"""How often a model is right about scenes: captions and questions, counted.
 
 A caption is right when it is true in every fact and names every object; an answer is
 right or not. The judge is a parser (`scenes.judge`), so that nobody's taste comes in.
-With n trials the standard error of a share p is $\sqrt{p(1-p)/n}$.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import scenes
+from ..text.chat import DESCRIBE
+from .shares import Share
 
-CAPTION = "Describe the image."
 Answer = Callable[[Sequence[np.ndarray], Sequence[str]], list[str]]
-
-
-class Share(NamedTuple):
-    """So many right of so many."""
-
-    right: int
-    asked: int
-
-    def __str__(self):
-        share = self.right / self.asked if self.asked else float("nan")
-        return f"{100 * share:5.1f} % of {self.asked}"
 
 
 @dataclass
@@ -76,7 +64,7 @@ def _score_some(answer, split, seed, numbers, questions, draw, report):
         drawn.append(scene)
         pictures.append(draw(scene))
         asked.append(scenes.questions(scene, rng, questions, split))
-    said = answer(pictures, [CAPTION] * len(drawn))
+    said = answer(pictures, [DESCRIBE] * len(drawn))
     for scene, caption in zip(drawn, said):
         _count_caption(report, scene, caption)
     flat = [(i, question) for i, some in enumerate(asked) for question in some]
@@ -98,9 +86,3 @@ def _count_caption(report, scene, caption):
     report.count("captions without a false fact", judged.true)
     if not is_right:
         report.mistakes.append((scene, None, caption, judged.mistakes))
-
-
-def table(report: Report) -> list[str]:
-    """The shares as lines of text."""
-    width = max(map(len, report.shares), default=0)
-    return [f"{name:<{width}}  {share}" for name, share in report.shares.items()]

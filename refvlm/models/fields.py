@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..arguments import is_whole
 from ..checkpoint import read_json
 
 Built = TypeVar("Built")
@@ -16,16 +17,15 @@ class ConfigError(ValueError):
     """A configuration that describes no model we can build; the message says why."""
 
 
-def from_file(
-    path: Path, build: Callable[[Mapping], Built]
-) -> tuple[Built, dict[str, Any]]:
-    """What `build` makes of the JSON object in a file, and that object.
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file."""
+    return read_json(path, FILE_LIMIT)
 
-    Errors name the file.
-    """
-    document = read_json(path, FILE_LIMIT)
+
+def built(path: Path, document: Mapping, build: Callable[[Mapping], Built]) -> Built:
+    """What `build` makes of the document of a file; errors name the file."""
     try:
-        return build(document), document
+        return build(document)
     except ConfigError as error:
         problem = str(error).removeprefix("config.json: ")
         raise ConfigError(f"{path}: {problem}") from None
@@ -42,7 +42,7 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def whole(config, name, default=None, low=1, high=1 << 24) -> int:
     """A whole number between `low` and `high`."""
     value = config.get(name, default)
-    if type(value) is not int or not low <= value <= high:
+    if not is_whole(value) or not low <= value <= high:
         raise ConfigError(
             f"config.json: {name} must be a whole number from {low} to {high}, "
             f"not {value!r:.60}"

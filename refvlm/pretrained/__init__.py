@@ -1,6 +1,9 @@
-"""A checkpoint directory, ready to use, and how one is written."""
+"""Checkpoint directories: opened by one door, ready to use, and written."""
 
+from .clip import CLIP
+from .opening import FAMILIES, load
 from .saving import save
-from .vlm import VLM, load
+from .shipped import shipped as shipped_model
+from .vlm import VLM
 
-__all__ = ["VLM", "load", "save"]
+__all__ = ["CLIP", "FAMILIES", "VLM", "load", "save", "shipped_model"]

@@ -1,4 +1,4 @@
-"""A CLIP directory, ready to use: `clip = load_clip("weights/clip-tiny")`.
+"""Two towers that share a space: `clip = refvlm.load("weights/clip-tiny")`.
 
     texts = ["a red ring.", "a blue star."]
     clip.image_features(["photo.jpg"])         # (1, d), each row of length one
@@ -16,6 +16,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,25 +31,20 @@ LARGEST_LOG_SCALE = 20  # CLIP's own bound is log 100, below 5
 AT_ONCE = 64  # pictures or texts in one batch: more do not go faster, and need memory
 
 
-def load_clip(path: str | Path, dtype=np.float32) -> CLIP:
-    """Open a CLIP directory; tensors are read when first used."""
-    directory = Path(path)
-    if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
-        raise checkpoint.CheckpointError(
-            f"{path} is not a directory: give the folder that holds config.json"
-        )
-    build = CLIPConfig.from_json
-    config, _ = fields.from_file(directory / "config.json", build)
-    weights = checkpoint.load(directory, dtype=dtype)
-    checkpoint.expect(weights, clip.expected_shapes(config), ignore=UNUSED)
-    return CLIP(config, weights, directory)
-
-
 class CLIP:
     """Two towers with their weights, and the tokenizer and preprocessor beside them."""
 
     def __init__(self, config: CLIPConfig, weights, directory=None):
         self.config, self.weights, self.directory = config, weights, directory
+
+    @classmethod
+    def open(cls, directory: Path, document: dict[str, Any], dtype=np.float32) -> CLIP:
+        """The model of a directory whose config.json says `document`."""
+        build = CLIPConfig.from_json
+        config = fields.built(directory / "config.json", document, build)
+        weights = checkpoint.load(directory, dtype=dtype)
+        checkpoint.expect(weights, clip.expected_shapes(config), ignore=UNUSED)
+        return cls(config, weights, directory)
 
     @cached_property
     def tokenizer(self) -> text.Tokenizer:

@@ -1,4 +1,4 @@
-"""A checkpoint directory, ready to use: `vlm = refvlm.load("FastVLM-0.5B")`.
+"""A model that sees and speaks: `vlm = refvlm.load("FastVLM-0.5B")`.
 
     vlm.logits(pixel_values, input_ids)            # (b, tokens, vocabulary)
     vlm.generate(pixel_values, input_ids, 20)      # (b, 20): the new ids only
@@ -11,15 +11,15 @@ anything is computed; nothing is fetched from a network.
 
 from __future__ import annotations
 
-import operator
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import checkpoint, image, ops, text
+from ..arguments import check_whole, is_whole
 from ..autodiff import value_of
 from ..blocks.kv_cache import ContextError
 from ..generate import decode
@@ -28,30 +28,11 @@ from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
 from ..models.fastvlm_inputs import check_inputs
 
-PROMPT = "Describe the image."
 ANSWERS_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 # Tensors that a published file may hold and inference has no use for.
 UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
-
-
-def load(path: str | Path, dtype=np.float32) -> VLM:
-    """Open a checkpoint directory; tensors are read when first used."""
-    directory = Path(path)
-    if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
-        raise checkpoint.CheckpointError(
-            f"{path} is not a directory: give the folder that holds config.json"
-        )
-    build = fastvlm.FastVLMConfig.from_json
-    config, described = fields.from_file(directory / "config.json", build)
-    weights = canonical(checkpoint.load(directory, dtype=dtype))
-    tied = config.text.tie_word_embeddings and fastvlm.HEAD not in weights
-    expected = fastvlm.expected_shapes(config, tied)
-    checkpoint.expect(weights, expected, ignore=UNUSED)
-    with np.errstate(all="ignore"):  # what is not finite is refused
-        weights = prepare(weights, config.vision, fastvlm.TOWER)
-    return VLM(config, weights, directory, _stop_ids(directory, described))
 
 
 class VLM:
@@ -60,6 +41,19 @@ class VLM:
     def __init__(self, config, weights, directory=None, stop_ids=()):
         self.config, self.weights, self.directory = config, weights, directory
         self.stop_ids = frozenset(stop_ids)
+
+    @classmethod
+    def open(cls, directory: Path, document: dict[str, Any], dtype=np.float32) -> VLM:
+        """The model of a directory whose config.json says `document`."""
+        build = fastvlm.FastVLMConfig.from_json
+        config = fields.built(directory / "config.json", document, build)
+        weights = canonical(checkpoint.load(directory, dtype=dtype))
+        tied = config.text.tie_word_embeddings and fastvlm.HEAD not in weights
+        expected = fastvlm.expected_shapes(config, tied)
+        checkpoint.expect(weights, expected, ignore=UNUSED)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            weights = prepare(weights, config.vision, fastvlm.TOWER)
+        return cls(config, weights, directory, _stop_ids(directory, document))
 
     @cached_property
     def tokenizer(self) -> text.Tokenizer:
@@ -100,14 +94,14 @@ class VLM:
         What is given is checked at once; the picture is looked at when the first id is
         asked for, and `progress(done, blocks)` is called after each block of the tower.
         """
-        new = _whole("max_new_tokens", max_new_tokens)
-        given = self._check(pixel_values, input_ids, attention_mask, new)
+        check_whole("generate", max_new_tokens=max_new_tokens)
+        given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
         if given.mask is not None and not given.mask[:, -1].all():
             raise ValueError(
                 "attention_mask hides the last token of a row, which the answer would "
                 "follow: pad shorter prompts on the left"
             )
-        return self._stream(given, new, progress)
+        return self._stream(given, max_new_tokens, progress)
 
     def _stream(self, given, max_new_tokens, progress):
         ids, mask, seen = given.ids, given.mask, None
@@ -173,7 +167,7 @@ class VLM:
     def describe_stream(
         self,
         picture,
-        prompt: str = PROMPT,
+        prompt: str = text.DESCRIBE,
         max_new_tokens: int = 256,
         progress: Progress | None = None,
     ) -> Iterator[tuple[int, str]]:
@@ -185,7 +179,9 @@ class VLM:
             yield int(new), decoder.add(int(new))
         yield -1, decoder.finish()
 
-    def describe(self, picture, prompt: str = PROMPT, max_new_tokens: int = 256) -> str:
+    def describe(
+        self, picture, prompt: str = text.DESCRIBE, max_new_tokens: int = 256
+    ) -> str:
         """What the model says about a picture: a path, a stream, bytes or an array."""
         pieces = self.describe_stream(picture, prompt, max_new_tokens)
         return "".join(piece for _, piece in pieces).strip()
@@ -264,19 +260,6 @@ class VLM:
         return scores
 
 
-def _whole(name, value):
-    """A whole number that is not negative, from an int or a NumPy integer."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(
-            f"{name} is {value!r:.60}, but must be a whole number, 0 or more"
-        )
-    return number
-
-
 def _stop_ids(directory, described):
     """The ids that end an answer: eos of generation_config.json, else config.json's."""
     path, generation = directory / "generation_config.json", {}
@@ -287,7 +270,7 @@ def _stop_ids(directory, described):
         stops = source.get("eos_token_id")
         if stops is not None:
             stops = stops if isinstance(stops, list) else [stops]
-            if not all(type(stop) is int and 0 <= stop < 1 << 24 for stop in stops):
+            if not all(is_whole(stop) and 0 <= stop < 1 << 24 for stop in stops):
                 raise checkpoint.CheckpointError(
                     f"{directory}: eos_token_id is {stops!r:.60}, but must be token ids"
                 )

@@ -1,1 +1,36 @@
-"""Recipes: how each of the models in weights/ was made, one file for each."""
+"""Recipes: how each of the models in `weights/` was made, one file for each.
+
+    recipe()                                  where it starts, its batches, its loss
+    publish(recipe, state, directory)         the finished model, for anyone to load
+    MODEL                                     the class that `refvlm.load` makes of it
+    score(model, count, seed, progress)       yields (test, heading -> share)
+
+That is what every file of the table offers, and all that `train` and `score` ask.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+RECIPES = {"fastvlm-tiny": "fastvlm_tiny", "clip-tiny": "clip_tiny"}
+
+
+def recipe_file(name: str) -> ModuleType:
+    """The file of a recipe, imported when it is asked for."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r:.40}: there are {', '.join(RECIPES)}")
+    return importlib.import_module(f".{RECIPES[name]}", __name__)
+
+
+def scored_by(model: Any) -> ModuleType:
+    """The file that says how such a model is scored: the first one of its class."""
+    for name in RECIPES:
+        file = recipe_file(name)
+        if isinstance(model, file.MODEL):
+            return file
+    raise ValueError(
+        f"no recipe makes a {type(model).__name__}, so none says how it is scored: "
+        f"there are {', '.join(RECIPES)}"
+    )

@@ -13,15 +13,18 @@ and shapes, which are harder to see, would be learnt late.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import image, ops, pretrained, scenes, text
+from .. import image, ops, scenes, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
+from ..metrics.clip_scores import clip_scores
+from ..metrics.shares import Share
 from ..models import clip
 from ..models.clip_config import CLIPConfig
 from ..objectives.contrastive import (
@@ -31,16 +34,19 @@ from ..objectives.contrastive import (
     clip_loss,
     logit_scale,
 )
+from ..pretrained import CLIP
 from ..scenes.pairing import caption, different
 from ..text.byte_level_training import train_byte_level
-from ..text.chat import END, START
+from ..text.chat import END, NOTHING, START
 from ..train.initialization import initial_weights
 from ..train.loop import Stage, stage_of
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import publishing
-from .fastvlm_tiny import NOTHING, SEEING, SEEING_WEIGHT, to_pixels
-from .seeing import WIDTH, Cells, cells_of, seeing_loss
+from .pixels import to_pixels
+from .seeing import SEEING, SEEING_WEIGHT, Cells, cells_of, seeing_loss, seeing_shapes
+
+MODEL = CLIP  # what `refvlm.load` makes of what is published
 
 SIDE, PATCH = 64, 8
 GRID = SIDE // PATCH
@@ -73,12 +79,6 @@ TEXT = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
     "projection_dim": 64,
-}
-
-
-PREPROCESSOR = publishing.PREPROCESSOR | {
-    "size": {"shortest_edge": SIDE},
-    "crop_size": {"height": SIDE, "width": SIDE},
 }
 
 
@@ -131,7 +131,7 @@ class CLIPTiny:
         """The weights before the first step, a function of the seed."""
         width = self.config.vision.hidden_size
         shapes = clip.expected_shapes(self.config)
-        shapes |= {f"{SEEING}.weight": (WIDTH, width), f"{SEEING}.bias": (WIDTH,)}
+        shapes |= seeing_shapes(width)
         weights = initial_weights(shapes, np.random.default_rng([self.seed, 0]))
         weights[clip.LOGIT_SCALE] = np.array(FIRST_SCALE, np.float32)
         return weights
@@ -208,18 +208,26 @@ def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:
     }
 
 
-def publish_clip(recipe: CLIPTiny, state: State, directory: str | Path) -> None:
+def publish(recipe: CLIPTiny, state: State, directory: str | Path) -> None:
     """Write the two towers of a run in Hugging Face's layout."""
-    towers = {n: a for n, a in state.tensors.items() if not n.startswith(SEEING)}
-    scale = clamp_logit_scale(np.asarray(towers[clip.LOGIT_SCALE]))
-    pretrained.save(
+    tensors = publishing.learnt(state)
+    scale = clamp_logit_scale(np.asarray(tensors[clip.LOGIT_SCALE]))
+    publishing.write(
         directory,
-        {**towers, clip.LOGIT_SCALE: scale},
-        recipe.tokenizer,
+        tensors | {clip.LOGIT_SCALE: scale},
+        recipe,
+        state,
+        SIDE,
         config=config_json(recipe.tokenizer),
-        preprocessor_config=PREPROCESSOR,
     )
-    publishing.write_curve(Path(directory) / publishing.CURVE, state)
+
+
+def score(
+    model: CLIP, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Share]]]:
+    """Objects named in `count` fresh pictures of each split, and captions found."""
+    fresh = 2**31 + seed  # the seeds of training are small numbers
+    yield from clip_scores(model, count, seed=fresh, progress=progress).items()
 
 
 def _sees(name):

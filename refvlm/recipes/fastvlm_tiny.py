@@ -10,7 +10,9 @@ in two halves, side by side on two cores.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,25 +20,30 @@ import numpy as np
 from .. import ops, scenes, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
+from ..checkpoint import Weights
+from ..metrics import scene_scores
+from ..metrics.shares import Share
 from ..models import fastvlm, qwen2
-from ..models.fastvithd import fastvithd
+from ..models.fastvithd import fastvithd, fold
+from ..objectives.language import IGNORE
+from ..pretrained import VLM
 from ..text.byte_level_training import train_byte_level
-from ..text.chat import DEFAULT_SYSTEM, END, IMAGE
+from ..text.chat import DEFAULT_SYSTEM, DESCRIBE, END, IMAGE, NOTHING
 from ..train.initialization import initial_weights
 from ..train.loop import Stage
 from ..train.optimizers import AdamW, matrices_only
-from .packing import IGNORE, Packed, Text, pack
-from .seeing import WIDTH, Cells, cells_of, seeing_loss
+from ..train.state import State
+from . import publishing
+from .packing import Packed, Text, pack
+from .pixels import to_pixels
+from .seeing import SEEING, SEEING_WEIGHT, Cells, cells_of, seeing_loss, seeing_shapes
+
+MODEL = VLM  # what `refvlm.load` makes of what is published
 
 SIDE, GRID = 128, 4
 BATCH, SHARDS, QUESTIONS = 16, 2, 8
 SEE, SPEAK = 1200, 16000
 VOCABULARY = 512  # at most; the world has fewer words
-CAPTION = "Describe the image."
-NOTHING = "<|endoftext|>"
-SEEING = "seeing"  # the linear map of stage 1: no part of the model
-SEEING_WEIGHT = 0.5
-MEAN, STD = 0.5, 0.5
 
 # What takes longest to learn is asked more often.
 KINDS = dict.fromkeys(scenes.KINDS, 1.0)
@@ -89,7 +96,7 @@ def corpus(scenes_seen: int = 2000) -> list[str]:
         texts.append(scenes.caption(scene, rng))
         for question in scenes.questions(scene, rng, QUESTIONS):
             texts += ["\n" + question.text, question.answer]
-    frame = [f"system\n{DEFAULT_SYSTEM}", "user\n", f"\n{CAPTION}", "assistant\n"]
+    frame = [f"system\n{DEFAULT_SYSTEM}", "user\n", f"\n{DESCRIBE}", "assistant\n"]
     return texts + frame * scenes_seen
 
 
@@ -128,10 +135,7 @@ class FastVLMTiny:
     def initial(self) -> dict[str, np.ndarray]:
         """The weights before the first step, a function of the seed."""
         shapes = fastvlm.expected_shapes(self.config, tied=True)
-        shapes |= {
-            f"{SEEING}.weight": (WIDTH, self.config.vision.width),
-            f"{SEEING}.bias": (WIDTH,),
-        }
+        shapes |= seeing_shapes(self.config.vision.width)
         rng = np.random.default_rng([self.seed, 0])
         return initial_weights(shapes, rng, narrow=(fastvlm.DECODER,))
 
@@ -168,7 +172,7 @@ class FastVLMTiny:
     def texts(self, scene, rng) -> list[Text]:
         """A caption and questions about a scene, as ids."""
         asked = scenes.questions(scene, rng, QUESTIONS, weights=KINDS)
-        said = [(CAPTION, scenes.caption(scene, rng), 1.0)]
+        said = [(DESCRIBE, scenes.caption(scene, rng), 1.0)]
         said += [(question.text, question.answer, ANSWER_WEIGHT) for question in asked]
         return [
             Text(self.question_ids(question), self.answer_ids(answer), weight)
@@ -248,12 +252,6 @@ def _sees(name):
     return name.startswith((fastvlm.TOWER, SEEING))
 
 
-def to_pixels(pictures) -> np.ndarray:
-    """What the tower is given of uint8 pictures: (b, 3, h, w), from -1 to 1."""
-    stacked = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
-    return (stacked / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
-
-
 def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:
     """The model's `config.json`, as transformers reads it."""
     end = tokenizer.token_id(END)
@@ -276,3 +274,43 @@ def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:
         },
         "text_config": {**DECODER, "vocab_size": len(tokenizer), "eos_token_id": end},
     }
+
+
+def publish(recipe: FastVLMTiny, state: State, directory: str | Path) -> None:
+    """Write the model of a run, its branches folded, in Hugging Face's layout."""
+    weights = Weights(publishing.learnt(state), "the run")
+    weights = fold(weights, recipe.config.vision, fastvlm.TOWER)
+    tensors = {name: np.ascontiguousarray(weights[name]) for name in weights}
+    config = config_json(recipe.tokenizer)
+    config["vision_config"]["model_args"]["inference_mode"] = True
+    stop = config["text_config"]["eos_token_id"]
+    publishing.write(
+        directory,
+        tensors | _batches_seen(tensors, state.step),
+        recipe,
+        state,
+        SIDE,
+        config=config,
+        generation_config={"eos_token_id": stop, "do_sample": False},
+    )
+
+
+def _batches_seen(tensors, steps):
+    """PyTorch's batch norms count their batches, and its loaders miss the count."""
+    norms = [n.removesuffix("running_var") for n in tensors if "running_var" in n]
+    return {f"{norm}num_batches_tracked": np.array(steps) for norm in norms}
+
+
+def score(
+    model: VLM, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Share]]]:
+    """Captions and questions: `count` fresh scenes of each split, and a fifth as many
+    drawn by every other hand."""
+    tests = [(split, split, scenes.draw, count) for split in scenes.SPLITS]
+    few = max(count // 5, 1)
+    tests += [(name, "train", paint, few) for name, paint in scenes.PICTURES.items()]
+    for name, split, paint, number in tests:
+        report = scene_scores.score(
+            model.answers, split, number, seed, draw=paint, progress=progress
+        )
+        yield name, report.shares

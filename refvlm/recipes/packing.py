@@ -67,13 +67,14 @@ def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> Packed:
         positions[row, : len(prefix)] = range(len(prefix))
         end = len(prefix)
         for number, (question, answer, weight) in enumerate(texts, 1):
-            if not question:
+            if not len(question):
                 raise ValueError(
                     f"pack: text {number} of row {row} has no question: its first "
                     "token would be asked of the text before it"
                 )
-            start, middle, end = end, end + len(question), end + len(question + answer)
-            ids[row, start:end] = question + answer
+            start, middle = end, end + len(question)
+            end = middle + len(answer)
+            ids[row, start:middle], ids[row, middle:end] = question, answer
             labels[row, middle:end], weights[row, middle:end] = answer, weight
             owner[row, start:end] = number
             positions[row, start:end] = range(len(prefix), len(prefix) + end - start)
@@ -81,7 +82,7 @@ def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> Packed:
 
 
 def _length(prefix, texts):
-    return len(prefix) + sum(len(text.question + text.answer) for text in texts)
+    return len(prefix) + sum(len(text.question) + len(text.answer) for text in texts)
 
 
 def _sees(owner):

@@ -24,13 +24,16 @@ import numpy as np
 
 from .. import ops
 from ..autodiff import value_of
+from ..objectives.language import IGNORE
 from ..scenes import COLOURS, SHAPES, SIZES, Scene
-from .packing import IGNORE
 
 WORDS = {"shape": SHAPES, "colour": COLOURS, "size": SIZES}
 WEIGHTS = {"centre": 1.0, "shape": 1.0, "colour": 1.0, "size": 1.0, "place": 2.5}
 OUTPUTS = {"centre": 1, **{k: len(words) for k, words in WORDS.items()}, "place": 2}
 WIDTH = sum(OUTPUTS.values())
+
+SEEING = "seeing"  # where the linear map lies among the weights: no part of the model
+SEEING_WEIGHT = 0.5  # of this loss, beside that of what the model is for
 
 
 class Cells(NamedTuple):
@@ -41,6 +44,11 @@ class Cells(NamedTuple):
     colour: np.ndarray
     size: np.ndarray
     place: np.ndarray
+
+
+def seeing_shapes(features: int) -> dict[str, tuple[int, ...]]:
+    """The linear map from so many features to the answers."""
+    return {f"{SEEING}.weight": (WIDTH, features), f"{SEEING}.bias": (WIDTH,)}
 
 
 def cells_of(scenes: Sequence[Scene], grid: int) -> Cells:

@@ -7,12 +7,12 @@ it is a function of a generator's seed. Six pairs of colour and shape, `HELD_OUT
 never occur in training, neither in pictures nor in words: who names them has learnt
 colours and shapes, not pairs.
 
-rng = np.random.default_rng(0)
-scene = sample(rng)
-draw(scene)                   # (128, 128, 3) uint8
-captions(scene)               # ["a large red ring to the left of ...", ...]
-questions(scene, rng, 4)      # [Question("colour", "what colour is the ring?", "red")]
-judge("a small red ring.", scene).mistakes
+    rng = np.random.default_rng(0)
+    scene = sample(rng)
+    draw(scene)                   # (128, 128, 3) uint8
+    captions(scene)               # ["a large red ring to the left of ...", ...]
+    questions(scene, rng, 4)      # [Question("colour", "what colour is ...?", "red")]
+    judge("a small red ring.", scene).mistakes
 """
 
 from .asking import KINDS, Question, questions

@@ -19,6 +19,7 @@ from .byte_pairs import (
 from .chat import (
     CHATML,
     DEFAULT_SYSTEM,
+    DESCRIBE,
     IMAGE_SENTINEL,
     chat_prompt,
     encode_chat,
@@ -34,6 +35,7 @@ from .word_cuts import split_words
 __all__ = [
     "CHATML",
     "DEFAULT_SYSTEM",
+    "DESCRIBE",
     "IMAGE_SENTINEL",
     "MARKERS",
     "ByteLevelBPE",

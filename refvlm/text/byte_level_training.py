@@ -11,20 +11,20 @@ the file that is saved. Decoding gives a text back in composed form.
 from __future__ import annotations
 
 import json
-import operator
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ..arguments import check_whole
 from .byte_level import byte_alphabet
 from .byte_level_bpe import ByteLevelBPE, byte_letters
 from .byte_pairs import bpe_train
-from .chat import END, IMAGE, START
+from .chat import END, IMAGE, NOTHING, START
 from .description import describe
 from .tokenizer import Tokenizer, open_engine
 from .word_cuts import split_words
 
-MARKERS = ("<|endoftext|>", START, END, IMAGE)
+MARKERS = (NOTHING, START, END, IMAGE)
 
 
 def train_byte_level(
@@ -56,7 +56,8 @@ def learn_byte_level(
     if isinstance(texts, str):
         raise ValueError("texts is one str: give a list of texts")
     start = [*_checked_markers(markers), *sorted(byte_alphabet().values())]
-    if operator.index(vocabulary_size) < len(start):
+    check_whole("train_byte_level", vocabulary_size=vocabulary_size)
+    if vocabulary_size < len(start):
         raise ValueError(
             f"vocabulary_size is {vocabulary_size}, but the 256 bytes and "
             f"{len(markers)} markers are {len(start)} tokens already"

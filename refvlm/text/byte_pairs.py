@@ -13,10 +13,11 @@ New Algorithm for Data Compression.
 from __future__ import annotations
 
 import heapq
-import operator
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+
+from ..arguments import check_whole, is_whole
 
 Pair = tuple[str, str]
 Words = Mapping[Sequence[str], int]  # word -> how often it occurs
@@ -96,11 +97,13 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
 
 def _alphabet(words, merges):
     """symbol -> age: the symbols that words are spelled with, in order."""
-    if operator.index(merges) < 0:
-        raise ValueError(f"merges is {merges}; it cannot be negative")
+    check_whole("bpe_train", merges=merges)
     for word, count in words.items():
-        if operator.index(count) < 1:
-            raise ValueError(f"a count is at least 1, but {word!r:.40} has {count}")
+        if not is_whole(count) or count < 1:
+            raise ValueError(
+                f"a count is a whole number of at least 1, but {word!r:.40} has "
+                f"{count!r:.40}"
+            )
     symbols = sorted({symbol for word in words for symbol in word})
     return {symbol: age for age, symbol in enumerate(symbols)}
 

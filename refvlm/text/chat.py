@@ -34,6 +34,8 @@ from .tokenizer import Tokenizer
 CHATML = "chatml"
 DEFAULT_SYSTEM = "You are a helpful assistant."
 START, END, IMAGE = "<|im_start|>", "<|im_end|>", "<image>"
+NOTHING = "<|endoftext|>"
+DESCRIBE = "Describe the image."  # what is asked where nothing else is
 IMAGE_SENTINEL = -200  # Apple's mark for an image among the ids; no row of any table
 
 TEMPLATE_LIMIT = 1 << 20

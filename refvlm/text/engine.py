@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..arguments import is_whole
+
 LARGEST_ID = 1 << 24
 
 
 def is_id(number: object) -> bool:
     """Whether a file from outside may give this as the id of a token."""
-    return type(number) is int and 0 <= number < LARGEST_ID
+    return is_whole(number) and 0 <= number < LARGEST_ID
 
 
 class Engine(ABC):

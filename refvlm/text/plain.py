@@ -146,7 +146,8 @@ def _pairs(merges: Sequence[Any], vocabulary: Mapping[str, int], origin: str):
     """The merges, which older files write as "a b" and newer ones as ["a", "b"]."""
     pairs = [tuple(m.split(" ") if isinstance(m, str) else m) for m in merges]
     for pair in pairs:
-        if len(pair) != 2 or {*pair, "".join(pair)} - vocabulary.keys():
+        known = all(token in vocabulary for token in (*pair, "".join(pair)))
+        if len(pair) != 2 or not known:
             raise TokenizerError(
                 f"{origin}: its merge {pair!r:.80} is not of the vocabulary"
             )

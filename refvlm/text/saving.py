@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..checkpoint import write_text
-from .chat import DEFAULT_SYSTEM, END, START
+from .chat import DEFAULT_SYSTEM, END, NOTHING, START
 from .tokenizer import Tokenizer
 
 # ChatML: each turn between its markers, a picture before the text that goes with it.
@@ -33,7 +33,7 @@ def save_tokenizer(directory: str | Path, tokenizer: Tokenizer) -> None:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "tokenizer.json", tokenizer.to_json() + "\n")
-    named = {"eos_token": END, "pad_token": "<|endoftext|>"}
+    named = {"eos_token": END, "pad_token": NOTHING}
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{role: name for role, name in named.items() if name in tokenizer.markers},

@@ -54,8 +54,9 @@ class Stage:
 
 
 class Recipe(Protocol):
-    """What the loop asks of a recipe."""
+    """What the loop asks of a recipe; a run is known by its name."""
 
+    name: str
     stages: Sequence[Stage]
     optimizer: AdamW
     max_norm: float

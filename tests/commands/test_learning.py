@@ -4,18 +4,16 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from refvlm import cli
-from refvlm.metrics import clip_scores
-from refvlm.recipes import fastvlm_tiny
+from refvlm.metrics.shares import Share
+from refvlm.pretrained import shipped_model
+from refvlm.recipes import clip_tiny, fastvlm_tiny
 from refvlm.train.state import load_state
 
 from ..spec import contract, law
-
-WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def told(capsys):
 def test_score_counts_scenes_of_every_kind(tmp_path, capsys):
     """Pairs of training, unseen pairs and other hands, on the screen and in a file."""
     file = tmp_path / "scores.json"
-    model = str(WEIGHTS / "fastvlm-tiny")
+    model = str(shipped_model("fastvlm-tiny"))
     assert cli.main(["score", model, "--scenes", "5", "--json", str(file)]) == 0
     told = json.loads(file.read_text())
     assert told["scenes"] == 5
@@ -127,21 +125,22 @@ def test_wrong_words_are_wrong_usage(arguments, capsys):
 
 
 @law
-def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch):
-    """The number of pictures and the seed reach the count."""
+def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch, capsys):
+    """The number of pictures and the seed reach the count; the form is the same."""
     asked = {}
 
-    def counted(model, pictures, seed):
+    def counted(model, pictures, seed, progress):
         asked.update(pictures=pictures, seed=seed)
-        return {"zero-shot": 0.5}
+        return {"train": {"zero-shot": Share(3, 7)}}
 
-    monkeypatch.setattr(clip_scores, "clip_scores", counted)
+    monkeypatch.setattr(clip_tiny, "clip_scores", counted)
     file = tmp_path / "scores.json"
-    model = str(WEIGHTS / "clip-tiny")
+    model = str(shipped_model("clip-tiny"))
     arguments = ["score", model, "--scenes", "7", "--seed", "3", "--json", str(file)]
     assert cli.main(arguments) == 0
     assert asked == {"pictures": 7, "seed": 2**31 + 3}
-    assert json.loads(file.read_text())["found"] == {"zero-shot": 0.5}
+    assert json.loads(file.read_text())["found"] == {"train": {"zero-shot": [3, 7]}}
+    assert capsys.readouterr().out == "train\n  zero-shot   42.9 % of 7\n"
 
 
 @contract

@@ -3,7 +3,8 @@
 import numpy as np
 
 from refvlm import scenes
-from refvlm.metrics.scene_scores import CAPTION, score, table
+from refvlm.metrics.scene_scores import score
+from refvlm.text.chat import DESCRIBE
 
 from ..spec import example, law
 
@@ -22,7 +23,7 @@ class Oracle:
 
     def __call__(self, pictures, prompts):
         assert len(pictures) == len(prompts)
-        if prompts[0] == CAPTION:
+        if prompts[0] == DESCRIBE:
             said = [self.captions.pop(0) for _ in prompts]
         else:
             said = [self.replies.pop(0).answer for _ in prompts]
@@ -41,7 +42,6 @@ def test_score_of_the_truth_is_all_of_it():
     assert report.shares["captions"] == (12, 12)
     assert report.shares["questions"][0] == report.shares["questions"][1] > 24
     assert not report.mistakes
-    assert any(line.startswith("captions ") for line in table(report))
 
 
 @law

@@ -1,7 +1,6 @@
 """The spec of refvlm/pretrained/clip.py: a CLIP directory, ready to use."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -9,13 +8,13 @@ import tokenizers
 from PIL import Image
 from tokenizers import processors
 
+import refvlm
 from refvlm import checkpoint
 from refvlm.checkpoint import CheckpointError
 from refvlm.models import clip
 from refvlm.models.clip_config import CLIPConfig
-from refvlm.models.fields import ConfigError
 from refvlm.pretrained import save
-from refvlm.pretrained.clip import CLIP, load_clip
+from refvlm.pretrained.clip import CLIP
 from refvlm.shapes import ShapeError
 from refvlm.text import TokenizerError
 
@@ -93,7 +92,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(directory):
-    return load_clip(directory)
+    return refvlm.load(directory)
 
 
 @law
@@ -170,32 +169,20 @@ def test_clip_directory_equals_transformers(compare, directory, model):
     answers = compare.answers(ask, (TENSORS, CONFIG, PICTURES, TEXTS))
     ids = clip.padded([model.token_ids(text) for text in TEXTS])
     np.testing.assert_array_equal(ids, answers["ids"])
-    double = load_clip(directory, dtype=np.float64)
+    double = refvlm.load(directory, dtype=np.float64)
     likely = double.probabilities(PICTURES, TEXTS)
     assert_close(likely, answers["likely"], 1e-11)
 
 
 @contract
-def test_load_clip_names_every_tensor_that_does_not_fit(tmp_path):
+def test_load_names_every_tensor_that_does_not_fit(tmp_path):
     """A missing and an unexpected one are said at once; position_ids are let pass."""
     ids = {"text_model.embeddings.position_ids": np.arange(40)[None]}
-    load_clip(write(tmp_path / "old", tensors=TENSORS | ids))
+    refvlm.load(write(tmp_path / "old", tensors=TENSORS | ids))
     wrong = {n: a for n, a in TENSORS.items() if n != "logit_scale"}
     wrong["head"] = np.zeros(3, np.float32)
     with pytest.raises(CheckpointError, match="'logit_scale'.*'head'"):
-        load_clip(write(tmp_path / "wrong", tensors=wrong))
-
-
-@contract
-def test_load_clip_refuses_other_directories(tmp_path):
-    """No directory, no configuration, or that of another model."""
-    with pytest.raises(CheckpointError, match="not a directory"):
-        load_clip(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match="config.json"):
-        load_clip(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "siglip"}))
-    with pytest.raises(ConfigError, match="model_type is 'siglip'"):
-        load_clip(tmp_path)
+        refvlm.load(write(tmp_path / "wrong", tensors=wrong))
 
 
 @contract
@@ -240,14 +227,14 @@ def test_token_ids_without_a_frame_have_no_end(tmp_path, model):
     plain.post_processor = processors.ByteLevel()
     plain.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ValueError, match="row 0 of input_ids has no end token, id 258"):
-        load_clip(tmp_path).text_features(["a"])
+        refvlm.load(tmp_path).text_features(["a"])
 
 
 @contract
 @pytest.mark.parametrize("scale", [1e4, -1e4, np.nan])
 def test_temperature_refuses_a_damaged_scale(directory, scale):
     """A temperature of nothing, of infinity or of no number is no temperature."""
-    clip = load_clip(directory)
+    clip = refvlm.load(directory)
     clip.weights = clip.weights.replace({"logit_scale": np.array(scale, np.float32)})
     with pytest.raises(CheckpointError, match="the weights are damaged"):
         _ = clip.temperature

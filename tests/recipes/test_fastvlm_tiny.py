@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/fastvlm_tiny.py and publishing.py: a short run."""
+"""The spec of refvlm/recipes/fastvlm_tiny.py: a short run."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,12 @@ import refvlm
 from refvlm import scenes
 from refvlm.checkpoint import Weights
 from refvlm.models import fastvlm
-from refvlm.recipes import fastvlm_tiny, publishing
-from refvlm.recipes.packing import IGNORE
+from refvlm.objectives.language import IGNORE
+from refvlm.recipes import fastvlm_tiny
+from refvlm.recipes.pixels import to_pixels
+from refvlm.recipes.seeing import SEEING
+from refvlm.text.chat import DESCRIBE
 from refvlm.train import running
-from refvlm.train.state import State
 
 from ..spec import assert_close, example, law
 
@@ -55,7 +57,7 @@ def test_recipe_trains_the_tower_first(recipe, run):
     start = recipe.initial()
     *_, seen = running.train(recipe, running.begin(recipe), stop=SEE)
     for name, array in start.items():
-        is_of_tower = name.startswith((fastvlm.TOWER, fastvlm_tiny.SEEING))
+        is_of_tower = name.startswith((fastvlm.TOWER, SEEING))
         assert np.array_equal(array, seen.tensors[name]) != is_of_tower, name
         assert not np.array_equal(array, run[1].tensors[name]), name
 
@@ -103,37 +105,23 @@ def test_batch_labels_are_right_answers(recipe):
 @law
 def test_publish_keeps_what_was_learnt(recipe, run, tmp_path):
     """The published model, branches folded, says what the weights in training say."""
-    publishing.publish(recipe, run[1], tmp_path)
+    fastvlm_tiny.publish(recipe, run[1], tmp_path)
     vlm = refvlm.load(tmp_path)
     rng = np.random.default_rng(0)
     picture = scenes.draw(scenes.sample(rng))
     pixels = vlm.preprocessor(picture)[None]
-    assert_close(pixels, fastvlm_tiny.to_pixels([picture]), 1e-6)
+    assert_close(pixels, to_pixels([picture]), 1e-6)
     ids = vlm.prompt_ids("what shape is the red object?")
     learnt = Weights(run[1].tensors)
     expected = fastvlm.fastvlm(pixels, ids, learnt, recipe.config)
     assert_close(vlm.logits(pixels, ids), expected, 1e-4)
-    assert vlm.answers([picture] * 2, ["Describe the image.", "where?"], 3)
-
-
-@law
-def test_write_curve_holds_the_means_of_what_was_noted(tmp_path):
-    """Fifty steps to a row, the last one shorter; what was not noted stays empty."""
-    history = [{"loss": float(step)} for step in range(60)]
-    history += [{"loss": 1.0, "speaking": 2.0} for _ in range(15)]
-    path = tmp_path / "training.csv"
-    publishing.write_curve(path, State(75, {}, {}, history))
-    assert path.read_text().splitlines() == [
-        "step,loss,speaking",
-        "50,24.5,",
-        "75,22.4,2",
-    ]
+    assert vlm.answers([picture] * 2, [DESCRIBE, "where?"], 3)
 
 
 @law
 def test_publish_asks_as_the_recipe_did(recipe, run, tmp_path):
     """The frame around a question is, id for id, the one that was trained with."""
-    publishing.publish(recipe, run[1], tmp_path)
+    fastvlm_tiny.publish(recipe, run[1], tmp_path)
     vlm = refvlm.load(tmp_path)
     question = "how many circles are there?"
     asked = vlm.prompt_ids(question)[0].tolist()

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from refvlm.checkpoint import Weights
 from refvlm.models import qwen2
-from refvlm.recipes.packing import IGNORE, Text, pack
+from refvlm.objectives.language import IGNORE
+from refvlm.recipes.packing import Text, pack
 
 from ..models.test_qwen2 import SMALL, embed
 from ..spec import assert_close, contract, example, law
@@ -63,6 +64,20 @@ def test_pack_labels_the_answers_and_nothing_else(prefix, rows):
         counts = [text.weight for text in some for _ in text.answer]
         assert packed.weights[row][at].tolist() == counts
         assert not packed.weights[row][~at].any()
+
+
+@law
+@pytest.mark.parametrize("sequence", [tuple, np.array], ids=["tuple", "array"])
+def test_pack_takes_any_sequence_of_ids(sequence):
+    """Ids come as lists, tuples or arrays; the row is the same."""
+    expected = pack([7], [[Text([1, 4], [2]), Text([3], [])]])
+    texts = [
+        Text(sequence([1, 4]), sequence([2])),
+        Text(sequence([3]), sequence([])),
+    ]
+    packed = pack(sequence([7]), [texts])
+    np.testing.assert_array_equal(packed.ids, expected.ids)
+    np.testing.assert_array_equal(packed.labels, expected.labels)
 
 
 @contract

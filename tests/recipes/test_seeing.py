@@ -5,7 +5,7 @@ import pytest
 
 from refvlm import scenes
 from refvlm.autodiff import Variable, value_and_grad
-from refvlm.recipes.packing import IGNORE
+from refvlm.objectives.language import IGNORE
 from refvlm.recipes.seeing import OUTPUTS, WIDTH, cells_of, seeing_loss
 from refvlm.scenes import Object, Scene
 

@@ -118,7 +118,7 @@ def test_train_byte_level_needs_room_for_the_bytes():
     """Fewer than 256 tokens and the markers cannot be; nor can half of one."""
     with pytest.raises(ValueError, match="260 tokens already"):
         text.train_byte_level(["a"], 259)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="must be a whole number"):
         text.train_byte_level(["a"], 300.5)
 
 

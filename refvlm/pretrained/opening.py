@@ -1,0 +1,43 @@
+"""The one door: `refvlm.load(directory)` opens a checkpoint of any family known here.
+
+    vlm = refvlm.load("FastVLM-0.5B")          # a VLM: describe, generate, logits, ...
+    clip = refvlm.load("weights/clip-tiny")    # a CLIP: image_features, similarity, ...
+
+`model_type` in the directory's config.json says which family it is. A family is a class
+whose `open(directory, document, dtype)` makes the model of such a directory; a new one
+is a row of the table.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+from ..models import fields
+from .clip import CLIP
+from .vlm import VLM
+
+FAMILIES = {
+    "fast_vlm": VLM,  # as Hugging Face writes it
+    "llava_qwen2": VLM,  # as Apple does
+    "clip": CLIP,
+}
+
+
+def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
+    """Open a checkpoint directory; tensors are read when first used."""
+    directory = Path(path)
+    if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
+        raise checkpoint.CheckpointError(
+            f"{path} is not a directory: give the folder that holds config.json"
+        )
+    file = directory / "config.json"
+    document = fields.read(file)
+    return fields.built(file, document, _family).open(directory, document, dtype)
+
+
+def _family(document):
+    return FAMILIES[fields.only(document, "model_type", *FAMILIES)]

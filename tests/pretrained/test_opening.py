@@ -1,0 +1,51 @@
+"""The spec of refvlm/pretrained/opening.py: one door for every family."""
+
+import json
+
+import pytest
+
+import refvlm
+from refvlm.checkpoint import CheckpointError
+from refvlm.models.fields import ConfigError
+from refvlm.pretrained import CLIP, FAMILIES, VLM, shipped_model
+
+from ..spec import contract, example, law
+
+
+@example
+@pytest.mark.parametrize("name, family", [("fastvlm-tiny", VLM), ("clip-tiny", CLIP)])
+def test_load_makes_of_a_directory_what_its_config_says(name, family):
+    """The caller need not know what is in a folder to open it."""
+    assert type(refvlm.load(shipped_model(name))) is family
+    assert type(refvlm.load(str(shipped_model(name)))) is family
+
+
+@law
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_load_opens_every_family_of_the_table(tmp_path, monkeypatch, kind):
+    """Each is asked with the folder, what its config.json says, and the dtype."""
+    document = {"model_type": kind, "more": 1}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    monkeypatch.setattr(FAMILIES[kind], "open", lambda *given: given)
+    assert refvlm.load(tmp_path, "float64") == (tmp_path, document, "float64")
+
+
+@contract
+@pytest.mark.parametrize("kind", ["siglip", None, ["clip"], 3])
+def test_load_names_the_families_that_it_knows(tmp_path, kind):
+    """Of another model, the error says which it is and which could be opened."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ConfigError) as caught:
+        refvlm.load(tmp_path)
+    told = str(caught.value)
+    assert told.startswith(f"{tmp_path / 'config.json'}: model_type is {kind!r}, but")
+    assert "only 'fast_vlm' or 'llava_qwen2' or 'clip' is implemented" in told
+
+
+@contract
+def test_load_refuses_what_is_no_checkpoint(tmp_path):
+    """No directory, and one without a configuration."""
+    with pytest.raises(CheckpointError, match="not a directory"):
+        refvlm.load(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match="config.json"):
+        refvlm.load(tmp_path)
