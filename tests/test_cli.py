@@ -137,7 +137,7 @@ def test_describe_refuses_a_model_that_does_not_speak(picture, capsys):
 @contract
 def test_describe_without_a_model_exits_2_and_says_what_to_do(picture, monkeypatch):
     """Where the weights are not beside the package, it asks for --model DIR."""
-    monkeypatch.setattr(shipped, "WEIGHTS", picture.parent / "none")
+    monkeypatch.setattr(shipped, "PLACES", (picture.parent / "none",))
     error = io.StringIO()
     monkeypatch.setattr(sys, "stderr", error)
     assert cli.main(["describe", str(picture)]) == 2

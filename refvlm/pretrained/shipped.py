@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WEIGHTS = Path(__file__).parents[2] / "weights"
+PACKAGE = Path(__file__).parents[1]
+PLACES = PACKAGE / "weights", PACKAGE.parent / "weights"  # a wheel's, a checkout's
 
 
 def shipped(name: str = "fastvlm-tiny") -> Path:
     """The folder of a model that comes along, whether or not it is there."""
-    return WEIGHTS / name
+    return next((place for place in PLACES if place.is_dir()), PLACES[-1]) / name
