@@ -37,10 +37,21 @@ CONTRACTS = {  # who may come in, and the tape: not a part of any formula
 }
 
 # Operators without a vjp, and why.
-WITHOUT_DERIVATIVE = {}
+WITHOUT_DERIVATIVE = {
+    "convolve2d": "it is conv2d with the kernel flipped, and has its derivative",
+}
 
 # Definitions that enter more than three functions: how many at most, and why.
-MORE_TO_READ = {}
+MORE_TO_READ = {
+    "conv2d": (5, "how a window walks, what it sees, and groups of channels"),
+    "conv3d": (5, "as conv2d"),
+    "conv_transpose2d": (6, "the same, backwards"),
+    "convolve2d": (6, "all of conv2d"),
+    "unfold": (4, "how a window walks, and what it sees"),
+    "fold": (4, "how a window walks, and what it adds up"),
+    "max_pool2d": (5, "how a window walks, what it sees, and what padding holds"),
+    "avg_pool2d": (5, "the same, and how many pixels each window counts"),
+}
 
 OPERATORS = {
     name: function
