@@ -77,9 +77,8 @@ def differentiable(function):
         residuals = {}
         if getattr(function, "keeps_residuals", False):
             options["residuals"] = residuals
-        out, beside = function(*args, **options), ()
-        if isinstance(out, tuple):
-            out, *beside = out
+        out = function(*args, **options)
+        out, *beside = out if isinstance(out, tuple) else (out,)
         known = {name: value_of(v) for name, v in zip(parameters.names, given)}
         known |= {"out": out, "needs": tuple(traced), **residuals}
         noted = {name: known.get(name) for name in operator.noted}
