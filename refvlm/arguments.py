@@ -1,4 +1,4 @@
-"""Arguments that are not arrays: whole numbers and axes, refused by their names."""
+"""Arguments that are not arrays: whole numbers, axes and paddings, refused by name."""
 
 from __future__ import annotations
 
@@ -23,6 +23,51 @@ def check_whole(function: str, least: int = 0, **numbers):
                 f"{function}: {name} must be a whole number of at least {least}, "
                 f"not {number!r:.60}"
             )
+
+
+def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:
+    """A number or a tuple, one of at least `least` for each axis.
+
+    >>> per_axis(2, axes=2, name="conv2d: stride")
+    (2, 2)
+    """
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if len(values) == 1:
+        values *= axes
+    if len(values) != axes or not all(map(is_whole, values)):
+        raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
+    if min(values) < least:
+        raise ValueError(f"{name} must be at least {least}: {value!r}")
+    return tuple(map(int, values))
+
+
+def margins(padding, reach, stride, function: str) -> tuple[tuple[int, int], ...]:
+    """A padding as (before, after) for each axis, for a window of `reach`.
+
+    It is a number, one for each axis, a pair for each axis, "valid" for none, or "same"
+    for as much as keeps the size.
+
+    >>> margins("same", reach=(3, 4), stride=(1, 1), function="conv2d")
+    ((1, 1), (1, 2))
+    """
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise ValueError(
+                f'{function}: padding "same" needs stride 1, not {tuple(stride)}'
+            )
+        return tuple([((r - 1) // 2, r // 2) for r in reach])
+    if padding == "valid":
+        padding = 0
+    if isinstance(padding, str):
+        raise ValueError(
+            f'{function}: padding is a number, "same" or "valid", not {padding!r}'
+        )
+    if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
+        if len(padding) != len(reach):
+            raise ValueError(f"{function}: padding is a pair for each axis: {padding}")
+        return tuple(per_axis(pair, 2, f"{function}: padding") for pair in padding)
+    widths = per_axis(padding, len(reach), f"{function}: padding")
+    return tuple([(width, width) for width in widths])
 
 
 def check_axes(function: str, name: str, dim, array: str, shape, several=False):

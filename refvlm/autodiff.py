@@ -49,7 +49,8 @@ def differentiable(function):
     any parameter of the operator; `needs`, the names of the parameters whose gradient
     is wanted; and, with a default of None, whatever the operator's kernel left in its
     `residuals`. It returns one gradient for each leading parameter of the operator:
-    an array, or None where there is nothing to differentiate.
+    an array, or None where there is nothing to differentiate. Of an operator that
+    returns several things the first is differentiated; the others are plain arrays.
     """
     parameters = Parameters(function)
 
@@ -77,6 +78,7 @@ def differentiable(function):
         if getattr(function, "keeps_residuals", False):
             options["residuals"] = residuals
         out = function(*args, **options)
+        out, *beside = out if isinstance(out, tuple) else (out,)
         known = {name: value_of(v) for name, v in zip(parameters.names, given)}
         known |= {"out": out, "needs": tuple(traced), **residuals}
         noted = {name: known.get(name) for name in operator.noted}
@@ -86,7 +88,8 @@ def differentiable(function):
             gradients = operator.derivative(d_out=in_single(d_out), **values)
             return _in_order(function, parameters.names, gradients, traced)
 
-        return Variable(out, tuple(traced.values()), pullback)
+        variable = Variable(out, tuple(traced.values()), pullback)
+        return (variable, *beside) if beside else variable
 
     def vjp(derivative):
         asks = inspect.signature(derivative).parameters

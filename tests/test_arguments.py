@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refvlm.arguments import check_axes, check_whole, is_whole
+from refvlm.arguments import check_axes, check_whole, is_whole, per_axis
 
 from .spec import contract, example
 
@@ -32,3 +32,11 @@ def test_check_axes_takes_a_tuple_only_where_there_may_be_several():
         check_axes("topk", "dim", (0, 1), "x", (2, 3))
     with pytest.raises(ValueError, match=r"dim \(1, -1\) names an axis twice"):
         check_axes("logsumexp", "dim", (1, -1), "x", (2, 3), several=True)
+
+
+@contract
+@pytest.mark.parametrize("value", [(1, 2, 3), 1.5, (1, 2.0), "ab"])
+def test_per_axis_wants_a_whole_number_or_one_for_each_axis(value):
+    """The message names the parameter and shows what was given."""
+    with pytest.raises(ValueError, match="stride must be a whole number or 2 of them"):
+        per_axis(value, 2, "stride")

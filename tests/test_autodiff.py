@@ -404,6 +404,24 @@ def test_vjp_is_told_what_is_needed():
 
 
 @law
+def test_of_several_results_the_first_is_differentiated():
+    """What stands beside it is plain: an index has no derivative."""
+
+    @differentiable
+    def largest(x):
+        return x.max(), x.argmax()
+
+    @largest.vjp
+    def largest_vjp(d_out, out, x):
+        return d_out * (x == out)
+
+    x = Variable(np.array([1.0, 7.0, 2.0]))
+    value, place = largest(x)
+    np.testing.assert_array_equal(backward(value, 3.0)[x], [0.0, 3.0, 0.0])
+    assert place == 1
+
+
+@law
 def test_kernels_hand_their_residuals_to_the_vjp():
     """What was dear to compute is kept; without it the vjp computes it again."""
     runs = []

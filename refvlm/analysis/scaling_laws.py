@@ -60,6 +60,6 @@ def fit_power_law(x, y, floor: float = 0.0) -> tuple[float, float]:
     if not (np.all(x > 0) and np.all(above > 0)):
         raise ValueError("fit_power_law: x has to be above 0, and y above the floor")
     log_x, log_y = np.log(x), np.log(above)
-    centred = log_x - log_x.mean()
-    slope = float(centred @ log_y / (centred @ centred))
+    centered = log_x - log_x.mean()
+    slope = float(centered @ log_y / (centered @ centered))
     return math.exp(float(log_y.mean()) - slope * float(log_x.mean())), -slope

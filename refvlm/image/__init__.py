@@ -9,7 +9,7 @@ checkpoint was trained with.
 from .augmentation import (
     adjust_brightness,
     adjust_contrast,
-    colour_jitter,
+    color_jitter,
     crop_box,
     horizontal_flip,
     mix,
@@ -21,7 +21,7 @@ from .augmentation import (
 from .configuration import preprocessor_from_json, read_preprocessor
 from .geometry import (
     RESAMPLING,
-    centre_crop,
+    center_crop,
     pad_to_square,
     resize,
     resize_shortest_edge,
@@ -74,9 +74,9 @@ __all__ = [
     "Preprocessor",
     "adjust_brightness",
     "adjust_contrast",
-    "centre_crop",
+    "center_crop",
     "clip",
-    "colour_jitter",
+    "color_jitter",
     "crop_box",
     "cubic_kernel",
     "fastvlm_apple",

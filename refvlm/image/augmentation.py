@@ -19,7 +19,7 @@ from .geometry import resize
 from .limits import ImageError, check_size
 from .resampling import linear_kernel, resize_by_definition
 
-GREY = (0.2989, 0.587, 0.114)
+GRAY = (0.2989, 0.587, 0.114)
 TRIES = 10
 
 
@@ -105,7 +105,7 @@ def crop_box(
 
 
 @shapes(image="h w 3 of numbers", returns="h w 3")
-def colour_jitter(image: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+def color_jitter(image: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     r"""$I' = \alpha I + \beta$, kept between black and white.
 
     beta is in the unit of the picture, levels of 255 or fractions of 1. Black moves to
@@ -114,14 +114,14 @@ def colour_jitter(image: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
     Source: [Cortes] 3.4. Oracle: the same formula in torch.
 
-    >>> colour_jitter(np.full((1, 1, 3), 100, np.uint8), 2.0, 10.0)[0, 0]
+    >>> color_jitter(np.full((1, 1, 3), 100, np.uint8), 2.0, 10.0)[0, 0]
     array([210, 210, 210], dtype=uint8)
     """
-    _check_pixels("colour_jitter", image)
+    _check_pixels("color_jitter", image)
     alpha, beta = float(alpha), float(beta)
     if not (math.isfinite(alpha) and math.isfinite(beta)):
         raise ValueError(
-            f"colour_jitter: alpha and beta are finite, not {alpha} and {beta}"
+            f"color_jitter: alpha and beta are finite, not {alpha} and {beta}"
         )
     if image.dtype == np.uint8:
         return np.rint(image * alpha + beta).clip(0, 255).astype(np.uint8)
@@ -130,19 +130,19 @@ def colour_jitter(image: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
 @shapes(image="h w 3 of numbers", returns="h w 3")
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    r"""Away from black: $I' = f I$, which is `colour_jitter` with $\beta = 0$.
+    r"""Away from black: $I' = f I$, which is `color_jitter` with $\beta = 0$.
 
     torchvision rounds levels of 255 down, here they are rounded to the nearest.
 
     Oracle: torchvision.transforms.functional.adjust_brightness.
     """
-    return colour_jitter(image, _factor("adjust_brightness", factor), 0.0)
+    return color_jitter(image, _factor("adjust_brightness", factor), 0.0)
 
 
 @shapes(image="h w 3 of numbers", returns="h w 3")
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     r"""Away from the mean grey $m$: $I' = f I + (1 - f)\, m$, which is
-    `colour_jitter` with $\beta = (1 - f)\, m$.
+    `color_jitter` with $\beta = (1 - f)\, m$.
 
     The mean is over the picture's grey, 0.2989 R + 0.587 G + 0.114 B, and stays where
     it is. Levels are rounded as in `adjust_brightness`.
@@ -150,8 +150,8 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     Oracle: torchvision.transforms.functional.adjust_contrast.
     """
     factor = _factor("adjust_contrast", factor)
-    mean = float((image @ np.array(GREY, np.result_type(image, np.float32))).mean())
-    return colour_jitter(image, factor, (1 - factor) * mean)
+    mean = float((image @ np.array(GRAY, np.result_type(image, np.float32))).mean())
+    return color_jitter(image, factor, (1 - factor) * mean)
 
 
 @shapes(image="h w 3 of numbers", returns="h w 3")

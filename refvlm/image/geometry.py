@@ -2,7 +2,7 @@
 
 A picture is (height, width, 3) uint8 here, as `load` gives it. There are three
 ways into a square: squeeze it (`resize`), lose its ends (`resize_shortest_edge`,
-then `centre_crop`), or add bars (`pad_to_square`, then `resize`).
+then `center_crop`), or add bars (`pad_to_square`, then `resize`).
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ def resize_shortest_edge(
 
 
 @shapes(image="h w 3 of anything", returns="height width 3")
-def centre_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
     r"""The middle of the picture, `height` by `width`, starting at
     $\lfloor (\text{size} - \text{target}) / 2 \rfloor$ along each edge. Where that is
     negative, the picture is smaller than the frame, and black surrounds it.
 
     Oracle: transformers.image_transforms.center_crop.
 
-    >>> centre_crop(np.arange(15, dtype=np.uint8).reshape(1, 5, 3), 1, 2)[0, :, 0]
+    >>> center_crop(np.arange(15, dtype=np.uint8).reshape(1, 5, 3), 1, 2)[0, :, 0]
     array([3, 6], dtype=uint8)
     """
-    _check_pixels("centre_crop", image)
+    _check_pixels("center_crop", image)
     check_size(height, width, "the crop")
     frame = np.zeros((height, width, 3), np.uint8)
     rows, frame_rows = _overlap(image.shape[0], height)

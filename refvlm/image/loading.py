@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .colour import bytes_from_unit, rgb_pixels
+from .color import bytes_from_unit, rgb_pixels
 from .limits import MAX_BYTES, MAX_SCANS, ImageError, check_size
 from .orientation import orientation_of, upright
 

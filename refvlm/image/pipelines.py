@@ -18,7 +18,7 @@ import numpy as np
 from ..arguments import is_whole
 from .geometry import (
     RESAMPLING,
-    centre_crop,
+    center_crop,
     pad_to_square,
     resize,
     resize_shortest_edge,
@@ -84,7 +84,7 @@ class Preprocessor:
         if self.resize_to is not None:
             image = resize(image, *self.resize_to, self.resample)
         if self.crop_to is not None:
-            image = centre_crop(image, *self.crop_to)
+            image = center_crop(image, *self.crop_to)
         return image
 
     def values(self, pixels: np.ndarray) -> np.ndarray:

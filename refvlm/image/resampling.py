@@ -56,8 +56,8 @@ def resize_matrix(
            [0., 1., 3., 3.]])
     """
     scale = size_in / size_out
-    pixels, centres = _places(0, size_in), _places(0, size_out) * scale
-    weights = kernel((pixels - centres[:, None]) / max(scale, 1))
+    pixels, centers = _places(0, size_in), _places(0, size_out) * scale
+    weights = kernel((pixels - centers[:, None]) / max(scale, 1))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -73,8 +73,8 @@ def interpolation_matrix(
     """
     reach = 2
     pixels = _places(-reach, size_in + reach)
-    centres = _places(0, size_out) * (size_in / size_out)
-    weights = kernel(pixels - centres[:, None])
+    centers = _places(0, size_out) * (size_in / size_out)
+    weights = kernel(pixels - centers[:, None])
     matrix = weights[:, reach:-reach].copy()
     matrix[:, 0] += weights[:, :reach].sum(axis=1)
     matrix[:, -1] += weights[:, -reach:].sum(axis=1)

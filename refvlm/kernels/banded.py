@@ -41,9 +41,10 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
     """
     images, channels = x.shape[:2]
     filters = band(weight.reshape(channels, -1, *walk.kernel), walk)
-    planes = x.reshape(-1, *x.shape[2:])
+    planes = x.reshape(images * channels, *x.shape[2:])
     groups = -(-walk.out[0] // ROWS)
-    out = np.empty((len(planes), filters.shape[1], groups, ROWS, walk.out[1]), x.dtype)
+    shape = (len(planes), filters.shape[1], groups, ROWS, walk.out[1])
+    out = np.empty(shape, np.result_type(x, weight))
     height = shifted_height(walk)
     size = max(1, BUFFER // (height * walk.kernel[1] * walk.out[1]))
     if bias is not None:
@@ -51,8 +52,8 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
 
     def work(share):
         mine = min(size, share.stop - share.start)
-        shape = (mine, height, walk.kernel[1], walk.out[1])
-        shifted = np.zeros(shape, x.dtype)
+        room = (mine, height, walk.kernel[1], walk.out[1])
+        shifted = np.zeros(room, x.dtype)
         for part in blocks(share.stop - share.start, size):
             part = slice(share.start + part.start, share.start + part.stop)
             channel = np.arange(part.start, part.stop) % channels

@@ -1,11 +1,8 @@
-r"""Convolution as one matrix product, over one, two or three axes.
+"""Convolution as one matrix product with all the windows, laid out as columns.
 
-Lay every window of an image out as a column. A filter, flattened, is a row, and
-what it answers at every place is row times columns: $Y = W\,\mathrm{cols}(X)$. The
-two derivatives of a product are products with the other factor,
-$\bar W = \bar Y\,\mathrm{cols}(X)^\top$ and
-$\bar X = \mathrm{cols}^\top(W^\top \bar Y)$, where $\mathrm{cols}^\top$ adds each
-entry back to the place it was read from.
+A filter, flattened, is a row, and what it answers at every place is that row times the
+columns. Its two derivatives are products too, each with the other factor. Where a
+derivative follows, the columns are laid out once and read twice.
 
 x is (images, channels, *size) here, and a `Geometry` says how the window walks.
 """
@@ -16,28 +13,7 @@ import math
 
 import numpy as np
 
-from ..arguments import check_whole
-from ..shapes import ShapeError
-from .windows import Geometry, geometry, overlap_add, windows
-
-
-def walk_of(name, x, weight, stride, padding, dilation, groups) -> Geometry:
-    """The geometry of a convolution, once its channels are known to fit."""
-    axes = weight.ndim - 2
-    c_in, (c_out, c_group) = x.shape[-axes - 1], weight.shape[:2]
-    check_whole(name, least=1, groups=groups)
-    if not c_out or c_out % groups or c_group * groups != c_in:
-        raise ShapeError(
-            f"{name}: weight {weight.shape} in {groups} groups reads "
-            f"{c_group * groups} channels and makes {c_out}, but x {x.shape} has {c_in}"
-        )
-    size, kernel = x.shape[-axes:], weight.shape[-axes:]
-    return geometry(size, kernel, stride, padding, dilation, name=name)
-
-
-def as_images(x, axes=2):
-    """(..., channels, *size) -> (images, channels, *size)."""
-    return x.reshape(math.prod(x.shape[: -axes - 1]), *x.shape[-axes - 1 :])
+from .windows import Geometry, overlap_add, windows
 
 
 def columns_of(x, walk: Geometry, groups=1):
@@ -51,7 +27,7 @@ def columns_of(x, walk: Geometry, groups=1):
 
 def correlate(columns, weight, bias=None, groups=1):
     r"""$W\,\mathrm{cols}(X) + b$: (images, c_out, places)."""
-    out = product(_rows(weight, groups), columns)
+    out = np.matmul(as_rows(weight, groups), columns)
     out = out.reshape(len(columns), len(weight), columns.shape[-1])
     if bias is not None:
         out += bias[:, None]
@@ -60,9 +36,9 @@ def correlate(columns, weight, bias=None, groups=1):
 
 def correlate_back(d_out, weight, walk: Geometry, groups=1):
     r"""$\mathrm{cols}^\top(W^\top \bar Y)$: (images, c_in, *size)."""
-    rows = _rows(weight, groups)
+    rows = as_rows(weight, groups)
     d_rows = d_out.reshape(len(d_out), groups, rows.shape[1], math.prod(walk.out))
-    d_columns = product(rows.swapaxes(-1, -2), d_rows)
+    d_columns = np.matmul(rows.swapaxes(-1, -2), d_rows)
     channels = groups * weight.shape[1]
     return overlap_add(
         d_columns.reshape(len(d_out), channels, *walk.kernel, *walk.out), walk
@@ -73,18 +49,9 @@ def correlate_weight(d_out, columns, shape):
     r"""$\bar Y\,\mathrm{cols}(X)^\top$, summed over images, in the weight's shape."""
     images, groups, _, places = columns.shape
     d_rows = d_out.reshape(images, groups, shape[0] // groups, places)
-    return product(d_rows, columns.swapaxes(-1, -2)).sum(axis=0).reshape(shape)
+    return np.matmul(d_rows, columns.swapaxes(-1, -2)).sum(axis=0).reshape(shape)
 
 
-def product(left, right):
-    """left @ right; half precision is multiplied in float32 and rounded once.
-
-    BLAS has no half precision, and NumPy's own loop is fifty times slower.
-    """
-    if left.dtype == right.dtype == np.float16:
-        return np.matmul(left, right, dtype=np.float32).astype(np.float16)
-    return np.matmul(left, right)
-
-
-def _rows(weight, groups):
+def as_rows(weight, groups):
+    """Each filter as a row: (groups, c_out / groups, c_group * taps)."""
     return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))

@@ -1,8 +1,8 @@
-r"""Depthwise convolution: every channel through filters of its own.
+r"""The derivatives of a depthwise convolution, which are depthwise as well.
 
-Forward it is `banded.py`'s product. Its two derivatives are depthwise too: for the
-picture, the filter turned round walks over the gradients; for the filter, each tap
-is the inner product of the gradients with what that tap looked at.
+For the picture, the filter turned round walks over the gradients (`banded.py`'s
+product); for the filter, each tap is the inner product of the gradients with what that
+tap looked at.
 """
 
 from __future__ import annotations
@@ -11,18 +11,6 @@ import numpy as np
 
 from .banded import depthwise_banded
 from .windows import Geometry, pad, taps
-
-
-def depthwise(x, weight, walk: Geometry, bias=None):
-    r"""$y_{c,i,j} = b_c + \sum_{u,v} w_{c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
-
-    x is (images, c, h, w), weight (c m, 1, kh, kw), the result (images, c m, h', w').
-    Half precision is computed in float32 and rounded once.
-    """
-    if x.dtype != np.float16:
-        return depthwise_banded(x, weight, walk, bias)
-    wide = [None if a is None else a.astype(np.float32) for a in (x, weight, bias)]
-    return depthwise_banded(*wide[:2], walk, wide[2]).astype(x.dtype)
 
 
 def depthwise_back(d_out, weight, walk: Geometry, channels):
@@ -37,9 +25,9 @@ def depthwise_back(d_out, weight, walk: Geometry, channels):
     back = Geometry(
         walk.kernel, (1, 1), still, walk.dilation, framed.shape[-2:], walk.size
     )
-    total = depthwise(framed[:, ::many], turned[::many], back)
+    total = depthwise_banded(framed[:, ::many], turned[::many], back)
     for m in range(1, many):
-        total += depthwise(framed[:, m::many], turned[m::many], back)
+        total += depthwise_banded(framed[:, m::many], turned[m::many], back)
     return total
 
 
@@ -69,11 +57,12 @@ def depthwise_weight(d_out, x, weight, walk: Geometry):
     r"""$\bar w_{c,u,v} = \sum_{i,j} \bar y_{c,i,j}\, x_{c,\,is+ud,\,js+vd}$."""
     images, channels = x.shape[:2]
     padded = pad(x, walk)
-    d_out = d_out.reshape(images, channels, -1, walk.out[0] * walk.out[1])
-    d_weight = np.empty((channels, d_out.shape[2], *walk.kernel), d_out.dtype)
+    many, places = len(weight) // channels, walk.out[0] * walk.out[1]
+    d_out = d_out.reshape(images, channels, many, places)
+    d_weight = np.empty((channels, many, *walk.kernel), d_out.dtype)
     for (u, v), (rows, columns) in sorted(taps(walk), key=lambda tap: tap[0][1]):
         if u == 0:  # one copy for each column of the filter; its rows are views of it
             shifted = np.ascontiguousarray(padded[..., columns])
-        looked = shifted[:, :, rows].reshape(images, channels, 1, -1)
+        looked = shifted[:, :, rows].reshape(images, channels, 1, places)
         d_weight[:, :, u, v] = np.vecdot(looked, d_out).sum(axis=0)
     return d_weight.reshape(weight.shape)

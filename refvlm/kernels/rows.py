@@ -57,10 +57,10 @@ def _standardized(rows, eps):
     """(rows - mean) / deviation, and 1 / deviation as a column."""
     features = rows.shape[1]
     mean = np.vecdot(rows, np.ones(features, rows.dtype)) / features
-    centred = rows - mean[:, None]
-    scale = _reciprocal_rms(centred, eps)
-    centred *= scale
-    return centred, scale
+    centered = rows - mean[:, None]
+    scale = _reciprocal_rms(centered, eps)
+    centered *= scale
+    return centered, scale
 
 
 def _reciprocal_rms(rows, eps):

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ..parallel import even_blocks, in_parallel
-from .columns import product
+from .columns import as_rows
 from .windows import Geometry, windows
 
 PIECE = 1 << 18  # numbers of columns, or of results, at a time
@@ -26,27 +26,25 @@ def correlate_by_rows(x, weight, walk: Geometry, bias=None, groups=1):
     x is (images, c_in, *size), weight (c_out, c_in / groups, *kernel), the result
     (images, c_out, *out).
     """
-    filters = weight.reshape(groups, len(weight) // groups, -1)
+    filters = as_rows(weight, groups)
     looked = windows(x, walk)
     per_row = math.prod(walk.out[1:])
     tall = max(x.shape[1] * math.prod(walk.kernel), len(weight))
-    out = np.empty((len(x), *filters.shape[:2], math.prod(walk.out)), x.dtype)
+    shape = (len(x), *filters.shape[:2], math.prod(walk.out))
+    out = np.empty(shape, np.result_type(x, weight))
     if bias is not None:
-        bias = bias.reshape(groups, -1, 1)
+        bias = bias.reshape(*filters.shape[:2], 1)
 
     def work(piece):
         image, rows = piece
         seen = looked[(image, ..., rows) + (slice(None),) * (len(walk.out) - 1)]
         places = slice(rows.start * per_row, rows.stop * per_row)
-        columns = seen.reshape(groups, -1, places.stop - places.start)
+        columns = seen.reshape(groups, filters.shape[2], places.stop - places.start)
         part = out[image, :, :, places]
-        if x.dtype == np.float16:
-            part[...] = product(filters, columns)
-        else:
-            np.matmul(filters, columns, out=part)
+        np.matmul(filters, columns, out=part)
         if bias is not None:
             part += bias
 
-    rows = even_blocks(walk.out[0], max(1, PIECE // (tall * per_row)))
-    in_parallel(work, [(image, some) for image in range(len(x)) for some in rows])
+    pieces = even_blocks(walk.out[0], max(1, PIECE // (tall * per_row)))
+    in_parallel(work, [(image, rows) for image in range(len(x)) for rows in pieces])
     return out.reshape(len(x), len(weight), *walk.out)

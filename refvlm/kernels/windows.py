@@ -1,8 +1,8 @@
 r"""Sliding windows over the last axes of an array, and their adjoint.
 
 Convolution, pooling and unfolding all look at an image through the same window.
-`windows` is that look, without a copy; `overlap_add` sends values back through it.
-Both work for one, two or three axes.
+`geometry` says how it walks, `windows` is that look, without a copy, and `overlap_add`
+sends values back through it. All work for one, two or three axes.
 """
 
 from __future__ import annotations
@@ -12,20 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import is_whole
+from ..arguments import margins, per_axis
 from ..shapes import ShapeError
-
-
-def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:
-    """A number or a tuple, one of at least `least` for each axis: 2 -> (2, 2)."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if len(values) == 1:
-        values *= axes
-    if len(values) != axes or not all(map(is_whole, values)):
-        raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
-    if min(values) < least:
-        raise ValueError(f"{name} must be at least {least}: {value!r}")
-    return tuple(int(v) for v in values)
 
 
 class Geometry(NamedTuple):
@@ -57,70 +45,73 @@ def geometry(
     kernel = per_axis(kernel, axes, f"{name}: kernel_size", least=1)
     stride = per_axis(stride, axes, f"{name}: stride", least=1)
     dilation = per_axis(dilation, axes, f"{name}: dilation", least=1)
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
-    padding = _padding(padding, reach, stride, name)
-    if ceil_mode:
-        padding = tuple(map(_room_for_last, size, padding, reach, stride))
-    out = tuple(
-        (n + before + after - r) // s + 1
-        for n, (before, after), r, s in zip(size, padding, reach, stride)
-    )
+    reach = tuple([d * (k - 1) + 1 for k, d in zip(kernel, dilation)])
+    padded, out = [], []
+    for n, r, s, (before, after) in zip(
+        size, reach, stride, margins(padding, reach, stride, name)
+    ):
+        steps = (n + before + after - r) // s
+        if ceil_mode:
+            steps = -((r - n - before - after) // s)
+            if steps * s >= n + before:  # a window that begins inside, or none
+                steps -= 1
+            after = max(after, steps * s + r - n - before)
+        padded.append((before, after))
+        out.append(steps + 1)
     if min(out) < 1:
-        padded = tuple(n + sum(p) for n, p in zip(size, padding))
+        room = tuple(n + sum(p) for n, p in zip(size, padded))
         raise ShapeError(
-            f"{name}: a window of {tuple(reach)} does not fit into {padded} "
-            "(with padding)"
+            f"{name}: a window of {reach} does not fit into {room} (with padding)"
         )
-    return Geometry(kernel, stride, padding, dilation, tuple(size), out)
+    return Geometry(kernel, stride, tuple(padded), dilation, tuple(size), tuple(out))
 
 
-def _padding(padding, reach, stride, name):
-    if padding == "valid":
-        return tuple((0, 0) for _ in reach)
-    if padding == "same":
-        if any(s != 1 for s in stride):
-            raise ValueError(f'{name}: padding "same" needs stride 1, not {stride}')
-        return tuple(((r - 1) // 2, r - 1 - (r - 1) // 2) for r in reach)
-    if isinstance(padding, str):
+def geometry_back(
+    size,
+    kernel,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    dilation=1,
+    name="geometry_back",
+) -> Geometry:
+    r"""The walk that leads to `size`, over axes of
+    $n = (n_{out} - 1)s - 2p + d(k - 1) + 1 + q$.
+
+    The output padding q says which is meant of the n that a stride takes to one size.
+    """
+    axes = len(size)
+    kernel = per_axis(kernel, axes, f"{name}: kernel_size", least=1)
+    stride = per_axis(stride, axes, f"{name}: stride", least=1)
+    padding = per_axis(padding, axes, f"{name}: padding")
+    extra = per_axis(output_padding, axes, f"{name}: output_padding")
+    dilation = per_axis(dilation, axes, f"{name}: dilation", least=1)
+    if any(q >= max(s, d) for q, s, d in zip(extra, stride, dilation)):
         raise ValueError(
-            f'{name}: padding is a number, "same" or "valid", not {padding!r}'
+            f"{name}: output_padding {extra} must be smaller than the stride {stride} "
+            f"or the dilation {dilation}"
         )
-    if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
-        if len(padding) != len(reach):
-            raise ValueError(f"{name}: padding is a pair for each axis: {padding}")
-        return tuple(per_axis(pair, 2, f"{name}: padding") for pair in padding)
-    return tuple((p, p) for p in per_axis(padding, len(reach), f"{name}: padding"))
-
-
-def _room_for_last(n, padding, reach, stride):
-    """More padding after, where a last window begins inside and ends outside."""
-    before, after = padding
-    last = -(-(n + before + after - reach) // stride) * stride
-    if last >= n + before:
-        last -= stride
-    return before, max(after, last + reach - n - before)
+    before = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + q
+        for n, s, p, d, k, q in zip(size, stride, padding, dilation, kernel, extra)
+    )
+    if min(before) < 1:
+        raise ShapeError(f"{name}: padding {padding} leaves nothing of {tuple(size)}")
+    # With q >= s (where d > s) the walk could take a step more: it stops at `size`.
+    walk = geometry(before, kernel, stride, padding, dilation, name=name)
+    return walk._replace(out=tuple(size))
 
 
 def pad(x, walk: Geometry, value=0.0):
     """x with its last axes padded; x itself where there is nothing to pad."""
     if not any(map(any, walk.padding)):
         return x
-    lead = x.ndim - len(walk.size)
-    shape = x.shape[:lead] + tuple(n + sum(p) for n, p in zip(walk.size, walk.padding))
-    padded = np.full(shape, value, x.dtype)
-    padded[_inside(walk, lead)] = x
+    lead = x.shape[: x.ndim - len(walk.size)]
+    room = [n + sum(p) for n, p in zip(walk.size, walk.padding)]
+    inside = [slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding)]
+    padded = np.full((*lead, *room), value, x.dtype)
+    padded[..., *inside] = x
     return padded
-
-
-def _inside(walk, lead):
-    return (slice(None),) * lead + tuple(
-        slice(before, before + n) for n, (before, _) in zip(walk.size, walk.padding)
-    )
-
-
-def unpad(padded, walk: Geometry):
-    """What `pad` put inside: the view of the last axes without their padding."""
-    return padded[_inside(walk, padded.ndim - len(walk.size))]
 
 
 def windows(x, walk: Geometry, value=0.0):
@@ -154,17 +145,13 @@ def taps(walk: Geometry):
         )
 
 
-def padded_zeros(lead, walk: Geometry, dtype):
-    """Zeros (*lead, *padded axes), to add into tap by tap; then `unpad`."""
-    size = (n + sum(p) for n, p in zip(walk.size, walk.padding))
-    return np.zeros((*lead, *size), dtype)
-
-
 def overlap_add(columns, walk: Geometry):
     """The adjoint of `windows`: each entry is added back to where it was read."""
     lead = columns.shape[: columns.ndim - 2 * len(walk.size)]
-    total = padded_zeros(lead, walk, columns.dtype)
+    room = [n + sum(p) for n, p in zip(walk.size, walk.padding)]
+    inside = [slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding)]
+    total = np.zeros((*lead, *room), columns.dtype)
     ahead = (slice(None),) * len(lead)
     for tap, places in taps(walk):
         total[ahead + places] += columns[ahead + tap]
-    return unpad(total, walk)
+    return total[..., *inside]

@@ -24,7 +24,7 @@ from ..shapes import ShapeError, shapes
 IGNORE = -100
 
 
-def language_modelling_loss(logits, labels, ignore_index=IGNORE, reduction="mean"):
+def language_modeling_loss(logits, labels, ignore_index=IGNORE, reduction="mean"):
     r"""The surprise at the next token:
     $-\frac1N \sum_t \log p(y_{t+1} \mid y_{\le t})$.
 
@@ -35,12 +35,12 @@ def language_modelling_loss(logits, labels, ignore_index=IGNORE, reduction="mean
     Source: [Cortes] 6.3, [MicroVLM-V] 7.1. Oracle: transformers' ForCausalLMLoss.
 
     >>> logits = np.zeros((1, 3, 4))
-    >>> language_modelling_loss(logits, np.array([[7, 2, -100]]))  # log 4
+    >>> language_modeling_loss(logits, np.array([[7, 2, -100]]))  # log 4
     array(1.38629436)
     """
     if logits.ndim != 3 or logits.shape[:2] != labels.shape:
         raise ShapeError(
-            f"language_modelling_loss: logits are {logits.shape} and labels "
+            f"language_modeling_loss: logits are {logits.shape} and labels "
             f"{labels.shape}, but need to be (b, t, v) and (b, t). Positions of a "
             "picture need labels too: pad_labels"
         )
@@ -60,7 +60,7 @@ def perplexity(logits, labels, ignore_index=IGNORE) -> float:
     >>> round(perplexity(np.zeros((1, 3, 4)), np.array([[1, 2, 3]])), 9)
     4.0
     """
-    loss = language_modelling_loss(value_of(logits), labels, ignore_index)
+    loss = language_modeling_loss(value_of(logits), labels, ignore_index)
     return math.exp(loss)
 
 

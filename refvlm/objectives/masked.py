@@ -52,7 +52,7 @@ def mask_tokens(ids, rng, mask_id, vocabulary, probability=0.15, special=()):
     return seen.astype(ids.dtype), np.where(chosen, ids, IGNORE).astype(ids.dtype)
 
 
-def masked_language_modelling_loss(
+def masked_language_modeling_loss(
     logits, labels, ignore_index=IGNORE, reduction="mean"
 ):
     r"""The surprise at the covered tokens:
@@ -64,12 +64,12 @@ def masked_language_modelling_loss(
     Source: [Cortes] 6.4, whose form is reduction="sum".
     Oracle: torch.nn.functional.cross_entropy.
 
-    >>> masked_language_modelling_loss(np.zeros((1, 2, 4)), np.array([[-100, 3]]))
+    >>> masked_language_modeling_loss(np.zeros((1, 2, 4)), np.array([[-100, 3]]))
     array(1.38629436)
     """
     if logits.ndim != 3 or logits.shape[:2] != labels.shape:
         raise ShapeError(
-            f"masked_language_modelling_loss: logits are {logits.shape} and labels "
+            f"masked_language_modeling_loss: logits are {logits.shape} and labels "
             f"{labels.shape}, but need to be (b, t, v) and (b, t)"
         )
     rows = logits.reshape(-1, logits.shape[-1])

@@ -33,7 +33,7 @@ from .attention import (
     scaled_dot_product_attention_vjp,
 )
 from .batch_normalization import batch_norm, batch_norm_statistics, batch_norm_vjp
-from .convolution import conv2d, conv2d_by_definition, conv2d_vjp, convolve2d
+from .convolution import conv2d, conv2d_vjp, conv3d, conv3d_vjp, convolve2d
 from .elementwise_losses import (
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
@@ -121,6 +121,5 @@ from .similarity import (
 )
 from .special import erf, erf_vjp
 from .transposed import conv_transpose2d, conv_transpose2d_vjp
-from .volumes import conv3d, conv3d_vjp
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,31 +1,30 @@
 r"""Convolution: one small filter, looked through at every place of an image.
 
 What networks call convolution is cross-correlation: the filter is not flipped.
-`conv2d_by_definition` is the sum as it is written; `conv2d` gives the same numbers
-by one matrix product over all the windows at once. `convolve2d` is convolution as
-mathematics has it, filter flipped.
+`conv2d` walks over a picture, `conv3d` also through depth, or through time in a video;
+nothing is new there but the number of axes. `convolve2d` is convolution as mathematics
+has it, filter flipped.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..autodiff import differentiable
-from ..kernels.columns import (
-    as_images,
-    columns_of,
-    correlate_back,
-    correlate_weight,
-    walk_of,
-)
-from ..kernels.depthwise import depthwise, depthwise_back, depthwise_weight
-from ..kernels.rowwise import correlate_by_rows
-from ..kernels.windows import windows
+from ..autodiff import differentiable, unbroadcast
+from ..kernels import computed_by, convolution
+from ..kernels.windows import geometry, overlap_add, windows
 from ..shapes import shapes
+from . import demands
 
 
 @differentiable
-@shapes(x="... c_in h w", weight="c_out c_group kh kw", bias="c_out")
+@shapes(
+    demands.convolution("conv2d"),
+    x="... c_in h w",
+    weight="c_out c_group kh kw",
+    bias="c_out",
+)
+@computed_by(convolution.convolve)
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     r"""Cross-correlation of an image with filters:
     $y_{o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
@@ -41,15 +40,16 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     >>> conv2d(np.array([[[0.0, 0.0, 5.0, 5.0]]]), edge)
     array([[[0., 5., 0.]]])
     """
-    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
-    if is_depthwise(x, groups):
-        out = depthwise(as_images(x), weight, walk, bias)
-    else:
-        out = correlate_by_rows(as_images(x), weight, walk, bias, groups)
-    return out.reshape(*x.shape[:-3], len(weight), *walk.out)
+    walk = geometry(x.shape[-2:], weight.shape[2:], stride, padding, dilation)
+    filters = by_group(weight, 0, groups)  # (g, o, c, kh, kw)
+    seen = by_group(windows(x, walk), -5, groups)  # (..., g, c, kh, kw, h', w')
+    out = np.einsum("gocuv,...gcuvij->...goij", filters, seen)
+    out = out.reshape(*x.shape[:-3], len(weight), *walk.out)
+    return out if bias is None else out + bias[:, None, None]
 
 
 @conv2d.vjp
+@computed_by(convolution.convolve_vjp)
 def conv2d_vjp(
     d_out,
     x,
@@ -59,59 +59,93 @@ def conv2d_vjp(
     padding,
     dilation,
     groups,
-    columns=None,
     needs=("x", "weight", "bias"),
+    columns=None,
 ):
-    r"""$\bar w = \bar y\, \mathrm{cols}(x)^\top$ and
-    $\bar x = \mathrm{cols}^\top(w^\top \bar y)$: the window read backwards.
+    r"""$\bar w_{o,c,u,v} = \sum_{i,j} \bar y_{o,i,j}\, x_{c,\,is+ud,\,js+vd}$ and
+    $\bar x_{c,\,is+ud,\,js+vd} \mathrel{+}= \sum_o w_{o,c,u,v}\, \bar y_{o,i,j}$: the
+    window read backwards. $\bar b_o = \sum_{i,j} \bar y_{o,i,j}$.
     """
-    walk = walk_of("conv2d", x, weight, stride, padding, dilation, groups)
-    images, d_images = as_images(x), as_images(d_out)
-    d_x = d_weight = d_bias = None
-    if "x" in needs and is_depthwise(x, groups):
-        d_x = depthwise_back(d_images, weight, walk, groups).reshape(x.shape)
-    elif "x" in needs:
-        d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
-    if "weight" in needs and is_depthwise(x, groups):
-        d_weight = depthwise_weight(d_images, images, weight, walk)
-    elif "weight" in needs:
-        if columns is None:
-            columns = columns_of(images, walk, groups)
-        d_weight = correlate_weight(d_images, columns, weight.shape)
-    if bias is not None and "bias" in needs:
-        d_bias = d_images.sum(axis=(0, 2, 3))
-    return d_x, d_weight, d_bias
+    walk = geometry(x.shape[-2:], weight.shape[2:], stride, padding, dilation)
+    filters, d_sums = by_group(weight, 0, groups), by_group(d_out, -3, groups)
+    seen = by_group(windows(x, walk), -5, groups)
+    d_filters = np.einsum("...goij,...gcuvij->...gocuv", d_sums, seen)
+    d_weight = unbroadcast(d_filters, filters.shape).reshape(weight.shape)
+    d_seen = np.einsum("gocuv,...goij->...gcuvij", filters, d_sums)
+    d_seen = d_seen.reshape(*x.shape[:-2], *walk.kernel, *walk.out)
+    d_bias = None
+    if bias is not None:
+        d_bias = unbroadcast(d_out.sum(axis=(-2, -1)), bias.shape)
+    return overlap_add(d_seen, walk), d_weight, d_bias
 
 
-def is_depthwise(x, groups):
-    """Whether every channel has filters of its own."""
-    return groups == x.shape[-3] > 1
+@differentiable
+@shapes(
+    demands.convolution("conv3d"),
+    x="... c_in t h w",
+    weight="c_out c_group kt kh kw",
+    bias="c_out",
+)
+@computed_by(convolution.convolve)
+def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    r"""Cross-correlation over time and picture:
+    $y_{o,t,i,j} = b_o + \sum_{c,r,u,v} w_{o,c,r,u,v}\,
+    x_{c,\,ts+rd,\,is+ud,\,js+vd}$.
+
+    x is (..., c_in, t, h, w), weight (c_out, c_in / groups, kt, kh, kw), the result
+    (..., c_out, t', h', w'), each size as in `conv2d`. A kernel of depth kt mixes
+    kt neighbouring frames; kt = 1 is `conv2d` of every frame.
+
+    Source: [Cortes] 11.2. Oracle: torch.nn.functional.conv3d.
+
+    >>> frames = np.array([1.0, 4.0, 9.0]).reshape(1, 3, 1, 1)
+    >>> change = np.array([-1.0, 1.0]).reshape(1, 1, 2, 1, 1)
+    >>> conv3d(frames, change).ravel()
+    array([3., 5.])
+    """
+    walk = geometry(x.shape[-3:], weight.shape[2:], stride, padding, dilation)
+    filters = by_group(weight, 0, groups)
+    seen = by_group(windows(x, walk), -7, groups)
+    out = np.einsum("gocruv,...gcruvtij->...gotij", filters, seen)
+    out = out.reshape(*x.shape[:-4], len(weight), *walk.out)
+    return out if bias is None else out + bias[:, None, None, None]
 
 
-@shapes(x="... c_in h w", weight="c_out c_group kh kw", bias="c_out")
-def conv2d_by_definition(
-    x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
+@conv3d.vjp
+@computed_by(convolution.convolve_vjp)
+def conv3d_vjp(
+    d_out,
+    x,
+    weight,
+    bias,
+    stride,
+    padding,
+    dilation,
+    groups,
+    needs=("x", "weight", "bias"),
+    columns=None,
 ):
-    r"""The sum as it is written, one output at a time:
-    $y_{o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
-
-    Source: [Foundations] convolutional networks. Oracle: `conv2d`.
-    """
-    options = stride, padding, dilation, groups
-    walk = walk_of("conv2d_by_definition", x, weight, *options)
-    looked = windows(x, walk)  # (..., c, u, v, i, j)
-    c_out, c_group = weight.shape[:2]
-    out = np.zeros((*x.shape[:-3], c_out, *walk.out), x.dtype)
-    for o, i, j in np.ndindex(c_out, *walk.out):
-        first = o // (c_out // groups) * c_group
-        window = looked[..., first : first + c_group, :, :, i, j]
-        out[..., o, i, j] = (window * weight[o]).sum(axis=(-3, -2, -1))
-        if bias is not None:
-            out[..., o, i, j] += bias[o]
-    return out
+    r"""That of `conv2d`, with one axis more."""
+    walk = geometry(x.shape[-3:], weight.shape[2:], stride, padding, dilation)
+    filters, d_sums = by_group(weight, 0, groups), by_group(d_out, -4, groups)
+    seen = by_group(windows(x, walk), -7, groups)
+    d_filters = np.einsum("...gotij,...gcruvtij->...gocruv", d_sums, seen)
+    d_weight = unbroadcast(d_filters, filters.shape).reshape(weight.shape)
+    d_seen = np.einsum("gocruv,...gotij->...gcruvtij", filters, d_sums)
+    d_seen = d_seen.reshape(*x.shape[:-3], *walk.kernel, *walk.out)
+    d_bias = None
+    if bias is not None:
+        d_bias = unbroadcast(d_out.sum(axis=(-3, -2, -1)), bias.shape)
+    return overlap_add(d_seen, walk), d_weight, d_bias
 
 
-@shapes(image="... h w", kernel="kh kw")
+def by_group(array, axis, groups):
+    """The array with one axis as two: the groups, and the channels of each."""
+    before, (channels, *after) = array.shape[:axis], array.shape[axis:]
+    return array.reshape(*before, groups, channels // groups, *after)
+
+
+@shapes(demands.a_mode_of_overlap, image="... h w", kernel="kh kw")
 def convolve2d(image, kernel, mode="full"):
     r"""Convolution as mathematics has it, with the kernel flipped:
     $(f * g)_{x,y} = \sum_{m,n} f_{m,n}\, g_{x-m,\,y-n}$.
@@ -126,13 +160,11 @@ def convolve2d(image, kernel, mode="full"):
     >>> convolve2d(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))  # (1+2t)(3+4t)
     array([[ 3., 10.,  8.]])
     """
-    margins = {
-        "full": lambda k: (k - 1, k - 1),
-        "same": lambda k: (k // 2, (k - 1) // 2),
-        "valid": lambda k: (0, 0),
-    }
-    if mode not in margins:
-        raise ValueError(f'mode is "full", "same" or "valid", not {mode!r}')
     flipped = kernel[None, None, ::-1, ::-1]
-    padding = tuple(margins[mode](k) for k in kernel.shape)
+    margins = {
+        "full": [(k - 1, k - 1) for k in kernel.shape],
+        "same": [(k // 2, (k - 1) // 2) for k in kernel.shape],
+        "valid": [(0, 0) for k in kernel.shape],
+    }
+    padding = tuple(margins[mode])
     return conv2d(image[..., None, :, :], flipped, padding=padding)[..., 0, :, :]

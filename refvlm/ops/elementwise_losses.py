@@ -7,18 +7,25 @@ are kept (`reduction="none"`), summed, or averaged over every entry there is.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import ShapeError, shapes
-
-REDUCTIONS = ("none", "mean", "sum")
+from ..shapes import shapes
+from . import demands
+from .reductions import reduced, spread
 
 
 @differentiable
-@shapes(input="...x", target="...y", weight="...w", pos_weight="...p")
+@shapes(
+    demands.known_reduction("binary_cross_entropy_with_logits"),
+    demands.same_shapes("binary_cross_entropy_with_logits"),
+    demands.mean_of_something("binary_cross_entropy_with_logits"),
+    demands.weights_repeat_over_scores,
+    input="...x",
+    target="...y",
+    weight="...w",
+    pos_weight="...p",
+)
 def binary_cross_entropy_with_logits(
     input, target, weight=None, pos_weight=None, reduction="mean"
 ):
@@ -35,12 +42,13 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(np.array([0.0, 1000.0]), np.array([1.0, 1.0]))
     array(0.34657359)
     """
-    _check_same("binary_cross_entropy_with_logits", input, target)
     rest = np.log1p(np.exp(-np.abs(input)))
     missed = np.maximum(-input, 0) + rest  # -log sigma(x)
     false_alarm = np.maximum(input, 0) + rest  # -log(1 - sigma(x))
-    losses = _times(target, pos_weight) * missed + (1 - target) * false_alarm
-    return reduce(_fitting(_times(losses, weight), input), reduction)
+    yes = target if pos_weight is None else pos_weight * target
+    losses = yes * missed + (1 - target) * false_alarm
+    losses = losses if weight is None else weight * losses
+    return reduced(losses, reduction)
 
 
 @binary_cross_entropy_with_logits.vjp
@@ -48,21 +56,28 @@ def binary_cross_entropy_with_logits_vjp(
     d_out, input, target, weight, pos_weight, reduction
 ):
     r"""$\bar x = w\,[\,(1 + (a - 1)\,y)\,\sigma(x) - a\,y\,]\,\bar L$: without weights,
-    the probability minus the answer."""
+    the probability minus the answer. And
+    $\bar y = w\,[\,\log(1 - \sigma(x)) - a \log\sigma(x)\,]\,\bar L$.
+    """
     small = np.exp(-np.abs(input))
-    yes = np.where(input >= 0, 1, small) / (1 + small)
-    positive = _times(target, pos_weight)
-    d_losses = _times(spread(d_out, input.shape, reduction), weight)
-    d_input = d_losses * ((1 - target + positive) * yes - positive)
-    d_target = d_losses * -input
-    if pos_weight is not None:
-        missed = np.maximum(-input, 0) + np.log1p(small)
-        d_target += d_losses * (pos_weight - 1) * missed
-    return d_input, d_target
+    probability = np.where(input >= 0, 1, small) / (1 + small)
+    missed = np.maximum(-input, 0) + np.log1p(small)
+    false_alarm = np.maximum(input, 0) + np.log1p(small)
+    a = 1 if pos_weight is None else pos_weight
+    d_losses = spread(d_out, input.shape, reduction)
+    d_losses = d_losses if weight is None else weight * d_losses
+    d_input = d_losses * ((1 + (a - 1) * target) * probability - a * target)
+    return d_input, d_losses * (a * missed - false_alarm)
 
 
 @differentiable
-@shapes(input="...x", target="...y")
+@shapes(
+    demands.known_reduction("mse_loss"),
+    demands.same_shapes("mse_loss"),
+    demands.mean_of_something("mse_loss"),
+    input="...x",
+    target="...y",
+)
 def mse_loss(input, target, reduction="mean"):
     r"""The squared error: $(x - y)^2$.
 
@@ -74,19 +89,26 @@ def mse_loss(input, target, reduction="mean"):
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     array(2.)
     """
-    _check_same("mse_loss", input, target)
-    return reduce(np.square(input - target), reduction)
+    return reduced(np.square(input - target), reduction)
 
 
 @mse_loss.vjp
 def mse_loss_vjp(d_out, input, target, reduction):
     r"""$\bar x = 2\,(x - y)\,\bar L = -\bar y$."""
-    d_input = 2 * spread(d_out, input.shape, reduction) * (input - target)
+    d_losses = spread(d_out, input.shape, reduction)
+    d_input = 2 * (input - target) * d_losses
     return d_input, -d_input
 
 
 @differentiable
-@shapes(input="...x", target="...y")
+@shapes(
+    demands.known_reduction("smooth_l1_loss"),
+    demands.border_is_a_size,
+    demands.same_shapes("smooth_l1_loss"),
+    demands.mean_of_something("smooth_l1_loss"),
+    input="...x",
+    target="...y",
+)
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     r"""Squared for small errors, absolute for large ones: $e^2 / 2\beta$ where
     $|e| < \beta$, else $|e| - \beta/2$, with $e = x - y$.
@@ -100,26 +122,31 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     >>> smooth_l1_loss(np.array([0.5, 3.0]), np.zeros(2), reduction="none")
     array([0.125, 2.5  ])
     """
-    _check_beta(beta)
-    _check_same("smooth_l1_loss", input, target)
     error = np.abs(input - target)
     if beta == 0:
-        return reduce(error, reduction)
-    near = np.minimum(error, float(beta))
-    return reduce(near * near / (2 * float(beta)) + (error - near), reduction)
+        return reduced(error, reduction)
+    near, far = np.square(error) / (2 * beta), error - beta / 2
+    return reduced(np.where(error < beta, near, far), reduction)
 
 
 @smooth_l1_loss.vjp
 def smooth_l1_loss_vjp(d_out, input, target, reduction, beta):
     r"""$\bar x = \operatorname{clip}(e/\beta, -1, 1)\,\bar L = -\bar y$."""
     error = input - target
-    slope = np.sign(error) if beta == 0 else np.clip(error / float(beta), -1, 1)
-    d_input = spread(d_out, input.shape, reduction) * slope
+    slope = np.sign(error) if beta == 0 else np.clip(error / beta, -1, 1)
+    d_input = slope * spread(d_out, input.shape, reduction)
     return d_input, -d_input
 
 
 @differentiable
-@shapes(input="...x", target="...y")
+@shapes(
+    demands.known_reduction("kl_div", "batchmean"),
+    demands.same_shapes("kl_div"),
+    demands.mean_of_something("kl_div"),
+    demands.batch_of_something,
+    input="...x",
+    target="...y",
+)
 def kl_div(input, target, reduction="mean", log_target=False):
     r"""The Kullback-Leibler divergence, entry by entry: $y\,(\log y - x)$.
 
@@ -127,7 +154,8 @@ def kl_div(input, target, reduction="mean", log_target=False):
     model q, target y the *probabilities* of the truth p (their logarithms too, if
     `log_target`). So `kl_div(log_q, p)` is $\mathrm{KL}(p \,\|\, q)$. Only
     "batchmean", the sum divided by the length of the first axis, is the divergence of
-    a batch; "mean" divides by the number of classes too.
+    a batch; "mean" divides by the number of classes too. What the truth excludes costs
+    nothing, $0 \log 0 = 0$, also where the model excludes it, which is nan in PyTorch.
 
     Source: [Cortes] 7.4. Oracle: torch.nn.functional.kl_div.
 
@@ -135,101 +163,20 @@ def kl_div(input, target, reduction="mean", log_target=False):
     >>> kl_div(log_q, p, reduction="batchmean").round(6)
     np.float64(0.693147)
     """
-    _check_same("kl_div", input, target)
-    probabilities, logarithms = _both(target, log_target)
-    losses = probabilities * _where_possible(probabilities, logarithms, input)
-    return _reduce_by_rows(losses, reduction)
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0, and log 0 - log 0
+        y, log_y = (np.exp(target), target) if log_target else (target, np.log(target))
+        losses = y * np.where(y == 0, 0, log_y - input)
+    return reduced(losses, reduction)
 
 
 @kl_div.vjp
 def kl_div_vjp(d_out, input, target, reduction, log_target):
     r"""$\bar x = -y\,\bar L$ and $\bar y = (\log y + 1 - x)\,\bar L$, which is
     multiplied by y where the target is its logarithm."""
-    if reduction == "batchmean":
-        d_terms = np.broadcast_to(d_out / len(input), input.shape)
-    else:
-        d_terms = spread(d_out, input.shape, reduction)
-    probabilities, logarithms = _both(target, log_target)
+    d_losses = spread(d_out, input.shape, reduction)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y, log_y = (np.exp(target), target) if log_target else (target, np.log(target))
+        slope = log_y + 1 - input
     if log_target:
-        slope = _where_possible(probabilities, logarithms + 1, input) * probabilities
-    else:
-        slope = logarithms + 1 - input
-    return -d_terms * probabilities, d_terms * slope
-
-
-def reduce(losses, reduction):
-    """The losses themselves, their sum, or their mean."""
-    check_reduction(reduction)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return _sum(losses)
-    if losses.size == 0:
-        raise ValueError("there is no mean of no losses; reduction='sum' gives 0")
-    return np.asarray(losses.mean())
-
-
-def _sum(losses):
-    wide = losses.sum(dtype=np.result_type(losses, np.float32))
-    return np.asarray(wide, losses.dtype)
-
-
-def spread(d_out, shape, reduction):
-    """The gradient of each loss, from that of their reduction."""
-    if reduction == "mean":
-        d_out = d_out / math.prod(shape)
-    return np.broadcast_to(d_out, shape)
-
-
-def check_reduction(reduction, allowed=REDUCTIONS):
-    if reduction not in allowed:
-        raise ValueError(f"reduction is one of {', '.join(allowed)}, not {reduction!r}")
-
-
-def _reduce_by_rows(losses, reduction):
-    check_reduction(reduction, (*REDUCTIONS, "batchmean"))
-    if reduction != "batchmean":
-        return reduce(losses, reduction)
-    if losses.ndim == 0 or len(losses) == 0:
-        raise ValueError(f"reduction='batchmean' needs a batch, not {losses.shape}")
-    return np.asarray(_sum(losses) / len(losses))
-
-
-def _both(target, log_target):
-    """The target as probabilities and as their logarithms."""
-    if log_target:
-        return np.exp(target), target
-    with np.errstate(divide="ignore"):  # log 0, which counts as 0 log 0 = 0
-        return target, np.log(target)
-
-
-def _where_possible(probabilities, logarithms, input):
-    """The difference of logarithms; what has probability 0 costs nothing."""
-    with np.errstate(invalid="ignore"):  # both are log 0
-        return np.where(probabilities == 0, 0, logarithms - input)
-
-
-def _times(x, factor):
-    return x if factor is None else x * factor
-
-
-def _fitting(losses, input):
-    if losses.shape != input.shape:
-        raise ShapeError(
-            f"binary_cross_entropy_with_logits: a weight makes {losses.shape} of "
-            f"input {input.shape}; it has to broadcast to that shape"
-        )
-    return losses
-
-
-def _check_same(function, input, target):
-    if input.shape != target.shape:
-        raise ShapeError(
-            f"{function}: input is {input.shape} and target {target.shape}; each entry "
-            "needs its own target"
-        )
-
-
-def _check_beta(beta):
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"smooth_l1_loss: beta is a number from 0, not {beta!r}")
+        slope = y * np.where(y == 0, 0, slope)
+    return -y * d_losses, slope * d_losses

@@ -1,10 +1,9 @@
 r"""Classification losses: how surprised the model is by the right answer.
 
 The model gives each class a score, `softmax` makes them probabilities, and the loss
-is minus the logarithm of what the right class got. With s the scores and y what is
-asked (`targets.py`), $-\sum_c y_c \log p_c = (\sum_c y_c) \log \sum_c e^{s_c} -
-\sum_c y_c s_c$: one pass over the exponentials, which are kept, for the gradient
-needs them and nothing else.
+is minus the logarithm of what the right class got. One right class is short for the
+shares y that are one there and zero elsewhere; class weights scale them, smoothing
+lifts them off zero, and a soft target gives them all. Then $L = -\sum_c y_c \log p_c$.
 """
 
 from __future__ import annotations
@@ -12,13 +11,25 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import differentiable
+from ..kernels import classification, computed_by
 from ..shapes import shapes
-from .probability import log_softmax
-from .targets import Targets
+from . import demands
+from .probability import log_softmax, softmax
+from .reductions import reduced, spread
 
 
 @differentiable
-@shapes(input="...x", target="...y of numbers", weight="c")
+@shapes(
+    demands.known_reduction("cross_entropy"),
+    demands.smoothing_is_a_share,
+    demands.rows_have_targets("cross_entropy"),
+    demands.classes_have_weights("cross_entropy"),
+    demands.some_row_counts("cross_entropy"),
+    input="...x",
+    target="...y of numbers",
+    weight="c",
+)
+@computed_by(classification.cross_entropy)
 def cross_entropy(
     input,
     target,
@@ -37,38 +48,23 @@ def cross_entropy(
     $(1 - e)\,y + e/c$. The mean over classes is $\sum_i L_i / \sum_i w_{y_i}$ over the
     rows that count; over distributions it is that of all rows.
 
-    A class outside 0 to c - 1 is an error, and so is a mean of no rows at all, which
-    PyTorch answers with nan.
+    What is not asked for costs nothing, be it impossible: $0 \log 0 = 0$, which is nan
+    in PyTorch where the target is a distribution. A class outside 0 to c - 1 is an
+    error, and so is a mean of no rows at all, which PyTorch answers with nan.
 
     Source: [Cortes] 6.3. Oracle: torch.nn.functional.cross_entropy.
 
     >>> cross_entropy(np.zeros((2, 4)), np.array([3, -100]))  # log 4
     array(1.38629436)
     """
-    return cross_entropy_forward(
-        input, target, weight, ignore_index, reduction, label_smoothing
-    )[0]
-
-
-def cross_entropy_forward(
-    input,
-    target,
-    weight=None,
-    ignore_index=-100,
-    reduction="mean",
-    label_smoothing=0.0,
-):
-    """The loss; and, of each row that counts, the exponentials and their sum."""
-    asked = _asked(input, target, weight, ignore_index, reduction, label_smoothing)
-    scores = _below_the_largest(asked.rows())
-    wanted = asked.expected(scores)
-    exponentials = np.exp(scores, out=scores)
-    sums = exponentials.sum(axis=-1)
-    losses = asked.mass() * np.log(sums) - wanted
-    return asked.reduce(losses), (exponentials, sums)
+    axis = 0 if input.ndim == 1 else 1
+    y, count = shares(input, target, weight, ignore_index, label_smoothing)
+    surprise = np.where(y == 0, 0, -log_softmax(input, axis))
+    return reduced((y * surprise).sum(axis), reduction, count)
 
 
 @cross_entropy.vjp
+@computed_by(classification.cross_entropy_vjp)
 def cross_entropy_vjp(
     d_out,
     input,
@@ -77,8 +73,7 @@ def cross_entropy_vjp(
     ignore_index,
     reduction,
     label_smoothing,
-    saved=None,
-    needs=("input", "target"),
+    exponentials=None,
 ):
     r"""$\bar x = (p - y)\,\bar L$: push the right score up by what its probability
     lacks of one, and every other down by the probability it has.
@@ -86,25 +81,30 @@ def cross_entropy_vjp(
     With weights, p is multiplied by $\sum_c y_c$. A soft target has a gradient too,
     $\bar y = -(1 - e)\,w \odot \log p\,\bar L$.
     """
-    asked = _asked(input, target, weight, ignore_index, reduction, label_smoothing)
-    if saved is None:
-        exponentials = np.exp(_below_the_largest(asked.rows()))
-        saved = exponentials, exponentials.sum(axis=-1)
-    exponentials, sums = saved
-    d_losses = asked.spread(d_out)
-    d_rows = exponentials * (d_losses * asked.mass() / sums)[:, None]
-    asked.subtract_from(d_rows, d_losses)
-    d_target = None
-    if target.dtype.kind == "f" and "target" in needs:
-        slope = log_softmax(asked.rows()) * d_losses[:, None]
-        slope *= label_smoothing - 1
-        slope = slope if weight is None else slope * asked.weight
-        d_target = asked.like_input(slope)
-    return asked.like_input(d_rows), d_target
+    axis = 0 if input.ndim == 1 else 1
+    y, count = shares(input, target, weight, ignore_index, label_smoothing)
+    mass = y.sum(axis, keepdims=True)
+    d_losses = spread(d_out, mass.squeeze(axis).shape, reduction, count)
+    d_losses = np.expand_dims(d_losses, axis)
+    d_input = np.where(mass == 0, 0, mass * softmax(input, axis) - y) * d_losses
+    if target.dtype.kind != "f":
+        return d_input, None
+    slope = (label_smoothing - 1) * log_softmax(input, axis) * d_losses
+    if weight is not None:
+        slope = np.moveaxis(np.moveaxis(slope, axis, -1) * weight, -1, axis)
+    return d_input, slope
 
 
 @differentiable
-@shapes(input="...x", target="...y of integers", weight="c")
+@shapes(
+    demands.known_reduction("nll_loss"),
+    demands.rows_have_targets("nll_loss"),
+    demands.classes_have_weights("nll_loss"),
+    demands.some_row_counts("nll_loss"),
+    input="...x",
+    target="...y of integers",
+    weight="c",
+)
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     r"""Minus the log-probability of the right class: $-x_y$.
 
@@ -116,29 +116,37 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     >>> nll_loss(np.log([[0.25, 0.75]]), np.array([1])).round(6)
     np.float64(0.287682)
     """
-    asked = Targets("nll_loss", input, target, weight, ignore_index, reduction)
-    return asked.reduce(-asked.expected(asked.rows()))
+    axis = 0 if input.ndim == 1 else 1
+    y, count = shares(input, target, weight, ignore_index)
+    surprise = np.where(y == 0, 0, -input)
+    return reduced((y * surprise).sum(axis), reduction, count)
 
 
 @nll_loss.vjp
 def nll_loss_vjp(d_out, input, target, weight, ignore_index, reduction):
     r"""$\bar x_y = -\bar L$, and nothing for the others."""
-    asked = Targets("nll_loss", input, target, weight, ignore_index, reduction)
-    d_rows = np.zeros((asked.count, asked.n_classes), asked.dtype)
-    asked.subtract_from(d_rows, asked.spread(d_out))
-    return asked.like_input(d_rows)
+    axis = 0 if input.ndim == 1 else 1
+    y, count = shares(input, target, weight, ignore_index)
+    d_losses = spread(d_out, target.shape, reduction, count)
+    return -y * np.expand_dims(d_losses, axis)
 
 
-def _asked(input, target, weight, ignore_index, reduction, label_smoothing):
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}"
-        )
-    return Targets(
-        "cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing
-    )
+def shares(input, target, weight, ignore_index, smoothing=0.0):
+    r"""The shares $y_c$ that are asked of the classes, in the shape of the input, and
+    what a mean of the rows divides by.
 
-
-def _below_the_largest(rows):
-    """The scores of each row minus its largest; of no rows, no scores."""
-    return rows - rows.max(axis=-1, keepdims=True)
+    Of a class: one-hot, smoothed, weighted, and zero in every row that is ignored.
+    """
+    axis = 0 if input.ndim == 1 else 1
+    n_classes = input.shape[axis]
+    weight = np.ones(n_classes, input.dtype) if weight is None else weight
+    if target.dtype.kind == "f":
+        y, counts = np.moveaxis(target, axis, -1), True
+        count = input.size // n_classes
+    else:
+        counts = (target != ignore_index)[..., None]
+        y = (target[..., None] == np.arange(n_classes)) & counts
+        y = y.astype(input.dtype)
+        count = (y * weight).sum()
+    y = np.where(counts, (1 - smoothing) * y + smoothing / n_classes, 0) * weight
+    return np.moveaxis(y, -1, axis), count

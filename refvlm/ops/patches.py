@@ -10,13 +10,15 @@ import math
 
 import numpy as np
 
+from ..arguments import per_axis
 from ..autodiff import differentiable
-from ..kernels.windows import geometry, overlap_add, per_axis, windows
-from ..shapes import ShapeError, shapes
+from ..kernels.windows import geometry, overlap_add, windows
+from ..shapes import shapes
+from . import demands
 
 
 @differentiable
-@shapes(x="... c h w of numbers")
+@shapes(demands.windows_that_fit, x="... c h w of numbers", as_stored=True)
 def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     r"""Every window as a column:
     $y_{(c,u,v),\,(i,j)} = x_{c,\,is+ud,\,js+vd}$.
@@ -31,11 +33,10 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     array([[1., 2.],
            [2., 3.]])
     """
-    size = x.shape[-2:]
-    walk = geometry(size, kernel_size, stride, padding, dilation, name="unfold")
+    walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation)
+    seen = np.array(windows(x, walk), order="C")  # (..., c, kh, kw, h', w')
     rows = x.shape[-3] * math.prod(walk.kernel)
-    looked = np.array(windows(x, walk), order="C")
-    return looked.reshape(*x.shape[:-3], rows, math.prod(walk.out))
+    return seen.reshape(*x.shape[:-3], rows, math.prod(walk.out))
 
 
 @unfold.vjp
@@ -45,7 +46,7 @@ def unfold_vjp(d_out, x, kernel_size, dilation, padding, stride):
 
 
 @differentiable
-@shapes(columns="... rows places of numbers")
+@shapes(demands.columns_of_windows, columns="... rows places of numbers")
 def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     r"""Columns added back to where `unfold` reads them:
     $y_{c,\,is+ud,\,js+vd} \mathrel{+}= x_{(c,u,v),\,(i,j)}$.
@@ -59,16 +60,9 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     >>> fold(np.array([[1.0, 2.0], [2.0, 3.0]]), (1, 3), (1, 2))
     array([[[1., 4., 3.]]])
     """
-    size = per_axis(output_size, 2, "fold: output_size", least=1)
-    walk = geometry(size, kernel_size, stride, padding, dilation, name="fold")
-    rows, places = columns.shape[-2:]
-    if rows % math.prod(walk.kernel) or places != math.prod(walk.out):
-        raise ShapeError(
-            f"fold: columns is {columns.shape}, but windows of {walk.kernel} over "
-            f"{size} have a multiple of {math.prod(walk.kernel)} rows and "
-            f"{math.prod(walk.out)} places"
-        )
-    channels = rows // math.prod(walk.kernel)
+    size = per_axis(output_size, 2, "output_size")
+    walk = geometry(size, kernel_size, stride, padding, dilation)
+    channels = columns.shape[-2] // math.prod(walk.kernel)
     shape = (*columns.shape[:-2], channels, *walk.kernel, *walk.out)
     return overlap_add(columns.reshape(shape), walk)
 

@@ -6,50 +6,56 @@ alone: `normalize` puts both on the unit sphere, where the inner product is the 
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
 from ..shapes import shapes
+from . import demands
 
 
 @differentiable
-@shapes(x="...", dim="axes of x", returns="...")
+@shapes(demands.length_has_a_power, x="...", dim="axes of x", returns="...")
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     r"""Divide by the length: $y = x / \max(\lVert x \rVert_p, \epsilon)$, along dim.
 
-    p is a number from 1. A vector shorter than eps, such as zero, stays short.
+    p is any number: at infinity the length is the largest entry, at 0 it counts those
+    that are not zero, and below 1 no triangle obeys it. A vector shorter than eps,
+    such as zero, stays short.
 
     Source: [MicroVLM-V] 7.2. Oracle: torch.nn.functional.normalize.
 
     >>> normalize(np.array([3.0, 4.0]), dim=0)
     array([0.6, 0.8])
     """
-    return x / np.maximum(_length(x, p, dim), float(eps))
+    length = np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
+    return x / np.maximum(length, eps)
 
 
 @normalize.vjp
 def normalize_vjp(d_out, out, x, p, dim, eps):
-    r"""$\bar x = (\bar y - s\,\langle \bar y, y\rangle)/\lVert x\rVert$ with
-    $s = \operatorname{sign}(y)\,|y|^{p-1}$, which is y itself for p = 2: what would
-    only lengthen x is taken out. Below eps nothing is, and $\bar x = \bar y/\epsilon$.
+    r"""$\bar x = (\bar y - s\,\langle \bar y, y\rangle)/\lVert x\rVert$ with the slope
+    $s = \partial \lVert x\rVert / \partial x$ of the length, which is y itself for
+    p = 2: what would only lengthen x is taken out. Below eps nothing is, and
+    $\bar x = \bar y/\epsilon$.
     """
-    length = _length(x, p, dim)
+    length = np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
     inner = (d_out * out).sum(axis=dim, keepdims=True)
-    towards = out if p == 2 else np.sign(out) * np.abs(out) ** (p - 1)
-    d_x = d_out - np.where(length < eps, 0, inner) * towards
-    return d_x / np.maximum(length, float(eps))
+    lengthening = np.where(length < eps, 0, inner * slope_of_length(out, p, dim))
+    return (d_out - lengthening) / np.maximum(length, eps)
 
 
-def _length(x, p, dim):
-    if not isinstance(p, Real) or not 1 <= p < np.inf:
-        raise ValueError(f"normalize: p is a finite number from 1, not {p!r}")
-    wide = np.abs(x, dtype=np.result_type(x, np.float32))  # half holds few squares
-    powers = np.square(wide) if p == 2 else wide**p
-    total = powers.sum(axis=dim, keepdims=True)
-    length = np.sqrt(total) if p == 2 else total ** (1 / p)
-    return length.astype(x.dtype, copy=False)
+def slope_of_length(unit, p, dim):
+    r"""$s_i = \operatorname{sign}(x_i)\,(|x_i| / \lVert x\rVert_p)^{p-1}$; at infinity
+    the largest entries share the slope, and a count has none."""
+    if p == 2:
+        return unit
+    if p == 0:
+        return np.zeros_like(unit)
+    size = np.abs(unit)
+    if np.isinf(p):
+        far = size.max(dim, keepdims=True) if p > 0 else size.min(dim, keepdims=True)
+        return np.sign(unit) * (size == far) / (size == far).sum(dim, keepdims=True)
+    return np.sign(unit) * np.where(size == 0, 1, size) ** (p - 1)
 
 
 @differentiable
@@ -68,8 +74,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     array([0.7071])
     """
     x1, x2 = np.broadcast_arrays(x1, x2)
-    unit1 = normalize(x1, dim=dim, eps=eps)
-    return np.asarray((unit1 * normalize(x2, dim=dim, eps=eps)).sum(axis=dim))
+    unit1, unit2 = normalize(x1, 2, dim, eps), normalize(x2, 2, dim, eps)
+    return np.asarray((unit1 * unit2).sum(dim))
 
 
 @cosine_similarity.vjp
@@ -77,8 +83,7 @@ def cosine_similarity_vjp(d_out, x1, x2, dim, eps):
     r"""$\bar a = \bar y\,(\hat b - y\,\hat a)/\lVert a\rVert$: turn a towards b, and by
     less the closer they are."""
     wide1, wide2 = np.broadcast_arrays(x1, x2)
-    unit1 = normalize(wide1, dim=dim, eps=eps)
-    unit2 = normalize(wide2, dim=dim, eps=eps)
+    unit1, unit2 = normalize(wide1, 2, dim, eps), normalize(wide2, 2, dim, eps)
     d_out = np.expand_dims(d_out, dim)
     d_x1 = normalize_vjp(d_out * unit2, unit1, wide1, 2, dim, eps)
     d_x2 = normalize_vjp(d_out * unit1, unit2, wide2, 2, dim, eps)

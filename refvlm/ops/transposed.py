@@ -7,21 +7,24 @@ stride it makes pictures larger.
 
 from __future__ import annotations
 
-from ..arguments import check_whole
-from ..autodiff import differentiable
-from ..kernels.columns import (
-    as_images,
-    columns_of,
-    correlate,
-    correlate_back,
-    correlate_weight,
-)
-from ..kernels.windows import Geometry, geometry, per_axis
-from ..shapes import ShapeError, shapes
+import numpy as np
+
+from ..autodiff import differentiable, unbroadcast
+from ..kernels import computed_by, convolution
+from ..kernels.windows import geometry_back, overlap_add, windows
+from ..shapes import shapes
+from . import demands
+from .convolution import by_group
 
 
 @differentiable
-@shapes(x="... c_in h w", weight="c_in c_group kh kw", bias="c_out")
+@shapes(
+    demands.a_way_back,
+    x="... c_in h w",
+    weight="c_in c_group kh kw",
+    bias="c_out",
+)
+@computed_by(convolution.spread)
 def conv_transpose2d(
     x,
     weight,
@@ -47,13 +50,19 @@ def conv_transpose2d(
     >>> conv_transpose2d(np.array([[[1.0, 2.0]]]), np.array([[[[1.0, 1.0]]]]), stride=2)
     array([[[1., 1., 2., 2.]]])
     """
-    walk = walk_back(x, weight, bias, stride, padding, output_padding, groups, dilation)
-    out = correlate_back(as_images(x), weight, walk, groups)
-    out = out.reshape(*x.shape[:-3], *out.shape[1:])
+    walk = geometry_back(
+        x.shape[-2:], weight.shape[2:], stride, padding, output_padding, dilation
+    )
+    filters, numbers = by_group(weight, 0, groups), by_group(x, -3, groups)
+    spread = np.einsum("gcouv,...gcij->...gouvij", filters, numbers)
+    c_out = groups * weight.shape[1]
+    spread = spread.reshape(*x.shape[:-3], c_out, *walk.kernel, *walk.out)
+    out = overlap_add(spread, walk)
     return out if bias is None else out + bias[:, None, None]
 
 
 @conv_transpose2d.vjp
+@computed_by(convolution.spread_vjp)
 def conv_transpose2d_vjp(
     d_out,
     x,
@@ -66,62 +75,19 @@ def conv_transpose2d_vjp(
     dilation,
     needs=("x", "weight", "bias"),
 ):
-    r"""The adjoint of the adjoint is the convolution: $\bar x = \mathrm{conv}(\bar y)$
-    and $\bar w = x\,\mathrm{cols}(\bar y)^\top$.
+    r"""The adjoint of the adjoint is the convolution,
+    $\bar x_{c,i,j} = \sum_{o,u,v} w_{c,o,u,v}\,\bar y_{o,\,is+ud-p,\,js+vd-p}$, and
+    $\bar w_{c,o,u,v} = \sum_{i,j} x_{c,i,j}\,\bar y_{o,\,is+ud-p,\,js+vd-p}$.
     """
-    walk = walk_back(x, weight, bias, stride, padding, output_padding, groups, dilation)
-    d_images, d_x, d_weight, d_bias = as_images(d_out), None, None, None
-    if "x" in needs or "weight" in needs:
-        columns = columns_of(d_images, walk, groups)
-    if "x" in needs:
-        d_x = correlate(columns, weight, None, groups).reshape(x.shape)
-    if "weight" in needs:
-        d_weight = correlate_weight(as_images(x), columns, weight.shape)
-    if bias is not None and "bias" in needs:
-        d_bias = d_images.sum(axis=(0, 2, 3))
-    return d_x, d_weight, d_bias
-
-
-def walk_back(
-    x, weight, bias, stride, padding, output_padding, groups, dilation
-) -> Geometry:
-    """The walk of the convolution that leads from the result back to x."""
-    c_in, c_out = weight.shape[0], weight.shape[1] * groups
-    check_whole("conv_transpose2d", least=1, groups=groups)
-    if not c_in or c_in % groups:
-        raise ShapeError(
-            f"conv_transpose2d: {c_in} channels of x do not divide into {groups} groups"
-        )
-    if bias is not None and bias.shape != (c_out,):
-        raise ShapeError(
-            f"conv_transpose2d: bias is {bias.shape}, but weight {weight.shape} in "
-            f"{groups} groups makes {c_out} channels"
-        )
-    stride, padding, extra, dilation = (
-        per_axis(value, 2, f"conv_transpose2d: {name}", least)
-        for value, name, least in (
-            (stride, "stride", 1),
-            (padding, "padding", 0),
-            (output_padding, "output_padding", 0),
-            (dilation, "dilation", 1),
-        )
+    walk = geometry_back(
+        x.shape[-2:], weight.shape[2:], stride, padding, output_padding, dilation
     )
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise ValueError(
-            f"conv_transpose2d: output_padding {extra} must be smaller than the "
-            f"stride {stride} or the dilation {dilation}"
-        )
-    size = tuple(
-        (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
-        for n, s, p, d, k, e in zip(
-            x.shape[-2:], stride, padding, dilation, weight.shape[-2:], extra
-        )
-    )
-    if min(size) < 1:
-        raise ShapeError(
-            f"conv_transpose2d: padding {padding} leaves nothing of x {x.shape}"
-        )
-    # With e >= s (when d > s) the walk could take a step more than x has: stop there.
-    kernel = weight.shape[-2:]
-    walk = geometry(size, kernel, stride, padding, dilation, name="conv_transpose2d")
-    return walk._replace(out=x.shape[-2:])
+    filters, numbers = by_group(weight, 0, groups), by_group(x, -3, groups)
+    d_spread = by_group(windows(d_out, walk), -5, groups)
+    d_x = np.einsum("gcouv,...gouvij->...gcij", filters, d_spread)
+    d_filters = np.einsum("...gcij,...gouvij->...gcouv", numbers, d_spread)
+    d_weight = unbroadcast(d_filters, filters.shape).reshape(weight.shape)
+    d_bias = None
+    if bias is not None:
+        d_bias = unbroadcast(d_out.sum(axis=(-2, -1)), bias.shape)
+    return d_x.reshape(x.shape), d_weight, d_bias

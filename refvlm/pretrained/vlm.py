@@ -59,7 +59,7 @@ class VLM:
     def tokenizer(self) -> text.Tokenizer:
         """The tokenizer, once its chat template is known to be ChatML."""
         tokenizer = text.load_tokenizer(self.directory)
-        text.recognise_template(self.directory, tokenizer)
+        text.recognize_template(self.directory, tokenizer)
         return tokenizer
 
     @cached_property

@@ -77,46 +77,46 @@ def _add(canvas, thing, smooth):
     left, top = int(x) - reach, int(y) - reach
     fine = FINE if smooth else 1
     frame = (2 * reach * fine, 2 * reach * fine)
-    centre = ((x - left) * fine, (y - top) * fine)
+    center = ((x - left) * fine, (y - top) * fine)
     stretch = math.sqrt(thing.stretch)
     radii = (radius * fine * stretch, radius * fine / stretch)
-    mask = _fill(thing, frame, centre, radii)
+    mask = _fill(thing, frame, center, radii)
     canvas.paste(thing.rgb, (left, top), mask.reduce(fine))
     if thing.outline is not None:
         line = max(round(LINE * unit * fine), 1)
-        mask = _trace(thing, frame, centre, radii, line)
+        mask = _trace(thing, frame, center, radii, line)
         canvas.paste(thing.outline, (left, top), mask.reduce(fine))
 
 
-def _fill(thing, frame, centre, radii):
+def _fill(thing, frame, center, radii):
     mask = Image.new("L", frame)
     pen = ImageDraw.Draw(mask)
     points = corners(thing)
     if points is not None:
-        pen.polygon((points * radii + centre).ravel().tolist(), fill=255)
+        pen.polygon((points * radii + center).ravel().tolist(), fill=255)
         return mask
-    pen.ellipse(_box(centre, radii), fill=255)
+    pen.ellipse(_box(center, radii), fill=255)
     if thing.shape == "ring":
-        pen.ellipse(_box(centre, radii, hole(thing)), fill=0)
+        pen.ellipse(_box(center, radii, hole(thing)), fill=0)
     return mask
 
 
-def _trace(thing, frame, centre, radii, line):
+def _trace(thing, frame, center, radii, line):
     mask = Image.new("L", frame)
     pen = ImageDraw.Draw(mask)
     points = corners(thing)
     if points is not None:
-        path = (points * radii + centre)[[*range(len(points)), 0, 1]]
+        path = (points * radii + center)[[*range(len(points)), 0, 1]]
         pen.line(path.ravel().tolist(), fill=255, width=line, joint="curve")
         return mask
-    pen.ellipse(_box(centre, radii), outline=255, width=line)
+    pen.ellipse(_box(center, radii), outline=255, width=line)
     if thing.shape == "ring":
-        pen.ellipse(_box(centre, radii, hole(thing)), outline=255, width=line)
+        pen.ellipse(_box(center, radii, hole(thing)), outline=255, width=line)
     return mask
 
 
-def _box(centre, radii, part=1.0):
-    (x, y), (across, down) = centre, radii
+def _box(center, radii, part=1.0):
+    (x, y), (across, down) = center, radii
     across, down = part * across, part * down
     return (x - across, y - down, x + across, y + down)
 

@@ -144,8 +144,8 @@ def _aspect(rng):
 
 def _padding(rng, background):
     """Grey bars or black ones; one has to see where the picture ends."""
-    grey, black = 128, 0
-    first, second = (grey, black) if rng.random() < 0.8 else (black, grey)
+    gray, black = 128, 0
+    first, second = (gray, black) if rng.random() < 0.8 else (black, gray)
     grounds = (background.colour, background.other)
     near = min(math.dist(ground, (first,) * 3) for ground in grounds)
     return first if near >= 40 else second

@@ -1,7 +1,7 @@
 """Text: from characters to token ids and back, and the frame around a question.
 
 tokenizer = load_tokenizer("FastVLM-0.5B")
-recognise_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
+recognize_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
 ids = encode_chat(tokenizer, "What is on the table?")
 stream = StreamDecoder(tokenizer, markers=False)  # stream.add(id) -> text
 tokenizer = train_byte_level(texts, 512)          # one of our own
@@ -23,7 +23,7 @@ from .chat import (
     IMAGE_SENTINEL,
     chat_prompt,
     encode_chat,
-    recognise_template,
+    recognize_template,
 )
 from .errors import TokenizerError
 from .loading import load_tokenizer
@@ -49,7 +49,7 @@ __all__ = [
     "chat_prompt",
     "encode_chat",
     "load_tokenizer",
-    "recognise_template",
+    "recognize_template",
     "save_tokenizer",
     "split_words",
     "train_byte_level",

@@ -120,7 +120,7 @@ def _pieces(question: str, system: str, image: bool) -> list[Piece]:
     ]
 
 
-def recognise_template(directory: str | Path, tokenizer: Tokenizer) -> str:
+def recognize_template(directory: str | Path, tokenizer: Tokenizer) -> str:
     """`"chatml"`, or an error that says why the checkpoint's template is another.
 
     Looked for in `chat_template.jinja` and, under the name `chat_template`, in

@@ -32,7 +32,7 @@ def file_of(picture, format, **options):
     return buffer.getvalue()
 
 
-def png(height, width, depth, colour_type, rows=b""):
+def png(height, width, depth, color_type, rows=b""):
     """A PNG as the standard describes it, whatever its header claims."""
 
     def chunk(kind, data):
@@ -43,7 +43,7 @@ def png(height, width, depth, colour_type, rows=b""):
             + struct.pack(">I", zlib.crc32(checked))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)

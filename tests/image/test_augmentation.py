@@ -67,14 +67,14 @@ def test_crop_box_by_hand():
 
 
 @example
-def test_colour_jitter_adjust_brightness_and_adjust_contrast_part_at_black():
+def test_color_jitter_adjust_brightness_and_adjust_contrast_part_at_black():
     """Two greys, 40 and 80, stretched by 2. From black they become 80 and 160, from
     their mean of 60 they become 20 and 100; beta = -60 makes the one the other."""
     pair = np.array([[[40] * 3, [80] * 3]], np.uint8)
-    assert image.colour_jitter(pair, 2.0, 0.0)[0, :, 0].tolist() == [80, 160]
+    assert image.color_jitter(pair, 2.0, 0.0)[0, :, 0].tolist() == [80, 160]
     assert image.adjust_brightness(pair, 2.0)[0, :, 0].tolist() == [80, 160]
     assert image.adjust_contrast(pair, 2.0)[0, :, 0].tolist() == [20, 100]
-    assert image.colour_jitter(pair, 2.0, -60.0)[0, :, 0].tolist() == [20, 100]
+    assert image.color_jitter(pair, 2.0, -60.0)[0, :, 0].tolist() == [20, 100]
 
 
 @example
@@ -169,14 +169,14 @@ def test_random_resized_crop_is_the_same_for_bytes_and_fractions():
 
 @law
 @given(st.floats(0, 3), st.floats(-300, 300))
-def test_colour_jitter_stays_between_black_and_white(alpha, beta):
+def test_color_jitter_stays_between_black_and_white(alpha, beta):
     """Clipped, not wrapped: 250 + 10 is white and never 4."""
     picture = noise(3, 4)
     expected = (picture.astype(float) * alpha + beta).clip(0, 255)
-    jittered = image.colour_jitter(picture, alpha, beta)
+    jittered = image.color_jitter(picture, alpha, beta)
     assert jittered.dtype == np.uint8
     assert np.abs(jittered - expected).max() <= 0.5
-    floats = image.colour_jitter(picture / 255, alpha, beta / 255)
+    floats = image.color_jitter(picture / 255, alpha, beta / 255)
     assert_close(floats * 255, expected, 1e-9)
 
 
@@ -186,9 +186,9 @@ def test_adjust_contrast_keeps_the_mean_grey(factor):
     """Its anchor; where nothing is clipped. That of brightness is black."""
     weights = np.array([0.2989, 0.587, 0.114])
     picture = fractions()
-    grey = (image.adjust_contrast(picture, factor) @ weights).mean()
+    gray = (image.adjust_contrast(picture, factor) @ weights).mean()
     # The three weights sum to 0.9999, and the mean is blended in as a grey.
-    assert abs(grey - (picture @ weights).mean()) < 2e-4
+    assert abs(gray - (picture @ weights).mean()) < 2e-4
     dark = image.adjust_brightness(picture, factor)
     assert_close(dark, picture * factor)
 
@@ -196,8 +196,8 @@ def test_adjust_contrast_keeps_the_mean_grey(factor):
 @law
 def test_adjust_contrast_of_nothing_is_one_grey():
     """With f = 0 only the mean is left; brightness leaves black."""
-    grey = image.adjust_contrast(fractions(), 0.0)
-    assert np.ptp(grey) < 1e-12 and grey.mean() > 0.3
+    gray = image.adjust_contrast(fractions(), 0.0)
+    assert np.ptp(gray) < 1e-12 and gray.mean() > 0.3
     assert not image.adjust_brightness(fractions(), 0.0).any()
 
 
@@ -209,7 +209,7 @@ def test_augmentation_keeps_the_dtype_and_its_input(dtype):
     before = picture.copy()
     for result in (
         image.random_crop(picture, 3, 3, generator()),
-        image.colour_jitter(picture, 1.3, 0.2),
+        image.color_jitter(picture, 1.3, 0.2),
         image.adjust_brightness(picture, 0.7),
         image.adjust_contrast(picture, 1.5),
         image.horizontal_flip(picture),
@@ -400,7 +400,7 @@ def test_adjust_brightness_and_adjust_contrast_equal_torchvision(compare):
 
 
 @oracle
-def test_colour_jitter_equals_torch(compare):
+def test_color_jitter_equals_torch(compare):
     """The formula of the source, clamped."""
     picture = fractions(seed=3)
     settings = ((1.4, 0.1), (0.6, -0.2), (0.0, 0.5), (3.0, -1.0))
@@ -414,7 +414,7 @@ def test_colour_jitter_equals_torch(compare):
         }
 
     for key, answer in compare.answers(ask, (picture, settings)).items():
-        assert_close(image.colour_jitter(picture, *map(float, key.split())), answer)
+        assert_close(image.color_jitter(picture, *map(float, key.split())), answer)
 
 
 @oracle
@@ -484,10 +484,10 @@ def test_crop_box_refuses_ranges_that_are_none(scale, ratio):
 
 
 @contract
-def test_colour_jitter_and_its_kin_refuse_pictures_of_another_kind():
+def test_color_jitter_and_its_kin_refuse_pictures_of_another_kind():
     """After normalisation, 0 and 1 are no longer black and white."""
     for change in (
-        lambda picture: image.colour_jitter(picture, 1.0, 0.0),
+        lambda picture: image.color_jitter(picture, 1.0, 0.0),
         lambda picture: image.adjust_brightness(picture, 1.0),
         lambda picture: image.adjust_contrast(picture, 1.0),
     ):
@@ -507,7 +507,7 @@ def test_adjust_contrast_refuses_a_factor_below_nothing(factor):
         with pytest.raises(ValueError, match="factor is at least 0"):
             function(fractions(), factor)
     with pytest.raises(ValueError, match="alpha and beta are finite"):
-        image.colour_jitter(fractions(), math.nan, 0.0)
+        image.color_jitter(fractions(), math.nan, 0.0)
 
 
 @contract

@@ -24,10 +24,10 @@ def test_resize_shortest_edge_keeps_the_proportions():
 
 
 @example
-def test_centre_crop_takes_the_middle():
+def test_center_crop_takes_the_middle():
     """Two of five columns: one is left out before them, two after."""
     row = np.arange(5, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
-    np.testing.assert_array_equal(image.centre_crop(row, 1, 2)[0, :, 0], [1, 2])
+    np.testing.assert_array_equal(image.center_crop(row, 1, 2)[0, :, 0], [1, 2])
 
 
 @example
@@ -70,34 +70,34 @@ def test_resize_shortest_edge_makes_the_shorter_edge_exact(height, width, edge):
 
 @law
 @given(EDGES, EDGES)
-def test_centre_crop_undoes_pad_to_square(height, width):
+def test_center_crop_undoes_pad_to_square(height, width):
     """Both round an odd margin the same way, so the picture comes back unmoved."""
     picture = noise(height, width)
     square = image.pad_to_square(picture)
-    np.testing.assert_array_equal(image.centre_crop(square, height, width), picture)
+    np.testing.assert_array_equal(image.center_crop(square, height, width), picture)
 
 
 @law
 @given(EDGES, EDGES)
-def test_centre_crop_to_more_than_there_is_adds_black(height, width):
+def test_center_crop_to_more_than_there_is_adds_black(height, width):
     """Nothing of the picture is lost, and all that is added is zero."""
     picture = noise(height, width)
-    frame = image.centre_crop(picture, height + 4, width + 2)
+    frame = image.center_crop(picture, height + 4, width + 2)
     assert frame.shape == (height + 4, width + 2, 3)
     assert frame.astype(int).sum() == picture.astype(int).sum()
-    np.testing.assert_array_equal(image.centre_crop(frame, height, width), picture)
+    np.testing.assert_array_equal(image.center_crop(frame, height, width), picture)
 
 
 @law
-def test_centre_crop_and_pad_to_square_part_by_one_pixel():
+def test_center_crop_and_pad_to_square_part_by_one_pixel():
     """An odd margin is rounded up by transformers' crop, down by LLaVA's square."""
     row = np.full((1, 2, 3), 9, np.uint8)
     np.testing.assert_array_equal(image.pad_to_square(row)[0], row[0])
-    np.testing.assert_array_equal(image.centre_crop(row, 2, 2)[1], row[0])
+    np.testing.assert_array_equal(image.center_crop(row, 2, 2)[1], row[0])
 
 
 @oracle
-def test_centre_crop_equals_transformers(compare):
+def test_center_crop_equals_transformers(compare):
     """Odd and even margins, inside and outside, on either edge."""
     picture = noise(7, 6)
     targets = [(h, w) for h in (1, 4, 7, 8, 10) for w in (2, 3, 6, 9)]
@@ -111,7 +111,7 @@ def test_centre_crop_equals_transformers(compare):
 
     for size, answer in compare.answers(ask, (picture, targets)).items():
         height, width = map(int, size.strip("()").split(","))
-        ours = image.centre_crop(picture, height, width)
+        ours = image.center_crop(picture, height, width)
         np.testing.assert_array_equal(ours, answer, size)
 
 
@@ -162,9 +162,9 @@ def test_pad_to_square_equals_llava(compare):
 
 
 @contract
-@pytest.mark.parametrize("function", ["resize", "centre_crop"])
+@pytest.mark.parametrize("function", ["resize", "center_crop"])
 @pytest.mark.parametrize("height, width", [(0, 3), (3, -1)])
-def test_resize_and_centre_crop_refuse_a_size_of_nothing(function, height, width):
+def test_resize_and_center_crop_refuse_a_size_of_nothing(function, height, width):
     """A picture has at least one pixel."""
     with pytest.raises(image.ImageError, match="it is empty"):
         getattr(image, function)(noise(4, 4), height, width)
@@ -188,7 +188,7 @@ def test_resize_names_the_filters_that_there_are(name):
 
 
 @contract
-@pytest.mark.parametrize("function", ["resize", "centre_crop", "pad_to_square"])
+@pytest.mark.parametrize("function", ["resize", "center_crop", "pad_to_square"])
 def test_geometry_works_on_bytes(function):
     """Pillow would round floating pixels without a word, so they are refused."""
     sizes = () if function == "pad_to_square" else (2, 2)

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from refvlm.kernels.columns import (
-    as_images,
     columns_of,
     correlate,
     correlate_back,
     correlate_weight,
-    product,
 )
 from refvlm.kernels.windows import geometry
 
@@ -68,20 +66,3 @@ def test_columns_of_one_pixel_are_the_picture():
     """A 1 x 1 window copies nothing."""
     x = np.zeros((2, 3, 4, 5))
     assert np.shares_memory(columns_of(x, geometry((4, 5), 1)), x)
-
-
-@law
-def test_as_images_flattens_what_stands_before_the_channels():
-    """A single picture is a batch of one; an empty batch stays empty."""
-    assert as_images(np.zeros((3, 4, 5))).shape == (1, 3, 4, 5)
-    assert as_images(np.zeros((2, 6, 3, 4, 5))).shape == (12, 3, 4, 5)
-    assert as_images(np.zeros((0, 3, 4, 5))).shape == (0, 3, 4, 5)
-
-
-@law
-def test_product_of_half_precision_rounds_once():
-    """The sum of 4096 ones is 4096, where float16 alone would stop at 2048."""
-    ones = np.ones((1, 4096), np.float16)
-    total = product(ones, ones.T)
-    assert total.dtype == np.float16
-    assert total == 4096

@@ -71,10 +71,10 @@ def test_distillation_loss_differs_from_cross_entropy_by_a_constant(student, tea
 def test_distillation_loss_at_a_high_temperature_compares_scores(student, teacher):
     """As T grows, it becomes half the mean square of the centred scores, over c."""
 
-    def centred(x):
+    def centered(x):
         return x - x.mean(axis=1, keepdims=True)
 
-    expected = ((centred(student) - centred(teacher)) ** 2).sum() / (2 * 4 * 3)
+    expected = ((centered(student) - centered(teacher)) ** 2).sum() / (2 * 4 * 3)
     assert abs(distillation_loss(student, teacher, 1e4) - expected) < 0.02
 
 

@@ -27,14 +27,14 @@ from ..spec import (
     tensors,
 )
 
-loss_of = language.language_modelling_loss
+loss_of = language.language_modeling_loss
 logits_of = tensors((2, 6, 5))
 labels_of = hnp.arrays(np.int64, (2, 6), elements=st.sampled_from([-100, 0, 1, 4]))
 LABELS = np.array([[3, -100, 2, 0, 4, -100], [1, 1, -100, -100, 4, 2]])
 
 
 @example
-def test_language_modelling_loss_asks_each_position_for_the_next_token():
+def test_language_modeling_loss_asks_each_position_for_the_next_token():
     """A model that is sure of the right next token everywhere pays nothing."""
     ids = np.array([[1, 3, 0, 2]])
     sure = 1000.0 * np.eye(4)[[[3, 0, 2, 0]]]  # what the last one says is not asked
@@ -76,7 +76,7 @@ def test_mask_prompt_of_two_turns():
 
 @law
 @given(logits_of, labels_of)
-def test_language_modelling_loss_is_that_of_cut_logits_and_cut_labels(logits, labels):
+def test_language_modeling_loss_is_that_of_cut_logits_and_cut_labels(logits, labels):
     """The source's form: all logits but the last, all labels but the first."""
     rows, wanted = logits[:, :-1].reshape(-1, 5), labels[:, 1:].reshape(-1)
     expected = ops.cross_entropy(rows, wanted, reduction="sum")
@@ -85,7 +85,7 @@ def test_language_modelling_loss_is_that_of_cut_logits_and_cut_labels(logits, la
 
 @law
 @given(logits_of, st.integers(0, 5))
-def test_language_modelling_loss_of_padding_is_nothing(logits, length):
+def test_language_modeling_loss_of_padding_is_nothing(logits, length):
     """Behind the last label, any logits will do: padding changes no loss."""
     labels = np.where(np.arange(6) <= length, LABELS % 5, -100)
     changed = logits.copy()
@@ -96,7 +96,7 @@ def test_language_modelling_loss_of_padding_is_nothing(logits, length):
 
 @law
 @given(logits_of)
-def test_language_modelling_loss_never_asks_for_the_first_token(logits):
+def test_language_modeling_loss_never_asks_for_the_first_token(logits):
     """Nothing stands before it, so its label is not read."""
     other = LABELS.copy()
     other[:, 0] = 2
@@ -105,7 +105,7 @@ def test_language_modelling_loss_never_asks_for_the_first_token(logits):
 
 @law
 @given(logits_of)
-def test_language_modelling_loss_sum_over_pieces(logits):
+def test_language_modeling_loss_sum_over_pieces(logits):
     """One row has one label to predict and the other five: the sums of both, over
     six, are the mean of the whole. The mean of their means is another number."""
     labels = np.array([[0, 1, -100, -100, -100, -100], [0, 1, 2, 3, 4, 0]])
@@ -117,7 +117,7 @@ def test_language_modelling_loss_sum_over_pieces(logits):
 
 @law
 @given(tensors((1, 4, 5)), tensors((1, 3, 5)))
-def test_language_modelling_loss_behind_a_picture(text, picture):
+def test_language_modeling_loss_behind_a_picture(text, picture):
     """A prefix adds one question, the first token of the text, and no other."""
     labels = np.array([[2, 0, 4, 1]])
     logits = np.concatenate([picture, text], axis=1)
@@ -128,7 +128,7 @@ def test_language_modelling_loss_behind_a_picture(text, picture):
 
 @law
 @given(logits_of)
-def test_language_modelling_loss_keeps_the_dtype(logits):
+def test_language_modeling_loss_keeps_the_dtype(logits):
     """float16 in, float16 out; and nothing that came in was written to."""
     check_dtype(loss_of, logits, LABELS)
 
@@ -163,7 +163,7 @@ def test_mask_prompt_of_everything_and_of_nothing(ids):
 
 @oracle
 @pytest.mark.parametrize("total", [None, 11])
-def test_language_modelling_loss_equals_transformers(compare, total):
+def test_language_modeling_loss_equals_transformers(compare, total):
     """ForCausalLMLoss and its gradient; with a count, the sum over that count.
 
     It computes in float32 whatever it is given.
@@ -205,7 +205,7 @@ def test_perplexity_equals_torch(compare):
 
 @derivative
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_language_modelling_loss_derivative(reduction):
+def test_language_modeling_loss_derivative(reduction):
     """Through the reshape and the shift, in every logit."""
     check_vjp(
         lambda logits: loss_of(logits, LABELS, reduction=reduction),
@@ -214,7 +214,7 @@ def test_language_modelling_loss_derivative(reduction):
 
 
 @derivative
-def test_language_modelling_loss_derivative_is_zero_where_nothing_is_asked():
+def test_language_modeling_loss_derivative_is_zero_where_nothing_is_asked():
     """The gradient stands one place before each label, and nowhere else."""
     gradient = grad(lambda logits: loss_of(logits, LABELS))(random_arrays(4)(2, 6, 5))
     asked = np.zeros((2, 6), bool)
@@ -223,14 +223,14 @@ def test_language_modelling_loss_derivative_is_zero_where_nothing_is_asked():
 
 
 @contract
-def test_language_modelling_loss_refuses_labels_without_the_picture():
+def test_language_modeling_loss_refuses_labels_without_the_picture():
     """Logits of 25 + 4 positions, labels of 4: the message says how to pad."""
     with pytest.raises(ShapeError, match=r"\(1, 29, 5\) and labels \(1, 4\).*pad_lab"):
         loss_of(np.zeros((1, 29, 5)), np.zeros((1, 4), int))
 
 
 @contract
-def test_language_modelling_loss_refuses_a_batch_that_asks_nothing():
+def test_language_modeling_loss_refuses_a_batch_that_asks_nothing():
     """All prompts, no answers: there is nothing to learn, and no nan to spread."""
     with pytest.raises(ValueError, match="no row counts"):
         loss_of(np.zeros((1, 3, 5)), np.array([[2, -100, -100]]))

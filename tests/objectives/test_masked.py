@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from refvlm.objectives.masked import mask_tokens, masked_language_modelling_loss
+from refvlm.objectives.masked import mask_tokens, masked_language_modeling_loss
 from refvlm.shapes import ShapeError
 
 from ..oracles import import_torchvision
@@ -48,10 +48,10 @@ def test_mask_tokens_chooses_all_or_none():
 
 
 @example
-def test_masked_language_modelling_loss_does_not_shift():
+def test_masked_language_modeling_loss_does_not_shift():
     """A model that knows the covered token pays nothing for it, where it stands."""
     sure = 1000.0 * np.eye(4)[[[0, 3, 1]]]
-    loss = masked_language_modelling_loss(sure, np.array([[-100, 3, -100]]))
+    loss = masked_language_modeling_loss(sure, np.array([[-100, 3, -100]]))
     assert loss == 0
 
 
@@ -145,10 +145,10 @@ def test_mask_tokens_is_as_often_as_transformers(compare):
 
 @oracle
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_masked_language_modelling_loss_equals_torch(compare, reduction):
+def test_masked_language_modeling_loss_equals_torch(compare, reduction):
     """PyTorch's cross-entropy over the masked positions, and its gradient."""
     compare(
-        masked_language_modelling_loss,
+        masked_language_modeling_loss,
         lambda torch: (
             lambda logits, labels, reduction: torch.nn.functional.cross_entropy(
                 logits.transpose(1, 2), labels, reduction=reduction
@@ -161,9 +161,9 @@ def test_masked_language_modelling_loss_equals_torch(compare, reduction):
 
 
 @derivative
-def test_masked_language_modelling_loss_derivative():
+def test_masked_language_modeling_loss_derivative():
     """In the logits of the masked positions; the others get nothing."""
-    check_vjp(masked_language_modelling_loss, random_arrays(6)(2, 3, 5), LABELS)
+    check_vjp(masked_language_modeling_loss, random_arrays(6)(2, 3, 5), LABELS)
 
 
 @contract
@@ -174,10 +174,10 @@ def test_mask_tokens_refuses_what_is_no_probability():
 
 
 @contract
-def test_masked_language_modelling_loss_refuses_other_shapes():
+def test_masked_language_modeling_loss_refuses_other_shapes():
     """Labels and logits stand side by side."""
     with pytest.raises(ShapeError, match=r"\(2, 3, 5\) and labels \(2, 4\)"):
-        masked_language_modelling_loss(np.zeros((2, 3, 5)), np.zeros((2, 4), int))
+        masked_language_modeling_loss(np.zeros((2, 3, 5)), np.zeros((2, 4), int))
 
 
 @contract

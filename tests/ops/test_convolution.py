@@ -10,7 +10,7 @@ from refvlm.shapes import ShapeError
 
 from ..spec import (
     assert_close,
-    check_dtype,
+    call,
     check_vjp,
     contract,
     derivative,
@@ -48,7 +48,15 @@ def test_conv2d_does_not_flip_the_filter():
     np.testing.assert_array_equal(out[0], kernel[0, 0, ::-1, ::-1])
 
 
-CASES = {
+@example
+def test_conv3d_sees_a_change_between_frames():
+    """The filter [-1, 1] along time answers where the video changes."""
+    frames = np.array([1.0, 1.0, 9.0]).reshape(1, 3, 1, 1)
+    change = np.array([-1.0, 1.0]).reshape(1, 1, 2, 1, 1)
+    np.testing.assert_array_equal(ops.conv3d(frames, change).ravel(), [0.0, 8.0])
+
+
+PICTURES = {
     "plain": dict(x=(2, 3, 6, 5), weight=(4, 3, 3, 2)),
     "unbatched": dict(x=(3, 6, 5), weight=(4, 3, 3, 2), stride=2),
     "stride and padding": dict(
@@ -68,23 +76,67 @@ CASES = {
     "same, even kernel": dict(x=(2, 3, 5, 6), weight=(4, 3, 4, 2), padding="same"),
 }
 
+VOLUMES = {
+    "plain": dict(x=(1, 2, 4, 3, 4), weight=(2, 2, 2, 3, 2)),
+    "unbatched": dict(x=(2, 3, 4, 3), weight=(3, 2, 2, 2, 3), stride=(1, 2, 1)),
+    "stride and padding": dict(
+        x=(1, 2, 4, 5, 3), weight=(2, 2, 3, 2, 2), stride=(2, 1, 2), padding=(1, 0, 1)
+    ),
+    "dilation and groups": dict(
+        x=(1, 4, 5, 4, 3), weight=(2, 2, 2, 2, 2), dilation=(3, 2, 1), groups=2
+    ),
+    "depthwise": dict(x=(2, 3, 3, 3, 3), weight=(3, 1, 2, 3, 2), groups=3, padding=1),
+}
+EMPTY = {
+    "no pictures": dict(x=(0, 3, 6, 5), weight=(4, 3, 3, 2)),
+    "no pictures, depthwise": dict(x=(0, 4, 6, 5), weight=(8, 1, 3, 3), groups=4),
+}
+FLAT = {
+    "full": ((2, 5, 4), (3, 2)),
+    "same": ((5, 4), (2, 3)),
+    "valid": ((5, 4), (3, 2)),
+}
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+
+def calls_of(cases, seed):
+    """The cases as calls: x, a weight, a bias for each channel, and the options."""
+    for options in cases.values():
+        draw, options = random_arrays(seed), dict(options)
+        x, weight = draw(*options.pop("x")), draw(*options.pop("weight"))
+        yield call(x, weight, draw(len(weight)), **options)
+
+
+draw = random_arrays(13)
+CALLS = {
+    "conv2d": [
+        *calls_of(PICTURES, 11),
+        *calls_of(EMPTY, 11),
+        call(np.zeros((2, 3, 0, 5)), draw(4, 3, 3, 3), padding=2),
+    ],
+    "conv3d": [*calls_of(VOLUMES, 31)],
+    "convolve2d": [
+        call(draw(*image), draw(*kernel), mode)
+        for mode, (image, kernel) in FLAT.items()
+    ],
+}
+
+
+@pytest.fixture(params=calls_of(PICTURES, 11), ids=PICTURES)
 def convolution(request):
     """(x, weight, bias) and the options of one case."""
-    options = dict(request.param)
-    draw = random_arrays(11)
-    x, weight = draw(*options.pop("x")), draw(*options.pop("weight"))
-    return (x, weight, draw(len(weight))), options
+    return request.param
 
 
-@law
-def test_conv2d_equals_its_definition(convolution):
-    """One matrix product over all windows gives the sum as it is written."""
-    arrays, options = convolution
-    assert_close(
-        ops.conv2d(*arrays, **options), ops.conv2d_by_definition(*arrays, **options)
-    )
+@pytest.fixture(params=calls_of(EMPTY, 11), ids=EMPTY)
+def empty(request):
+    """The same, where there is nothing to see."""
+    return request.param
+
+
+@pytest.fixture(params=calls_of(VOLUMES, 31), ids=VOLUMES)
+def volume(request):
+    """(x, weight, bias) and the options of one case."""
+    return request.param
 
 
 @law
@@ -203,23 +255,33 @@ def test_convolve2d_modes_are_crops_of_the_full_one(image, height, width):
 
 
 @law
-def test_convolve2d_keeps_the_dtype():
-    """float16 in, float16 out."""
-    draw = random_arrays(13)
-    check_dtype(ops.convolve2d, draw(2, 5, 4), draw(3, 2))
+@given(tensors((2, 4, 3, 5)), tensors((3, 2, 1, 2, 2)))
+def test_conv3d_of_depth_one_is_conv2d_of_every_frame(x, weight):
+    """With nothing to mix over time, a video is a row of pictures."""
+    frames = [ops.conv2d(x[:, t], weight[:, :, 0]) for t in range(4)]
+    assert np.abs(ops.conv3d(x, weight) - np.stack(frames, axis=1)).max() <= 1e-10
 
 
 @law
-def test_conv2d_keeps_the_dtype(convolution):
-    """float16 in, float16 out; and nothing that came in was written to."""
-    arrays, options = convolution
-    check_dtype(ops.conv2d, *arrays, **options)
+def test_conv3d_is_the_sum_over_its_frames_of_conv2d():
+    """A depth of two is two conv2d, of this frame and of the next, added."""
+    draw = random_arrays(32)
+    x, weight = draw(2, 4, 5, 5), draw(3, 2, 2, 3, 3)
+    here, there = (ops.conv3d(x, weight[:, :, r : r + 1]) for r in range(2))
+    assert_close(ops.conv3d(x, weight), here[:, :-1] + there[:, 1:])
 
 
 @oracle
 def test_conv2d_equals_torch(compare, convolution):
     """PyTorch's conv2d and its gradients, over strides, dilations and groups."""
     arrays, options = convolution
+    compare(ops.conv2d, lambda torch: torch.nn.functional.conv2d, *arrays, **options)
+
+
+@oracle
+def test_conv2d_of_nothing_equals_torch(compare, empty):
+    """A batch may be empty: the shapes and gradients are PyTorch's."""
+    arrays, options = empty
     compare(ops.conv2d, lambda torch: torch.nn.functional.conv2d, *arrays, **options)
 
 
@@ -235,6 +297,13 @@ def test_convolve2d_equals_torch_with_the_filter_flipped(compare, mode, margin):
         )[:, 0]
 
     compare(ops.convolve2d, reference, draw(2, 5, 4), draw(3, 2), mode)
+
+
+@oracle
+def test_conv3d_equals_torch(compare, volume):
+    """PyTorch's conv3d and its gradients."""
+    arrays, options = volume
+    compare(ops.conv3d, lambda torch: torch.nn.functional.conv3d, *arrays, **options)
 
 
 @derivative
@@ -262,6 +331,25 @@ def test_convolve2d_derivative(mode):
     """It is made of conv2d, and so is its derivative."""
     draw = random_arrays(15)
     check_vjp(ops.convolve2d, draw(2, 4, 5), draw(2, 3), mode)
+
+
+@derivative
+def test_conv3d_derivative(volume):
+    """Read backwards through the same window: the vjp equals central differences."""
+    arrays, options = volume
+    check_vjp(ops.conv3d, *arrays, **options)
+
+
+@derivative
+def test_conv3d_derivative_does_only_what_is_needed(volume):
+    """A gradient that is not wanted is not computed."""
+    arrays, options = volume
+    out = ops.conv3d(*arrays, **options)
+    every = pulled_back(ops.conv3d, out, *arrays, **options)
+    for position in range(3):
+        only = pulled_back(ops.conv3d, out, *arrays, wanted=[position], **options)
+        assert [i for i, d in enumerate(only) if d is not None] == [position]
+        assert_close(only[position], every[position])
 
 
 @contract
@@ -294,7 +382,16 @@ def test_convolve2d_refuses_an_unknown_mode():
 
 
 @contract
-def test_conv2d_by_definition_refuses_what_conv2d_refuses():
-    """The same channels have to fit, and the message names the function called."""
-    with pytest.raises(ShapeError, match="conv2d_by_definition: .* has 3"):
-        ops.conv2d_by_definition(np.zeros((3, 5, 5)), np.zeros((4, 2, 3, 3)))
+def test_conv3d_refuses_channels_that_do_not_fit():
+    """The message says how many channels the weight reads and how many there are."""
+    with pytest.raises(ShapeError, match="conv3d: .* reads 2 channels .* has 3"):
+        ops.conv3d(np.zeros((3, 5, 5, 5)), np.zeros((4, 2, 3, 3, 3)))
+
+
+@contract
+def test_conv3d_refuses_a_window_longer_than_the_video():
+    """Four frames cannot be looked at three at a time, two apart."""
+    with pytest.raises(ShapeError, match=r"window of \(5, 1, 1\) .* \(4, 2, 2\)"):
+        ops.conv3d(
+            np.zeros((1, 4, 2, 2)), np.zeros((1, 1, 3, 1, 1)), dilation=(2, 1, 1)
+        )

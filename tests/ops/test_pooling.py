@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import ops
+from refvlm.autodiff import Variable, backward
 from refvlm.shapes import ShapeError
 
 from ..spec import (
     assert_close,
-    check_dtype,
+    call,
     check_vjp,
     contract,
     derivative,
@@ -77,6 +78,27 @@ COUNTED = {
         kernel_size=(3, 2), padding=1, ceil_mode=True, count_include_pad=False
     ),
     "a sum": dict(kernel_size=(2, 3), padding=1, divisor_override=1),
+}
+
+
+SIZES = [1, 3, (5, 2), (None, 3), (9, 10)]
+
+draw = random_arrays(50)
+PAIR, NOTHING = draw(2, 3, 7, 8), np.zeros((0, 3, 7, 8))
+CALLS = {
+    "max_pool2d": [
+        *[call(PAIR, **walk) for walk in (WALKS | DILATED).values()],
+        call(NOTHING, 2),
+    ],
+    "avg_pool2d": [
+        *[call(PAIR, **walk) for walk in (WALKS | COUNTED).values()],
+        call(NOTHING, 2),
+    ],
+    "adaptive_avg_pool2d": [
+        *[call(PAIR, size) for size in SIZES],
+        call(NOTHING, output_size=2),
+    ],
+    "global_avg_pool2d": [call(PAIR), call(PAIR[0]), call(NOTHING)],
 }
 
 
@@ -150,6 +172,18 @@ def test_max_pool2d_shows_a_nan():
 
 
 @law
+@cases(WALKS, DILATED)
+def test_max_pool2d_indices_say_where_the_values_are(walk):
+    """Read the plane, row by row, at the index: there the value stands."""
+    x = picture()
+    values, indices = ops.max_pool2d(x, **walk, return_indices=True)
+    np.testing.assert_array_equal(values, ops.max_pool2d(x, **walk))
+    planes = x.reshape(2, 3, 56, 1, 1)
+    there = np.take_along_axis(planes, indices[:, :, None], axis=2)[:, :, 0]
+    np.testing.assert_array_equal(there, values)
+
+
+@law
 @given(tensors((2, 5, 6)))
 def test_max_pool2d_of_a_shifted_picture_differs(x):
     """Pooled features ignore a shift of a whole stride, and only of that."""
@@ -220,32 +254,6 @@ def test_global_avg_pool2d_does_not_care_where(x, down, right):
     assert np.abs(difference).max() <= 1e-13 * 10
 
 
-@law
-@cases(WALKS, DILATED)
-def test_max_pool2d_keeps_the_dtype(walk):
-    """float16 in, float16 out; and nothing that came in was written to."""
-    check_dtype(ops.max_pool2d, picture(), **walk)
-
-
-@law
-@cases(WALKS, COUNTED)
-def test_avg_pool2d_keeps_the_dtype(walk):
-    """float16 in, float16 out; and nothing that came in was written to."""
-    check_dtype(ops.avg_pool2d, picture(), **walk)
-
-
-@law
-def test_adaptive_avg_pool2d_keeps_the_dtype():
-    """float16 in, float16 out; and nothing that came in was written to."""
-    check_dtype(ops.adaptive_avg_pool2d, picture(), (3, 5))
-
-
-@law
-def test_global_avg_pool2d_keeps_the_dtype():
-    """float16 in, float16 out; and nothing that came in was written to."""
-    check_dtype(ops.global_avg_pool2d, picture())
-
-
 @oracle
 @cases(WALKS, DILATED)
 def test_max_pool2d_equals_torch(compare, walk):
@@ -272,6 +280,25 @@ def test_max_pool2d_breaks_ties_as_torch_does(compare):
 
 
 @oracle
+@cases(WALKS, DILATED)
+def test_max_pool2d_indices_equal_torch(compare, walk):
+    """Of equals the first is named, of NaNs the last, and never the padding."""
+    x = np.round(picture(1, 3, 7, 8))
+    x[0, 1, ::3, ::2] = np.nan
+    x[0, 2] = -np.inf
+
+    def ask(torch):
+        pool = torch.nn.functional.max_pool2d
+        both = pool(torch.from_numpy(x), **walk, return_indices=True)
+        return dict(zip(("values", "indices"), (part.numpy() for part in both)))
+
+    answers = compare.answers(ask, ((x,), walk))
+    values, indices = ops.max_pool2d(x, **walk, return_indices=True)
+    assert_close(values, answers["values"])
+    np.testing.assert_array_equal(indices, answers["indices"])
+
+
+@oracle
 @cases(WALKS, COUNTED)
 def test_avg_pool2d_equals_torch(compare, walk):
     """PyTorch's avg_pool2d and its gradient, with every way to count."""
@@ -284,7 +311,7 @@ def test_avg_pool2d_equals_torch(compare, walk):
 
 
 @oracle
-@pytest.mark.parametrize("size", [1, 3, (5, 2), (None, 3), (9, 10)])
+@pytest.mark.parametrize("size", SIZES)
 def test_adaptive_avg_pool2d_equals_torch(compare, size):
     """PyTorch's adaptive_avg_pool2d and its gradient, larger sizes too."""
     compare(
@@ -318,6 +345,16 @@ def test_max_pool2d_sends_the_gradient_to_the_first_of_equals():
     flat = np.ones((1, 2, 4))
     (d_x, _) = pulled_back(ops.max_pool2d, np.array([[[3.0, 7.0]]]), flat, 2)
     np.testing.assert_array_equal(d_x, [[[3.0, 0.0, 7.0, 0.0], [0.0] * 4]])
+
+
+@derivative
+def test_max_pool2d_with_indices_has_the_gradient_of_the_values():
+    """The indices stand beside, plain whole numbers."""
+    x = Variable(np.array([[[1.0, 5.0, 2.0, 3.0]]]))
+    values, indices = ops.max_pool2d(x, (1, 2), return_indices=True)
+    gradients = backward(values, np.array([[[7.0, 9.0]]]))
+    np.testing.assert_array_equal(gradients[x], [[[0.0, 7.0, 0.0, 9.0]]])
+    np.testing.assert_array_equal(indices, [[[1, 3]]])
 
 
 @derivative
@@ -382,6 +419,22 @@ def test_avg_pool2d_refuses_to_divide_by_zero():
     """A divisor of zero has no mean."""
     with pytest.raises(ValueError, match="divisor_override"):
         ops.avg_pool2d(np.zeros((1, 4, 4)), 2, divisor_override=0)
+
+
+@contract
+def test_adaptive_avg_pool2d_refuses_a_grid_of_another_number_of_axes():
+    """A picture has rows and columns."""
+    with pytest.raises(ValueError, match="adaptive_avg_pool2d: output_size must be"):
+        ops.adaptive_avg_pool2d(np.zeros((1, 4, 4)), (2,))
+
+
+@contract
+@pytest.mark.parametrize("pool", ["adaptive_avg_pool2d", "global_avg_pool2d"])
+def test_means_refuse_a_picture_without_pixels(pool):
+    """Nothing has no mean."""
+    options = {"output_size": 1} if pool.startswith("adaptive") else {}
+    with pytest.raises(ShapeError, match=f"{pool}: .*pixels"):
+        getattr(ops, pool)(np.zeros((1, 4, 0)), **options)
 
 
 @contract

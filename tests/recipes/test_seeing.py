@@ -33,8 +33,8 @@ def test_cells_of_count_the_objects(seed):
     drawn = [scenes.sample(rng) for _ in range(8)]
     filled = (cells_of(drawn, 4).shape != IGNORE).sum(axis=1)
     for scene, count in zip(drawn, filled):
-        centres = [scene.in_square(thing)[:2] for thing in scene.objects]
-        assert count == len({(int(4 * x), int(4 * y)) for x, y in centres})
+        centers = [scene.in_square(thing)[:2] for thing in scene.objects]
+        assert count == len({(int(4 * x), int(4 * y)) for x, y in centers})
 
 
 def perfect(cells, grid=4):

@@ -14,7 +14,7 @@ from refvlm.text import (
     chat_prompt,
     encode_chat,
     load_tokenizer,
-    recognise_template,
+    recognize_template,
 )
 
 from ..spec import contract, example, law, oracle
@@ -204,7 +204,7 @@ def test_encode_chat_equals_apply_chat_template(tmp_path, compare, spelling):
 
     expected = compare.answers(ask, (template, QUESTIONS))
     tokenizer = load_tokenizer(directory)
-    assert recognise_template(directory, tokenizer) == CHATML
+    assert recognize_template(directory, tokenizer) == CHATML
     for i, question in enumerate(QUESTIONS):
         ids = encode_chat(tokenizer, question, tokenizer.token_id("<image>"), 1)
         assert ids == expected[str(i)].tolist()
@@ -214,7 +214,7 @@ def test_encode_chat_equals_apply_chat_template(tmp_path, compare, spelling):
 @pytest.mark.parametrize(
     "file", ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"]
 )
-def test_recognise_template_looks_in_every_place(tmp_path, file):
+def test_recognize_template_looks_in_every_place(tmp_path, file):
     """A template may lie in several files; one that is not ChatML is found in each."""
     for name, template in (("good", CHATML_WITH_IMAGES), ("bad", "[INST]")):
         directory = write_vocabulary(tmp_path / name)
@@ -223,58 +223,58 @@ def test_recognise_template_looks_in_every_place(tmp_path, file):
         text = template if file.endswith("jinja") else json.dumps(content)
         (directory / file).write_text(text)
         if name == "good":
-            assert recognise_template(directory, tokenizer) == CHATML
+            assert recognize_template(directory, tokenizer) == CHATML
         else:
             with pytest.raises(TokenizerError, match="INST"):
-                recognise_template(directory, tokenizer)
+                recognize_template(directory, tokenizer)
 
 
 @law
-def test_recognise_template_without_one(tmp_path):
+def test_recognize_template_without_one(tmp_path):
     """Without a template, a vocabulary with ChatML's markers speaks ChatML."""
     directory = write_vocabulary(tmp_path / "with")
-    assert recognise_template(directory, load_tokenizer(directory)) == CHATML
+    assert recognize_template(directory, load_tokenizer(directory)) == CHATML
     directory = write_vocabulary(tmp_path / "without", markers=None)
     with pytest.raises(TokenizerError, match="lacks <|im_start|> and <|im_end|>"):
-        recognise_template(directory, load_tokenizer(directory))
+        recognize_template(directory, load_tokenizer(directory))
 
 
 @law
-def test_recognise_template_takes_the_default_of_several(tmp_path):
+def test_recognize_template_takes_the_default_of_several(tmp_path):
     """Of templates with names, the one called default is meant."""
     named = [
         {"name": "tool_use", "template": "[INST]"},
         {"name": "default", "template": CHATML_WITH_IMAGES},
     ]
     directory = write_vocabulary(tmp_path, named)
-    assert recognise_template(directory, load_tokenizer(directory)) == CHATML
+    assert recognize_template(directory, load_tokenizer(directory)) == CHATML
     directory = write_vocabulary(tmp_path, named[:1])
     with pytest.raises(TokenizerError, match="not a text"):
-        recognise_template(directory, load_tokenizer(directory))
+        recognize_template(directory, load_tokenizer(directory))
 
 
 @contract
 @pytest.mark.parametrize("family", OTHER_TEMPLATES)
-def test_recognise_template_refuses_others(tmp_path, family):
+def test_recognize_template_refuses_others(tmp_path, family):
     """A model asked in a frame that it was not trained on answers nonsense."""
     directory = write_vocabulary(tmp_path, OTHER_TEMPLATES[family])
     with pytest.raises(TokenizerError, match="the chat template is not ChatML"):
-        recognise_template(directory, load_tokenizer(directory))
+        recognize_template(directory, load_tokenizer(directory))
 
 
 @contract
 @pytest.mark.parametrize(
     "template", [7, {}, [], [7], ["x"], [{"name": []}], "x" * 2_000_000, [[]]]
 )
-def test_recognise_template_refuses_what_is_no_template(tmp_path, template):
+def test_recognize_template_refuses_what_is_no_template(tmp_path, template):
     """A template is a text of a reasonable length, or a list of named ones."""
     directory = write_vocabulary(tmp_path, template)
     with pytest.raises(TokenizerError):
-        recognise_template(directory, load_tokenizer(directory))
+        recognize_template(directory, load_tokenizer(directory))
 
 
 @contract
-def test_recognise_template_is_quick_on_hostile_texts(tmp_path):
+def test_recognize_template_is_quick_on_hostile_texts(tmp_path):
     """Patterns on text from outside must not be led into trying for ever."""
     tokenizer = load_tokenizer(write_vocabulary(tmp_path))
     hostile = ["<|im_start|>" * 80_000, "<|im_start|>" + "'" * 900_000, "<|" * 500_000]
@@ -282,7 +282,7 @@ def test_recognise_template_is_quick_on_hostile_texts(tmp_path):
     for text in hostile:
         (tmp_path / "chat_template.jinja").write_text(text)
         with pytest.raises(TokenizerError):
-            recognise_template(tmp_path, tokenizer)
+            recognize_template(tmp_path, tokenizer)
 
 
 @contract

@@ -39,7 +39,7 @@ def test_save_tokenizer_says_the_same_every_time(directory, tmp_path):
 @law
 def test_save_tokenizer_frames_in_chatml(directory):
     """The template that is saved is the one that `encode_chat` follows."""
-    assert text.recognise_template(directory, TOKENIZER) == text.CHATML
+    assert text.recognize_template(directory, TOKENIZER) == text.CHATML
 
 
 @oracle

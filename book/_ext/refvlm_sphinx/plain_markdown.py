@@ -21,7 +21,7 @@ DIRECTIVE = re.compile(r"^\{(?P<name>[\w:+-]+)\}\s*(?P<argument>.*)$")
 OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
 ROLE = re.compile(r"(?<![`\\])\{(?P<name>[\w:-]+)\}`(?P<content>[^`]+)`")
 TARGET = re.compile(r"^\([\w:.-]+\)=\s*$")
-LABELLED_DOLLARS = re.compile(r"^\$\$\s*\((?P<label>[\w:.-]+)\)\s*$")
+LABELED_DOLLARS = re.compile(r"^\$\$\s*\((?P<label>[\w:.-]+)\)\s*$")
 
 DROPPED = {"bibliography", "contents", "solution-end", "tableofcontents", "index"}
 TITLES = {
@@ -60,7 +60,7 @@ def _lines(lines: list[str], references: References) -> list[str]:
             plain += _fence(fence, inside, lines[position : end + 1], references)
             position = end + 1
             continue
-        if match := LABELLED_DOLLARS.match(line):
+        if match := LABELED_DOLLARS.match(line):
             number = references.equation_number(match["label"])
             plain += [f"\\tag{{{number}}}"] if number else []
             line = "$$"

@@ -32,8 +32,8 @@ TEAL = "#0b7a75"
 ORANGE = "#d1791c"
 BLUE = "#2f6fb5"
 ROSE = "#b8336a"
-GREY = "#7b8794"
-COLOURS = (TEAL, ORANGE, BLUE, ROSE, GREY)
+GRAY = "#7b8794"
+COLORS = (TEAL, ORANGE, BLUE, ROSE, GRAY)
 
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
@@ -53,7 +53,7 @@ STYLE = {
     "mathtext.fontset": "cm",
     "text.color": INK,
     "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.spines.top": False,
@@ -66,7 +66,7 @@ STYLE = {
     "legend.frameon": False,
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLORS),
 }
 
 
@@ -137,8 +137,8 @@ def images(
             high = max(abs(low), abs(high))
             low = -high
         if shown.ndim == 2:
-            colours = DIVERGING if diverging else SEQUENTIAL
-            axes.imshow(shown, cmap=colours, vmin=low, vmax=high)
+            colors = DIVERGING if diverging else SEQUENTIAL
+            axes.imshow(shown, cmap=colors, vmin=low, vmax=high)
         else:
             axes.imshow(shown)
         if position < len(titles):
@@ -167,8 +167,8 @@ def matrix(
     if diverging:
         high = max(abs(low), abs(high))
         low = -high
-    colours = DIVERGING if diverging else SEQUENTIAL
-    drawn = axes.imshow(shown, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    colors = DIVERGING if diverging else SEQUENTIAL
+    drawn = axes.imshow(shown, cmap=colors, vmin=low, vmax=high, aspect="auto")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

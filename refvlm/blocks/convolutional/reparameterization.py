@@ -58,10 +58,10 @@ def identity_kernel(channels: int, kernel_size: int, groups: int = 1, dtype=np.f
         raise ValueError(f"a kernel of {kernel_size} x {kernel_size} has no centre")
     if groups < 1 or channels % groups:
         raise ValueError(f"{channels} channels cannot be cut into {groups} groups")
-    group, centre = channels // groups, kernel_size // 2
+    group, center = channels // groups, kernel_size // 2
     kernel = np.zeros((channels, group, kernel_size, kernel_size), dtype)
     channel = np.arange(channels)
-    kernel[channel, channel % group, centre, centre] = 1
+    kernel[channel, channel % group, center, center] = 1
     return kernel
 
 

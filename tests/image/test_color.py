@@ -1,4 +1,4 @@
-"""The spec of refvlm/image/colour.py."""
+"""The spec of refvlm/image/color.py."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from refvlm import image
-from refvlm.image.colour import bytes_from_unit, rgb_pixels
+from refvlm.image.color import bytes_from_unit, rgb_pixels
 
 from ..spec import contract, example, law, oracle
 from .pictures import file_of, in_mode, png, transforms
@@ -27,8 +27,8 @@ def test_rgb_pixels_lays_transparency_on_white():
 def test_rgb_pixels_keeps_the_high_byte_of_sixteen():
     """Pillow's own conversion would make white of everything above 255."""
     levels = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
-    grey = rgb_pixels(Image.fromarray(levels))
-    np.testing.assert_array_equal(grey[0, :, 0], [0, 0, 1, 128, 255])
+    gray = rgb_pixels(Image.fromarray(levels))
+    np.testing.assert_array_equal(gray[0, :, 0], [0, 0, 1, 128, 255])
 
 
 @law
@@ -36,9 +36,9 @@ def test_rgb_pixels_keeps_the_high_byte_of_sixteen():
 def test_rgb_pixels_is_the_same_for_grey_and_colour_of_16_bits(level):
     """A grey picture saved as colour is the same picture."""
     sample = level.to_bytes(2, "big")
-    grey = image.load(png(1, 1, 16, 0, b"\0" + sample))
-    colour = image.load(png(1, 1, 16, 2, b"\0" + sample * 3))
-    np.testing.assert_array_equal(grey, colour)
+    gray = image.load(png(1, 1, 16, 0, b"\0" + sample))
+    color = image.load(png(1, 1, 16, 2, b"\0" + sample * 3))
+    np.testing.assert_array_equal(gray, color)
 
 
 @law
@@ -80,9 +80,9 @@ def test_rgb_pixels_equals_transformers(compare):
     pictures = {m: in_mode(m) for m in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")}
     pictures["YCbCr"] = in_mode("YCbCr")
     clear = {"P": 7, "L": 30, "RGB": tuple(in_mode("RGB").getpixel((2, 2)))}
-    for mode, colour in clear.items():
+    for mode, color in clear.items():
         pictures[f"{mode}, clear"] = in_mode(mode)
-        pictures[f"{mode}, clear"].info["transparency"] = colour
+        pictures[f"{mode}, clear"].info["transparency"] = color
     pictures["P, clear by degrees"] = in_mode("P")
     pictures["P, clear by degrees"].info["transparency"] = bytes(range(256))
 

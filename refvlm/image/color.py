@@ -28,9 +28,9 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
     """
     image.load()
     if image.mode.startswith("I"):
-        return _grey(_high_byte(image))
+        return _gray(_high_byte(image))
     if image.mode == "F":
-        return _grey(bytes_from_unit(np.asarray(image)))
+        return _gray(bytes_from_unit(np.asarray(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, WHITE)
@@ -60,12 +60,12 @@ def _high_byte(image):
             f"grey levels go from {levels.min()} to {levels.max()}, but 16 bits hold "
             "0 to 65535: save the picture with 8 or 16 bits"
         )
-    grey = (levels >> 8).astype(np.uint8)
+    gray = (levels >> 8).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey[levels == transparent] = 255
-    return grey
+        gray[levels == transparent] = 255
+    return gray
 
 
-def _grey(levels):
+def _gray(levels):
     return np.repeat(levels[..., None], 3, axis=-1)
