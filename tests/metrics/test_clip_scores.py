@@ -3,6 +3,7 @@
 import numpy as np
 
 from refvlm import scenes
+from refvlm.metrics import clip_scores as module
 from refvlm.metrics.clip_scores import CLASSES, THINGS, clip_scores
 
 from ..spec import example, law
@@ -98,3 +99,15 @@ def test_clip_scores_grant_nothing_to_who_cannot_tell():
     """Where all candidates are as near, none is found first."""
     found = clip_scores(Stubborn(), 1, rounds=2)["retrieval"]
     assert found["text to image, first 1"] == (0, 200)
+
+
+@law
+def test_clip_scores_count_the_first_and_the_first_five(monkeypatch):
+    """Of texts that lie at the places 0 to 5, one is first, and five are among five."""
+    places = np.arange(6)
+    cosines = np.where(places < places[:, None], 0.9, 0.1)  # so many are nearer
+    cosines[places, places] = 0.5
+    monkeypatch.setattr(module, "similarities", lambda model, rng: cosines)
+    found = clip_scores(Stubborn(), 1, rounds=2)["retrieval"]
+    assert found["image to text, first 1"] == (2, 12)
+    assert found["image to text, first 5"] == (10, 12)
