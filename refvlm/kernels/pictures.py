@@ -1,8 +1,8 @@
 """Norms of pictures: sums over channels as products, and everything else in place.
 
 The sum over the channels of every pixel is the product of a row of ones with the
-picture, and the sum of their squares is formed without an array of them. A mean and a deviation that every number of a channel shares become one scale
-and one shift.
+picture; the sum of their squares is formed without an array of them. The mean and the
+deviation that all numbers of a channel share become one scale and one shift.
 """
 
 from __future__ import annotations

@@ -47,8 +47,11 @@ def batch_norm(
     Source: [Kamath] where does the efficiency come from.
     Oracle: torch.nn.functional.batch_norm.
     """
-    mean, variance = channel_statistics(x, running_mean, running_var, training)
-    normal = (x - mean) / np.sqrt(variance + eps)
+    mean, variance = running_mean, running_var
+    if training:
+        axes = (0, *range(2, x.ndim))  # all but that of the channels
+        mean, variance = x.mean(axes), x.var(axes)
+    normal = (x - per_channel(mean, x)) / np.sqrt(per_channel(variance, x) + eps)
     return affine(normal, per_channel(weight, x), per_channel(bias, x))
 
 
@@ -59,11 +62,13 @@ def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, 
     $\bar y$ is taken less $\frac{1}{n}(\bar\beta + \hat x\,\bar\gamma)$, which the
     batch's own mean and variance absorb.
     """
-    over = (0, *range(2, x.ndim))  # all axes but that of the channels
-    mean, variance = channel_statistics(x, running_mean, running_var, training)
-    deviation = np.sqrt(variance + eps)
-    normal = (x - mean) / deviation
-    d_weight, d_bias = (d_out * normal).sum(over), d_out.sum(over)
+    axes = (0, *range(2, x.ndim))  # all but that of the channels
+    mean, variance = running_mean, running_var
+    if training:
+        mean, variance = x.mean(axes), x.var(axes)
+    deviation = np.sqrt(per_channel(variance, x) + eps)
+    normal = (x - per_channel(mean, x)) / deviation
+    d_weight, d_bias = (d_out * normal).sum(axes), d_out.sum(axes)
     d_normal = d_out
     if training:
         absorbed = per_channel(d_bias, x) + normal * per_channel(d_weight, x)
@@ -76,15 +81,6 @@ def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, 
         None if weight is None else d_weight,
         None if bias is None else d_bias,
     )
-
-
-def channel_statistics(x, running_mean, running_var, training):
-    """The mean and the biased variance of each channel: this batch's, or the running
-    ones."""
-    if not training:
-        return per_channel(running_mean, x), per_channel(running_var, x)
-    axes = (0, *range(2, x.ndim))
-    return x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
 
 
 @shapes(demands.a_step_of_statistics, x="b c ...", running_mean="c", running_var="c")
