@@ -145,11 +145,10 @@ def test_derivatives_are_computed_as_they_are_defined(name, case, dtype):
         return
     args, options = as_dtype(case, dtype)
     d_out = cast(np.asarray(random_arrays(7)(*operator(*args, **options).shape)), dtype)
+    parameters = inspect.signature(operator).parameters
     wanted = [
         place
-        for place, (parameter, value) in enumerate(
-            zip(inspect.signature(operator).parameters, args)
-        )
+        for place, (parameter, value) in enumerate(zip(parameters, args))
         if getattr(value, "dtype", None) in FLOATING
         and parameter not in CONSTANTS.get(name, ())
     ]
