@@ -73,6 +73,8 @@ def margins(padding, reach, stride, function: str) -> tuple[tuple[int, int], ...
 def check_axes(function: str, name: str, dim, array: str, shape, several=False):
     """Refuse a dim that is no axis of the array, nor, where several, a tuple of them.
 
+    A number without axes counts as having one, as in PyTorch.
+
     >>> check_axes("softmax", "dim", 2, "scores", (3, 5))
     Traceback (most recent call last):
     ValueError: softmax: dim is 2, but scores (3, 5) has 2 axes
@@ -81,9 +83,10 @@ def check_axes(function: str, name: str, dim, array: str, shape, several=False):
     if not all(map(is_whole, axes)):
         what = "a whole number or a tuple of them" if several else "a whole number"
         raise ValueError(f"{function}: {name} must be {what}, not {dim!r}")
-    if not all(-len(shape) <= axis < len(shape) for axis in axes):
+    count = len(shape) or 1
+    if not all(-count <= axis < count for axis in axes):
         raise ValueError(
             f"{function}: {name} is {dim}, but {array} {shape} has {len(shape)} axes"
         )
-    if len({axis % len(shape) for axis in axes}) < len(axes):
+    if len({axis % count for axis in axes}) < len(axes):
         raise ValueError(f"{function}: {name} {dim} names an axis twice")

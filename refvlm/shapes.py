@@ -163,6 +163,8 @@ def in_single(value):
 
 def in_half(value):
     """A float32 array rounded to float16, once; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(map(in_half, value))
     if not isinstance(value, (np.ndarray, np.floating)) or value.dtype != np.float32:
         return value
     with np.errstate(over="ignore", under="ignore"):

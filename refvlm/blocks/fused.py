@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import ops
 from ..autodiff import Variable
-from ..ops.special import gelu_into
+from ..kernels.normal_tail import gelu_into
 from ..parallel import blocks, even_blocks, in_parallel, shares
 from ..shapes import shapes
 

@@ -44,7 +44,6 @@ from .elementwise_losses import (
     smooth_l1_loss,
     smooth_l1_loss_vjp,
 )
-from .exponential import exp, exp_vjp
 from .losses import cross_entropy, cross_entropy_vjp, nll_loss, nll_loss_vjp
 from .masks import (
     additive_mask,
@@ -87,6 +86,8 @@ from .position import (
     sinusoidal_positions,
 )
 from .probability import (
+    exp,
+    exp_vjp,
     log_softmax,
     log_softmax_vjp,
     logsumexp,

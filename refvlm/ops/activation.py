@@ -8,19 +8,20 @@ intermediate overflows and both tails keep their digits.
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
-from ..shapes import ShapeError, shapes
-from .special import normal_cdf, normal_pdf, times_normal_cdf
+from ..kernels import computed_by, normal_tail
+from ..shapes import shapes
+from . import demands
+from .special import normal_cdf, normal_pdf
 
 FAR = 24.0  # from here on every gate is 0 or 1 in float64: its argument may stop
 
 
 @differentiable
-@shapes(x="... of numbers", returns="...")
+@shapes(x="... of numbers", returns="...", as_stored=True)
 def relu(x):
     r"""What is positive passes: $y = \max(0, x)$.
 
@@ -52,13 +53,8 @@ def sigmoid(x):
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    decay = np.abs(x, out=np.empty_like(x))
-    np.negative(decay, out=decay)
-    np.exp(decay, out=decay)
-    out = np.maximum(decay, x >= 0)
-    decay += 1
-    out /= decay
-    return out
+    decay = np.exp(-np.abs(x))
+    return np.maximum(decay, x >= 0) / (1 + decay)
 
 
 @sigmoid.vjp
@@ -96,9 +92,7 @@ def silu(x):
     >>> silu(np.array([-100.0, 0.0, 100.0])).round(3)
     array([ -0.,   0., 100.])
     """
-    out = sigmoid(x)
-    out *= x
-    return out
+    return x * sigmoid(x)
 
 
 @silu.vjp
@@ -109,7 +103,7 @@ def silu_vjp(d_out, x):
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(demands.beta_that_fits, x="...", returns="...")
 def swish(x, beta=1.0):
     r"""SiLU with a temperature: $y = x\,\sigma(\beta x)$.
 
@@ -121,34 +115,19 @@ def swish(x, beta=1.0):
     >>> swish(np.array([-1.0, 1.0]), beta=0.0)
     array([-0.5,  0.5])
     """
-    return x * sigmoid(_sharpened(x, beta))
+    return x * sigmoid(beta * x)
 
 
 @swish.vjp
 def swish_vjp(d_out, x, beta):
     r"""$\partial y/\partial x = \sigma + \beta x\,\sigma(1-\sigma)$ and
     $\partial y/\partial\beta = x^2\,\sigma(1-\sigma)$, at $\beta x$."""
-    gate = sigmoid(_sharpened(x, beta))
+    gate = sigmoid(beta * x)
     slope = gate * (1 - gate)
     d_x = d_out * (gate + beta * x * slope)
     if not isinstance(beta, np.ndarray):
         return d_x
     return d_x, unbroadcast(d_out * x * x * slope, beta.shape)
-
-
-def _sharpened(x, beta):
-    """beta x, once beta is known to be a number or to broadcast to x."""
-    beta = float(beta) if isinstance(beta, Real) else beta
-    try:
-        sharpened = np.multiply(beta, x)
-    except (TypeError, ValueError):
-        sharpened = None
-    if sharpened is None or sharpened.shape != x.shape:
-        given = beta.shape if isinstance(beta, np.ndarray) else repr(beta)
-        raise ShapeError(
-            f"swish: beta {given} is no number and does not broadcast to x {x.shape}"
-        )
-    return sharpened
 
 
 @differentiable
@@ -162,9 +141,7 @@ def hardsigmoid(x):
     >>> hardsigmoid(np.array([-4.0, 0.0, 1.5, 4.0]))
     array([0.  , 0.5 , 0.75, 1.  ])
     """
-    out = np.clip(x + 3, 0, 6)
-    out /= 6
-    return out
+    return np.clip(x + 3, 0, 6) / 6
 
 
 @hardsigmoid.vjp
@@ -183,20 +160,18 @@ def hardswish(x):
     >>> hardswish(np.array([-4.0, 0.0, 1.0, 4.0])).round(3)
     array([-0.   ,  0.   ,  0.667,  4.   ])
     """
-    out = hardsigmoid(x)
-    out *= x
-    return out
+    return x * hardsigmoid(x)
 
 
 @hardswish.vjp
 def hardswish_vjp(d_out, x):
     r"""$y' = x/3 + 1/2$ where $|x| < 3$; beside it 0 on the left, 1 on the right."""
-    slope = np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
-    return d_out * slope.astype(d_out.dtype, copy=False)
+    return d_out * np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
 
 
 @differentiable
-@shapes(x="...", returns="...")
+@shapes(demands.a_form_of_gelu, x="...", returns="...")
+@computed_by(normal_tail.gelu)
 def gelu(x, approximate="none"):
     r"""x times the share of a normal distribution that lies below x:
     $y = x\,\Phi(x) = \frac{x}{2}\bigl(1 + \operatorname{erf}(x/\sqrt 2)\bigr)$.
@@ -210,33 +185,24 @@ def gelu(x, approximate="none"):
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    if _is_exact(approximate):
-        return times_normal_cdf(x)
-    out, _ = _tanh_gate(x)
-    out *= x
-    return out
+    if approximate == "tanh":
+        return x * sigmoid(2 * tanh_argument(x))
+    return x * normal_cdf(x)
 
 
 @gelu.vjp
+@computed_by(normal_tail.gelu_vjp)
 def gelu_vjp(d_out, x, approximate):
     r"""$y' = \Phi(x) + x\,\varphi(x)$, with $\varphi$ the normal density; of the other
     form $\sigma + x\,\sigma(1-\sigma)\,2u'$, at $2u$."""
+    if approximate == "tanh":
+        gate, near = sigmoid(2 * tanh_argument(x)), np.clip(x, -FAR, FAR)
+        slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * near**2)
+        return d_out * (gate + near * gate * (1 - gate) * slope)
+    return d_out * (normal_cdf(x) + x * normal_pdf(x))
+
+
+def tanh_argument(x):
+    r"""$u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$, of an x whose cube is finite."""
     near = np.clip(x, -FAR, FAR)
-    if _is_exact(approximate):
-        return d_out * (normal_cdf(x) + near * normal_pdf(near))
-    gate, slope = _tanh_gate(near)
-    return d_out * (gate + near * gate * (1 - gate) * slope)
-
-
-def _is_exact(approximate):
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
-    return approximate == "none"
-
-
-def _tanh_gate(x):
-    """(1 + tanh u) / 2 and the derivative of 2u."""
-    near, factor = np.clip(x, -FAR, FAR), math.sqrt(8 / math.pi)
-    square = near * near
-    gate = sigmoid(factor * near * (1 + 0.044715 * square))
-    return gate, factor * (1 + 3 * 0.044715 * square)
+    return math.sqrt(2 / math.pi) * (near + 0.044715 * near**3)

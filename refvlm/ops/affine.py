@@ -6,21 +6,17 @@ with a one-hot vector, without the product.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
-from ..parallel import even_blocks, in_parallel
-from ..shapes import ShapeError, shapes
-
-FEW_ROWS = 16  # a thinner product waits for memory, and BLAS shares that well itself
-LARGE = 1 << 24  # multiplications that are worth handing out
-COLUMNS = 1024  # at a time
+from ..kernels import computed_by, lookup, products
+from ..shapes import shapes
+from . import demands
 
 
 @differentiable
 @shapes(x="... n_in", weight="n_out n_in", bias="n_out", returns="... n_out")
+@computed_by(products.linear)
 def linear(x, weight, bias=None):
     r"""A linear map and a shift: $y = x W^\top + b$, that is
     $y_o = b_o + \sum_i W_{oi}\, x_i$.
@@ -33,46 +29,24 @@ def linear(x, weight, bias=None):
     >>> linear(np.array([1.0, 2.0]), np.array([[3.0, 4.0]]), np.array([0.5]))
     array([11.5])
     """
-    out = _product(_rows(x), weight)
-    if bias is not None:
-        out += bias
-    return out.reshape(*x.shape[:-1], len(weight))
+    out = x @ weight.T
+    return out if bias is None else out + bias
 
 
 @linear.vjp
-def linear_vjp(d_out, x, weight, bias, needs=("x", "weight", "bias")):
+def linear_vjp(d_out, x, weight, bias, needs):
     r"""$\bar x = \bar y\, W$, $\bar W = \bar y^\top x$ and $\bar b = \sum \bar y$, the
-    sum over all tokens."""
-    d_x = d_weight = d_bias = None
-    d_rows = _rows(d_out)
-    if "x" in needs:
-        d_x = (d_rows @ weight).reshape(x.shape)
-    if "weight" in needs:
-        d_weight = d_rows.T @ _rows(x)
-    if bias is not None and "bias" in needs:
-        d_bias = d_rows.sum(axis=0)
-    return d_x, d_weight, d_bias
-
-
-def _product(rows, weight):
-    r"""$X W^\top$; of a large one each core takes some of the columns."""
-    if len(rows) < FEW_ROWS or rows.size * len(weight) < LARGE:
-        return rows @ weight.T
-    out = np.empty((len(rows), len(weight)), np.result_type(rows, weight))
-    in_parallel(
-        lambda part: np.matmul(rows, weight[part].T, out=out[:, part]),
-        even_blocks(len(weight), COLUMNS),
+    sum over all tokens. What nobody needs, as of a frozen weight, costs nothing."""
+    tokens = tuple(range(x.ndim - 1))
+    return (
+        d_out @ weight if "x" in needs else None,
+        np.tensordot(d_out, x, (tokens, tokens)) if "weight" in needs else None,
+        d_out.sum(tokens) if "bias" in needs else None,
     )
-    return out
-
-
-def _rows(x):
-    """All tokens below one another: one large product is faster than many small."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @differentiable
-@shapes(a="... of numbers", b="...b of numbers")
+@shapes(demands.sides_that_fit, a="... of numbers", b="...b of numbers")
 def matmul(a, b):
     r"""The matrix product $C_{ij} = \sum_k A_{ik} B_{kj}$.
 
@@ -85,20 +59,7 @@ def matmul(a, b):
     >>> matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 1.0]))
     array([12., 34.])
     """
-    if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError(f"matmul: {a.shape} @ {b.shape} has a side without axes")
-    summed = b.shape[max(b.ndim - 2, 0)]
-    if a.shape[-1] != summed:
-        raise ShapeError(
-            f"matmul: {a.shape} @ {b.shape} sums over {a.shape[-1]} columns on the "
-            f"left and {summed} rows on the right"
-        )
-    try:
-        return np.asarray(np.matmul(a, b))
-    except ValueError:
-        raise ShapeError(
-            f"matmul: the leading axes of {a.shape} @ {b.shape} do not broadcast"
-        ) from None
+    return np.matmul(a, b)
 
 
 @matmul.vjp
@@ -118,7 +79,14 @@ def matmul_vjp(d_out, a, b):
 
 
 @differentiable
-@shapes(input="... of integers", weight="rows n", returns="... n", as_stored=True)
+@shapes(
+    demands.ids_of_rows,
+    demands.padding_of_a_row,
+    input="... of integers",
+    weight="rows n",
+    returns="... n",
+    as_stored=True,
+)
 def embedding(input, weight, padding_idx=None):
     r"""Row $t$ of a table for each id $t$: $y = E_t$.
 
@@ -132,39 +100,16 @@ def embedding(input, weight, padding_idx=None):
     array([[4., 5.],
            [0., 1.]])
     """
-    if padding_idx is not None:
-        _row_of(padding_idx, weight)
-    if input.size and not 0 <= input.min() <= input.max() < len(weight):
-        wrong = input[(input < 0) | (input >= len(weight))].flat[0]
-        raise ValueError(
-            f"embedding: id {wrong} is not in a table of {len(weight)} rows, "
-            f"0 to {len(weight) - 1}"
-        )
-    return np.take(weight, input, axis=0)
+    return weight[input]
 
 
 @embedding.vjp
+@computed_by(lookup.embedding_vjp)
 def embedding_vjp(d_out, input, weight, padding_idx):
-    r"""$\bar E_t = \sum_{i:\, t_i = t} \bar y_i$: a row collects from each of its uses.
-
-    NumPy adds to scattered single numbers faster than to scattered rows, hence the
-    flat places.
-    """
-    rows, n = weight.shape
-    d_weight = np.zeros(rows * n, d_out.dtype)
-    places = input.reshape(-1, 1).astype(np.intp) * n + np.arange(n)
-    np.add.at(d_weight, places.reshape(-1), d_out.reshape(-1))
-    d_weight = d_weight.reshape(rows, n)
+    r"""$\bar E_t = \sum_{i:\, t_i = t} \bar y_i$: a row collects from each of its
+    uses."""
+    d_weight = np.zeros(weight.shape, d_out.dtype)
+    np.add.at(d_weight, input, d_out)
     if padding_idx is not None:
-        d_weight[_row_of(padding_idx, weight)] = 0
+        d_weight[padding_idx] = 0
     return None, d_weight
-
-
-def _row_of(padding_idx, weight):
-    """padding_idx as a row, counted from the end where negative, as PyTorch does."""
-    if not -len(weight) <= padding_idx < len(weight):
-        raise ValueError(
-            f"embedding: padding_idx {padding_idx} is not in a table of "
-            f"{len(weight)} rows"
-        )
-    return padding_idx % len(weight)

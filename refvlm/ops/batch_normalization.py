@@ -6,16 +6,18 @@ training it uses this batch's statistics, afterwards the average of those it saw
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
 from ..autodiff import differentiable
-from ..shapes import ShapeError, shapes
+from ..kernels import computed_by, pictures
+from ..shapes import shapes
+from . import demands
+from .scale_and_shift import affine, per_channel
 
 
 @differentiable
 @shapes(
+    demands.a_source_of_statistics,
     x="b c ...",
     running_mean="c or None",
     running_var="c or None",
@@ -23,6 +25,7 @@ from ..shapes import ShapeError, shapes
     bias="c",
     returns="b c ...",
 )
+@computed_by(pictures.batch_norm)
 def batch_norm(
     x,
     running_mean,
@@ -44,32 +47,33 @@ def batch_norm(
     Source: [Kamath] where does the efficiency come from.
     Oracle: torch.nn.functional.batch_norm.
     """
-    mean, scale = _batch_norm_terms(x, running_mean, running_var, training, eps)
-    if weight is not None:
-        scale = scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    out = x * _per_channel(scale, x)
-    out += _per_channel(shift, x)
-    return out
+    mean, variance = running_mean, running_var
+    if training:
+        axes = (0, *range(2, x.ndim))  # all but that of the channels
+        mean, variance = x.mean(axes), x.var(axes)
+    normal = (x - per_channel(mean, x)) / np.sqrt(per_channel(variance, x) + eps)
+    return affine(normal, per_channel(weight, x), per_channel(bias, x))
 
 
 @batch_norm.vjp
 def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, eps):
     r"""With $\hat x = (x - \mu)/\sigma$: $\bar\gamma = \sum \bar y\,\hat x$,
-    $\bar\beta = \sum \bar y$ and $\bar x = \frac{\gamma}{\sigma}\bar y$, less, in
-    training, its projections $\frac{\gamma}{\sigma n}(\bar\beta + \hat x\,\bar\gamma)$
-    on what the batch's own mean and variance absorb.
+    $\bar\beta = \sum \bar y$ and $\bar x = \frac{\gamma}{\sigma}\bar y$; in training
+    $\bar y$ is taken less $\frac{1}{n}(\bar\beta + \hat x\,\bar\gamma)$, which the
+    batch's own mean and variance absorb.
     """
-    axes = _all_but_channel(x)
-    mean, scale = _batch_norm_terms(x, running_mean, running_var, training, eps)
-    normal = (x - _per_channel(mean, x)) * _per_channel(scale, x)
-    d_weight, d_bias = (d_out * normal).sum(axis=axes), d_out.sum(axis=axes)
-    d_x = d_out
+    axes = (0, *range(2, x.ndim))  # all but that of the channels
+    mean, variance = running_mean, running_var
     if training:
-        count = x.size // x.shape[1]
-        d_x = d_x - _per_channel(d_bias / count, x)
-        d_x -= normal * _per_channel(d_weight / count, x)
-    d_x = d_x * _per_channel(scale if weight is None else scale * weight, x)
+        mean, variance = x.mean(axes), x.var(axes)
+    deviation = np.sqrt(per_channel(variance, x) + eps)
+    normal = (x - per_channel(mean, x)) / deviation
+    d_weight, d_bias = (d_out * normal).sum(axes), d_out.sum(axes)
+    d_normal = d_out
+    if training:
+        absorbed = per_channel(d_bias, x) + normal * per_channel(d_weight, x)
+        d_normal = d_out - absorbed / (x.size // x.shape[1])
+    d_x = affine(d_normal, per_channel(weight, x)) / deviation
     return (
         d_x,
         None,
@@ -79,7 +83,7 @@ def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, 
     )
 
 
-@shapes(x="b c ...", running_mean="c", running_var="c")
+@shapes(demands.a_step_of_statistics, x="b c ...", running_mean="c", running_var="c")
 def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
     r"""The running statistics after one more batch:
     $m \leftarrow (1 - \alpha)\,m + \alpha\,\mu$ and
@@ -88,41 +92,8 @@ def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
     Returns (mean, variance). The running variance is unbiased, the one that
     normalises the batch is not. Oracle: torch.nn.functional.batch_norm.
     """
-    if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
-        raise ValueError("batch_norm_statistics: momentum is a number from 0 to 1")
-    _check_spread("batch_norm_statistics", x)
-    axes = _all_but_channel(x)
+    axes = (0, *range(2, x.ndim))
     return (
-        (1 - momentum) * running_mean + momentum * x.mean(axis=axes),
-        (1 - momentum) * running_var + momentum * x.var(axis=axes, ddof=1),
+        (1 - momentum) * running_mean + momentum * x.mean(axes),
+        (1 - momentum) * running_var + momentum * x.var(axes, ddof=1),
     )
-
-
-def _batch_norm_terms(x, running_mean, running_var, training, eps):
-    """The mean and 1 / standard deviation of each channel."""
-    if training:
-        _check_spread("batch_norm", x)
-        axes = _all_but_channel(x)
-        wide = np.result_type(x, np.float32)  # half precision holds few squares
-        mean, variance = x.mean(axis=axes, dtype=wide), x.var(axis=axes, dtype=wide)
-    elif running_mean is None or running_var is None:
-        raise ValueError("batch_norm: needs running statistics, or training=True")
-    else:
-        mean, variance = running_mean, running_var
-    scale = 1 / np.sqrt(variance + eps)
-    return mean.astype(x.dtype, copy=False), scale.astype(x.dtype, copy=False)
-
-
-def _check_spread(function, x):
-    if x.size < 2 * x.shape[1] or not x.size:
-        raise ShapeError(
-            f"{function}: needs more than one value a channel, but x is {x.shape}"
-        )
-
-
-def _all_but_channel(x):
-    return (0, *range(2, x.ndim))
-
-
-def _per_channel(values, x):
-    return values.reshape(-1, *(1,) * (x.ndim - 2))

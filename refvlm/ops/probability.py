@@ -1,6 +1,6 @@
 r"""Probabilities from scores, and their logarithms.
 
-All three functions rest on one fact: adding a constant to every score changes
+The first three functions rest on one fact: adding a constant to every score changes
 nothing but the log-sum-exp, and that by the constant. So the largest score is
 subtracted first, and no exponential overflows.
 """
@@ -27,16 +27,14 @@ def softmax(scores, dim=-1):
     >>> softmax(np.array([0.0, 0.0]))
     array([0.5, 0.5])
     """
-    weights = scores - scores.max(axis=dim, keepdims=True, initial=-np.inf)
-    np.exp(weights, out=weights)
-    weights /= weights.sum(axis=dim, keepdims=True)
-    return weights
+    weights = np.exp(scores - scores.max(dim, keepdims=True, initial=-np.inf))
+    return weights / weights.sum(dim, keepdims=True)
 
 
 @softmax.vjp
 def softmax_vjp(d_out, out, dim):
     r"""With $p$ the result, $\bar s = p \odot (\bar p - \langle \bar p, p\rangle)$."""
-    return out * (d_out - (d_out * out).sum(axis=dim, keepdims=True))
+    return out * (d_out - (d_out * out).sum(dim, keepdims=True))
 
 
 @differentiable
@@ -52,17 +50,15 @@ def log_softmax(scores, dim=-1):
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    shifted = scores - scores.max(axis=dim, keepdims=True, initial=-np.inf)
-    sums = np.exp(shifted).sum(axis=dim, keepdims=True)
-    with np.errstate(divide="ignore"):  # of no scores at all
-        shifted -= np.log(sums)
-    return shifted
+    shifted = scores - scores.max(dim, keepdims=True, initial=-np.inf)
+    with np.errstate(divide="ignore"):  # the logarithm of a sum of no scores at all
+        return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
 
 
 @log_softmax.vjp
 def log_softmax_vjp(d_out, out, dim):
     r"""$\bar s = \bar y - p \sum_i \bar y_i$ with $p = e^{y}$."""
-    return d_out - np.exp(out) * d_out.sum(axis=dim, keepdims=True)
+    return d_out - np.exp(out) * d_out.sum(dim, keepdims=True)
 
 
 @differentiable
@@ -78,12 +74,11 @@ def logsumexp(x, dim, keepdim=False):
     >>> logsumexp(np.array([1000.0, 1000.0]), dim=0)
     array(1000.69314718)
     """
-    top = x.max(axis=dim, keepdims=True, initial=-np.inf)
+    top = x.max(dim, keepdims=True, initial=-np.inf)
     top = np.where(np.isinf(top), 0, top)  # inf - inf would be nan
-    sums = np.exp(x - top).sum(axis=dim, keepdims=True)
     with np.errstate(divide="ignore"):
-        out = np.log(sums) + top
-    return out if keepdim else np.asarray(out.squeeze(axis=dim))
+        out = top + np.log(np.exp(x - top).sum(dim, keepdims=True))
+    return out if keepdim else np.squeeze(out, dim)
 
 
 @logsumexp.vjp
@@ -91,4 +86,27 @@ def logsumexp_vjp(d_out, out, x, dim, keepdim):
     r"""$\bar x_i = p_i\,\bar y$ with $p_i = e^{x_i - y}$, the softmax."""
     if not keepdim:
         d_out, out = np.expand_dims(d_out, dim), np.expand_dims(out, dim)
-    return np.exp(x - out) * d_out
+    return (np.exp(x - out) * d_out).reshape(x.shape)
+
+
+@differentiable
+@shapes(input="...", returns="...")
+def exp(input):
+    r"""What makes a positive number of any number: $y = e^x$.
+
+    A temperature, a variance, a scale must be positive, and an optimiser knows no such
+    rule. So it learns the logarithm. What is too large for the dtype is inf.
+
+    Source: [Cortes] 6.6, whose variances have to be positive. Oracle: torch.exp.
+
+    >>> exp(np.array([0.0, np.log(2.0)]))
+    array([1., 2.])
+    """
+    with np.errstate(over="ignore"):
+        return np.exp(input)
+
+
+@exp.vjp
+def exp_vjp(d_out, out):
+    r"""$\bar x = y\,\bar y$: the exponential is its own slope."""
+    return d_out * out

@@ -25,7 +25,9 @@ UNDER_CONTRACT = [
 ]
 
 # What has no answer for an empty batch, and why.
-NOTHING_TO_SAY = {}
+NOTHING_TO_SAY = {
+    "batch_norm_statistics": "no values have no mean and no spread",
+}
 
 
 def with_argument(name, case, argument, value):
@@ -107,7 +109,8 @@ def test_operators_of_no_samples_give_none(name, case):
     options = {key: given[key] for key in rest}
     out = function(given[first], **options)
     assert out.size == 0 or out.shape == ()
-    if getattr(function, "derivative", None) is not None:
+    learns = given[first].dtype.kind == "f"
+    if learns and getattr(function, "derivative", None) is not None:
         d_first, *_ = pulled_back(function, np.ones_like(out), given[first], **options)
         if d_first is not None:
             assert d_first.shape == given[first].shape

@@ -16,7 +16,7 @@ import pytest
 import refvlm
 from refvlm import kernels, ops
 
-from ..spec import assert_close, cast, law, pulled_back, random_arrays
+from ..spec import FLOATING, assert_close, cast, law, pulled_back, random_arrays
 
 CALLS = {
     name: calls
@@ -39,17 +39,22 @@ CONTRACTS = {  # who may come in, and the tape: not a part of any formula
 
 # Operators without a vjp, and why.
 WITHOUT_DERIVATIVE = {
-    "convolve2d": "it is conv2d with the kernel flipped, and has its derivative",
     "argmax": "a place is a whole number",
+    "batch_norm_statistics": "an average of what was, from which nobody learns",
     "bfloat16_bits": "bits are whole numbers",
     "bfloat16_from_bits": "bits are whole numbers",
+    "convolve2d": "it is conv2d with the kernel flipped, and has its derivative",
     "cosine_similarity_matrix": "made of normalize and a product",
     "drop_path": "a product with dropout_mask",
     "dropout": "a product with dropout_mask",
     "dropout_mask": "noise depends on no input",
+    "instance_norm": "it is group_norm or batch_norm, and has their derivatives",
     "topk": "its values are gathered",
     "topk_indices": "places are whole numbers",
 }
+
+# Arrays of floating numbers that are constants to the derivative.
+CONSTANTS = {"batch_norm": {"running_mean", "running_var"}}
 
 # Definitions that enter more than three functions: how many at most, and why.
 MORE_TO_READ = {
@@ -61,6 +66,7 @@ MORE_TO_READ = {
     "fold": (4, "how a window walks, and what it adds up"),
     "max_pool2d": (5, "how a window walks, what it sees, and what padding holds"),
     "avg_pool2d": (5, "the same, and how many pixels each window counts"),
+    "instance_norm": (4, "all of group_norm, or of batch_norm"),
     "cross_entropy": (4, "log_softmax, the shares that are asked for, the mean"),
 }
 
@@ -139,9 +145,16 @@ def test_derivatives_are_computed_as_they_are_defined(name, case, dtype):
         return
     args, options = as_dtype(case, dtype)
     d_out = cast(np.asarray(random_arrays(7)(*operator(*args, **options).shape)), dtype)
-    sooner = pulled_back(operator, d_out, *args, **options)
+    parameters = inspect.signature(operator).parameters
+    wanted = [
+        place
+        for place, (parameter, value) in enumerate(zip(parameters, args))
+        if getattr(value, "dtype", None) in FLOATING
+        and parameter not in CONSTANTS.get(name, ())
+    ]
+    sooner = pulled_back(operator, d_out, *args, wanted=wanted, **options)
     with kernels.definitions():
-        defined = pulled_back(operator, d_out, *args, **options)
+        defined = pulled_back(operator, d_out, *args, wanted=wanted, **options)
     for ours, theirs in zip(sooner, defined):
         if theirs is not None:
             assert_close(ours, theirs, TOLERANCE[dtype])
