@@ -73,6 +73,7 @@ def cross_entropy_vjp(
     ignore_index,
     reduction,
     label_smoothing,
+    needs,
     exponentials=None,
 ):
     r"""$\bar x = (p - y)\,\bar L$: push the right score up by what its probability
@@ -87,7 +88,7 @@ def cross_entropy_vjp(
     d_losses = spread(d_out, mass.squeeze(axis).shape, reduction, count)
     d_losses = np.expand_dims(d_losses, axis)
     d_input = np.where(mass == 0, 0, mass * softmax(input, axis) - y) * d_losses
-    if target.dtype.kind != "f":
+    if "target" not in needs:
         return d_input, None
     slope = (label_smoothing - 1) * log_softmax(input, axis) * d_losses
     if weight is not None:
@@ -141,12 +142,12 @@ def shares(input, target, weight, ignore_index, smoothing=0.0):
     n_classes = input.shape[axis]
     weight = np.ones(n_classes, input.dtype) if weight is None else weight
     if target.dtype.kind == "f":
-        y, counts = np.moveaxis(target, axis, -1), True
+        y = np.moveaxis(target, axis, -1)
+        y = (1 - smoothing) * y + smoothing / n_classes
         count = input.size // n_classes
     else:
+        one_hot = (target[..., None] == np.arange(n_classes)).astype(input.dtype)
         counts = (target != ignore_index)[..., None]
-        y = (target[..., None] == np.arange(n_classes)) & counts
-        y = y.astype(input.dtype)
-        count = (y * weight).sum()
-    y = np.where(counts, (1 - smoothing) * y + smoothing / n_classes, 0) * weight
-    return np.moveaxis(y, -1, axis), count
+        y = counts * ((1 - smoothing) * one_hot + smoothing / n_classes)
+        count = (counts * one_hot * weight).sum()
+    return np.moveaxis(y * weight, -1, axis), count

@@ -143,6 +143,16 @@ def test_perplexity_is_never_below_one(logits):
 
 
 @law
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_perplexity_of_a_sure_mistake(dtype):
+    """e^100 is more than float32 holds, and still a number; e^1000 is none: inf."""
+    logits, labels = np.zeros((1, 2, 2), dtype), np.array([[0, 1]])
+    for lead, expected in ((100, math.exp(100)), (1000, math.inf)):
+        logits[0, 0, 0] = lead
+        assert language.perplexity(logits, labels) == expected
+
+
+@law
 @given(hnp.arrays(np.int32, (2, 7), elements=st.integers(0, 9)), st.integers(0, 4))
 def test_shift_labels_after_pad_labels(labels, n):
     """Every label is asked for once, one place before its own, in its own dtype."""
