@@ -403,9 +403,9 @@ def length_has_a_power(p):
         raise ValueError(f"normalize: p is a number, not {p!r}")
 
 
-def entries_to_choose_from(x):
+def entries_to_choose_from(x, dim):
     """Of no entries none is the largest."""
-    if x.size == 0:
+    if (x.size if dim is None else x.shape[dim]) == 0:
         raise ShapeError(f"argmax: x is {x.shape} and has no largest entry")
 
 

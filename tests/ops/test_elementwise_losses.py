@@ -22,26 +22,26 @@ from ..spec import (
     tensors,
 )
 
-REDUCTIONS = ["mean", "sum", "none"]
+REDUCTIONS = ["sum", "mean", "none"]
 LOSSES = ["binary_cross_entropy_with_logits", "mse_loss", "smooth_l1_loss", "kl_div"]
 draw = random_arrays(2026)
 PAIR = draw(3, 5), np.abs(draw(3, 5))
 CALLS = {
     "binary_cross_entropy_with_logits": [
-        call(*PAIR),
-        call(*PAIR, weight=np.abs(draw(5)), pos_weight=np.abs(draw(3, 1))),
         call(*PAIR, pos_weight=np.abs(draw(5)), reduction="none"),
+        call(*PAIR, weight=np.abs(draw(5)), pos_weight=np.abs(draw(3, 1))),
+        call(*PAIR),
     ],
     "mse_loss": [call(*PAIR, reduction=reduction) for reduction in REDUCTIONS],
     "smooth_l1_loss": [
-        call(*PAIR),
         call(*PAIR, reduction="none", beta=0.5),
+        call(*PAIR),
         call(*PAIR, reduction="sum", beta=0),
     ],
     "kl_div": [
-        call(*PAIR),
-        call(*PAIR, reduction="batchmean"),
         call(*PAIR, reduction="none", log_target=True),
+        call(*PAIR, reduction="batchmean"),
+        call(*PAIR),
     ],
 }
 

@@ -63,7 +63,7 @@ def test_operators_refuse_an_axis_that_is_not_there(name, case):
     if "dim" in inspect.signature(getattr(ops, name)).parameters:
         with pytest.raises(ValueError, match=f"{name}: dim"):
             with_argument(name, case, "dim", 99)
-        if getattr(ops, name).derivative is not None:
+        if getattr(getattr(ops, name), "derivative", None) is not None:
             traced = case._replace(args=(Variable(case.args[0]), *case.args[1:]))
             with pytest.raises(ValueError, match=f"{name}: dim"):
                 with_argument(name, traced, "dim", 99)
@@ -108,6 +108,7 @@ def test_operators_of_no_samples_give_none(name, case):
     first, *rest = given
     options = {key: given[key] for key in rest}
     out = function(given[first], **options)
+    out = out[0] if isinstance(out, tuple) else out
     assert out.size == 0 or out.shape == ()
     learns = given[first].dtype.kind == "f"
     if learns and getattr(function, "derivative", None) is not None:

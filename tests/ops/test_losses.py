@@ -30,9 +30,9 @@ draw = random_arrays(2026)
 WEIGHT = np.abs(draw(5))
 CALLS = {
     "cross_entropy": [
-        call(draw(6, 5), CLASSES),
-        call(draw(6, 5), CLASSES, weight=WEIGHT, reduction="none"),
         call(draw(6, 5), CLASSES, weight=WEIGHT, reduction="sum"),
+        call(draw(6, 5), CLASSES, weight=WEIGHT, reduction="none"),
+        call(draw(6, 5), CLASSES),
         call(draw(6, 5), np.maximum(CLASSES, 0), weight=WEIGHT, ignore_index=4),
         call(draw(2, 5, 3), np.array([[2, 0, 4], [1, 1, 3]]), reduction="none"),
         call(draw(5), np.array(3)),
@@ -43,10 +43,10 @@ CALLS = {
         call(draw(5), np.abs(draw(5)), reduction="none"),
     ],
     "nll_loss": [
-        call(draw(6, 5), CLASSES, weight=WEIGHT),
+        call(draw(6, 5), CLASSES, reduction="sum"),
         call(draw(2, 5, 3), np.array([[2, 0, 4], [1, 1, 3]]), ignore_index=1),
         call(draw(5), np.array(3), reduction="none"),
-        call(draw(6, 5), CLASSES, reduction="sum"),
+        call(draw(6, 5), CLASSES, weight=WEIGHT),
     ],
 }
 scores_of = tensors((6, 5))

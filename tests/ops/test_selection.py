@@ -25,7 +25,7 @@ from ..spec import (
 draw = random_arrays(2026)
 MANY = np.round(draw(3, 1001, 2) * 9) / 4  # enough for the kernel, and with ties
 CALLS = {
-    "argmax": [call(draw(3, 5)), call(draw(3, 5), dim=1, keepdim=True)],
+    "argmax": [call(draw(3, 5), dim=1, keepdim=True), call(draw(3, 5))],
     "topk": [
         call(draw(3, 5), 2),
         call(draw(3, 5), 3, dim=0, largest=False),
@@ -41,8 +41,8 @@ CALLS = {
         ],
     ],
     "gather": [
-        call(draw(3, 4), 0, np.array([[2, 0, 2, 1]])),
         call(draw(3, 4), -1, np.array([[2], [3], [3]])),
+        call(draw(3, 4), 0, np.array([[2, 0, 2, 1]])),
     ],
     "masked_mean": [
         call(draw(2, 4, 3), np.array([[1, 1, 0, 0], [0, 1, 1, 1]]), 1),
@@ -283,9 +283,11 @@ def test_topk_refuses_more_than_there_is():
 
 @contract
 def test_argmax_refuses_nothing():
-    """No entries, no largest one."""
-    with pytest.raises(ShapeError, match="has no largest entry"):
-        ops.argmax(np.zeros((2, 0)), dim=0)
+    """No entries, no largest one; of no rows, there is nothing to refuse."""
+    for dim in (1, None):
+        with pytest.raises(ShapeError, match="has no largest entry"):
+            ops.argmax(np.zeros((2, 0)), dim=dim)
+    assert ops.argmax(np.zeros((2, 0)), dim=0).shape == (0,)
 
 
 @contract
