@@ -4,8 +4,11 @@ import ast
 import doctest
 import importlib
 import inspect
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,8 @@ from .spec import contract, law
 
 ROOT = Path(refvlm.__file__).parent
 TESTS = Path(__file__).parent
+GUIDE = TESTS.parent / "CONTRIBUTING.md"
+BIBLIOGRAPHY = TESTS.parent / "book" / "references.bib"
 
 # A module imports from its own floor or from one below; the lowest floor is first.
 FLOORS = {
@@ -90,6 +95,38 @@ def test_floors_know_every_module():
     """A new room has a place in the table above."""
     rooms = {name.split(".")[1] for name in MODULES if "." in name}
     assert rooms <= FLOORS.keys()
+
+
+def floors_table():
+    """The floors as the guide shows them: each room with what its docstring says."""
+    rooms = {name.split(".")[1] for name in MODULES if "." in name}
+    lines = ["| Floor | Rooms |", "|--:|---|"]
+    for floor in sorted(set(FLOORS.values()), reverse=True):
+        cells = [
+            said_of(room)
+            for room in FLOORS
+            if FLOORS[room] == floor and room in rooms - {"__main__"}
+        ]
+        if cells:
+            lines.append(f"| {floor} | {'<br>'.join(cells)} |")
+    return "\n".join(lines)
+
+
+def said_of(room):
+    """A room and the first sentence of its docstring, without the room's own name."""
+    module = importlib.import_module(f"refvlm.{room}")
+    first = " ".join(inspect.getdoc(module).split("\n\n")[0].split())
+    title, _, rest = first.split(". ")[0].rstrip(".").partition(": ")
+    folder = f"{room}/" if hasattr(module, "__path__") else f"{room}.py"
+    return f"`{folder}` {rest or title[0].lower() + title[1:]}"
+
+
+@law
+def test_floors_stand_in_the_guide():
+    """Whoever reads CONTRIBUTING.md finds the house as it is."""
+    table = floors_table()
+    there = table in GUIDE.read_text(encoding="utf-8")
+    assert there, f"the table of floors in CONTRIBUTING.md should be:\n\n{table}"
 
 
 @law
@@ -190,6 +227,31 @@ def test_files_stay_short_enough_to_read():
     assert not long
 
 
+BRITISH = re.compile(
+    r"colour|centre|grey|neighbour|behaviour|modelling|labelled"
+    r"|(?:normal|token|optim|regular|initial|quant|standard|recogn|material)is(?!m)"
+)
+DATA = {"scenes", "recipes", "metrics"}  # where a colour is a word that is answered
+
+
+@law
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_identifiers_are_spelled_as_the_field_spells_them(name):
+    """center_crop, normalize, tokenizer; the sentences around them are British."""
+    path = MODULES[name]
+    words = {path.stem, *read_names(path.read_text())}
+    british = {word for word in words if BRITISH.search(word.lower())}
+    if name.split(".")[1:2] and name.split(".")[1] in DATA:
+        british = {word for word in british if "colour" not in word.lower()}
+    assert not british, f"in the field's spelling, please: {', '.join(sorted(british))}"
+
+
+def read_names(source):
+    """Every identifier that a file uses."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.string for token in tokens if token.type == tokenize.NAME}
+
+
 @law
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"refvlm.__main__"}))
 def test_examples_in_docstrings_are_true(name):
@@ -221,6 +283,23 @@ def test_operators_say_where_they_come_from(name):
     if is_differentiable(OPERATORS[name]):
         assert all(said), f"{name}: its docstring lacks Source: or Oracle:"
     assert any(said), f"{name}: its docstring names neither Source: nor Oracle:"
+
+
+TAG = re.compile(r"\[([A-Za-z][\w-]*)\]")
+KEYS = set(re.findall(r"(?m)^@\w+\{([^,]+),", BIBLIOGRAPHY.read_text(encoding="utf-8")))
+
+
+@law
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_sources_are_in_the_bibliography(name):
+    """A tag behind `Source:` is the key of an entry in book/references.bib."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            for said in (ast.get_docstring(node) or "").split("Source:")[1:]:
+                tags = set(TAG.findall(said.split("\n\n")[0].split("Oracle:")[0]))
+                unknown = ", ".join(sorted(tags - KEYS))
+                where = f"{name}.{getattr(node, 'name', '')}".rstrip(".")
+                assert not unknown, f"{where}: {unknown}: not in book/references.bib"
 
 
 def names_of_tests(kind):

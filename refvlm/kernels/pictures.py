@@ -62,10 +62,10 @@ def _standardized(x, eps):
     """(b, c, pixels) less the mean of its channels, over their deviation; and 1 over
     that."""
     pixels = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
-    centred = pixels - _channel_mean(pixels)
-    scale = 1 / np.sqrt(_mean_product(centred, centred) + eps)
-    centred *= scale
-    return centred, scale
+    centered = pixels - _channel_mean(pixels)
+    scale = 1 / np.sqrt(_mean_product(centered, centered) + eps)
+    centered *= scale
+    return centered, scale
 
 
 def _channel_mean(pixels):

@@ -212,9 +212,9 @@ def cubic_matrix(old, new, antialias=False, dtype=np.float64):
     repeat it, and by $a = -0.5$ with it, where they are left out.
     """
     scale = max(old / new, 1.0) if antialias else 1.0
-    centres = (np.arange(new) + 0.5) * (old / new) - 0.5
+    centers = (np.arange(new) + 0.5) * (old / new) - 0.5
     cells = np.arange(-2, old + 2)
-    distance = np.abs(centres[:, None] - cells) / scale
+    distance = np.abs(centers[:, None] - cells) / scale
     weights = _cubic(distance, -0.5 if antialias else -0.75)
     inside = weights[:, 2:-2].copy()
     if antialias:

@@ -94,6 +94,7 @@ def test_what_rst_would_read_as_markup_is_escaped():
 
 def test_source_and_oracle_become_fields():
     """And a known tag becomes a citation; an interval does not."""
+    assert to_rst(["It is. Oracle: torch.erf."])[2] == ":Oracle: torch.erf."
     lines = ["Source: [Cortes] 2.1, for", "[a, b]. Oracle: torch.erf."]
     assert to_rst(lines, {"Cortes"}) == [
         ":Source: :cite:`Cortes` 2.1, for [a, b].",

@@ -31,12 +31,13 @@ def to_rst(lines: list[str], keys: Collection[str] = ()) -> list[str]:
         elif ITEM.match(block[0]):
             for item in _items(block):
                 rst.append(f"- {_prose(item[2:], keys)}")
-        elif FIELD.match(block[0]):
-            _, *said = FIELD.split(" ".join(block))
+        elif FIELD.search(text := " ".join(block)):
+            before, *said = FIELD.split(text)
+            rst += [_prose(before.strip(), keys), ""] if before.strip() else []
             for name, text in zip(said[::2], said[1::2]):
                 rst.append(f":{name}: {_prose(text.strip(), keys)}")
         else:
-            rst.append(_prose(" ".join(block), keys))
+            rst.append(_prose(text, keys))
         rst.append("")
     return rst
 

@@ -136,12 +136,12 @@ def _parsed(directive: SphinxDirective, lines: list[str]) -> list[nodes.Node]:
 @functools.cache
 def chapters() -> dict[str, str]:
     """`refvlm.ops.softmax` -> the label of the chapter that explains it."""
+    labels: dict[str, str] = {}
     with open(BOOK / "catalogue.csv", newline="", encoding="utf-8") as file:
-        return {
-            f"refvlm.{name}": row["chapter"]
-            for row in csv.DictReader(file)
-            for name in row["functions"].split()
-        }
+        for row in csv.DictReader(file):
+            for name in row["functions"].split():
+                labels.setdefault(f"refvlm.{name}", row["chapter"])
+    return labels
 
 
 def rewrite(

@@ -8,11 +8,16 @@ import inspect
 import re
 from pathlib import Path
 
-from IPython.display import Markdown
-
 from refvlm import ops
 
 CATALOGUE = Path(__file__).parents[2] / "catalogue.csv"
+
+
+class Markdown(str):
+    """A text that Jupyter shows as Markdown; it needs no Jupyter to be made."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -41,7 +46,7 @@ def catalogue_table() -> Markdown:
     for row in catalogue():
         functions = "<br>".join(f"`{name}`" for name in row["functions"].split())
         lines.append(
-            f"| {int(row['id'][2:])} | {_escaped(row['name'])}<br>"
+            f"| {row['id'][2:].lstrip('0')} | {_escaped(row['name'])}<br>"
             f"*{_escaped(row['source'])}* | {functions}<br>*{_escaped(row['tests'])}* "
             f"| {{ref}}`{row['chapter']}` |"
         )
