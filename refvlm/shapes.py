@@ -17,7 +17,8 @@ None where that is its default, or where the contract ends with `or None`. A `di
 is under contract too: `dim="axis of x"`, or `"axes of x"` where it may be a tuple.
 
 What shapes cannot say is said by checks, functions that name the arguments they need
-and raise: `@shapes(heads_fit, query="... q d", ...)`.
+(and, first, `function`, where they want the name for their message) and raise:
+`@shapes(heads_fit, query="... q d", ...)`.
 
 Half precision is computed in single and rounded once, on the way out: no body and no
 kernel ever meets a float16, whose sums stop at 2,048 and whose squares overflow at 256.
@@ -172,16 +173,21 @@ def in_half(value):
 
 
 def _all_of(checks, function):
-    """One check that hands each of them the arguments that it names."""
+    """One check that hands each of them the arguments that it names, and its name to
+    the one that asks for `function` first."""
     parameters = Parameters(function)
-    needs = [(check, parameters.places_for(check)) for check in checks]
+    needs = []
+    for check in checks:
+        asks = "function" in inspect.signature(check).parameters
+        places = parameters.places_for(check, beside=("function",))
+        needs.append((check, (function.__name__,) if asks else (), places))
 
     def check_arguments(args, options):
         values = parameters.values(args, options)
         if values is None:
             return  # Python says better what is wrong with such a call
-        for check, places in needs:
-            check(*[values[place] for place in places])
+        for check, name, places in needs:
+            check(*name, *[values[place] for place in places])
 
     return check_arguments
 
