@@ -37,6 +37,7 @@ import numpy as np
 
 from .arguments import check_axes, is_whole
 from .by_name import Parameters
+from .variable import Variable
 
 
 class ShapeError(ValueError):
@@ -157,8 +158,9 @@ def _plain_numbers(numbers, args, options):
 
 
 def in_single(value):
-    """A float16 array as float32; anything else as it is."""
-    is_half = isinstance(value, np.ndarray) and value.dtype == np.float16
+    """A float16 array as float32, traced or not; anything else as it is."""
+    is_array = isinstance(value, (np.ndarray, Variable))
+    is_half = is_array and value.dtype == np.float16
     return value.astype(np.float32) if is_half else value
 
 
@@ -166,7 +168,8 @@ def in_half(value):
     """A float32 array rounded to float16, once; anything else as it is."""
     if isinstance(value, tuple):
         return tuple(map(in_half, value))
-    if not isinstance(value, (np.ndarray, np.floating)) or value.dtype != np.float32:
+    arrays = np.ndarray, np.floating, Variable
+    if not isinstance(value, arrays) or value.dtype != np.float32:
         return value
     with np.errstate(over="ignore", under="ignore"):
         return value.astype(np.float16)

@@ -70,7 +70,7 @@ def fastvithd(
     statistics and leave the new ones there. `progress(done, blocks)` is called after
     each block.
     """
-    seen = pieces(pixels, weights, config, training, every_map=False)
+    seen = pieces(pixels, weights, config, training)
     blocks = len(trace_pieces(config, *pixels.shape[2:])) if progress else 0
     with one_blas_thread:  # BLAS's own threads would wait in the way of our workers
         for done, (_, features) in enumerate(seen, 1):  # noqa: B007
@@ -80,19 +80,11 @@ def fastvithd(
 
 
 def pieces(
-    pixels,
-    weights,
-    config: FastViTHDConfig,
-    training: Training | None = None,
-    every_map: bool = True,
+    pixels, weights, config: FastViTHDConfig, training: Training | None = None
 ) -> Iterator:
-    """The tower block by block: yields (name, the map that comes out of it).
-
-    Without `every_map` the largest, inside the stem, need not be made: None is
-    yielded in their place.
-    """
-    for name, x in stem(pixels, weights, training, every_map):
-        yield name, x
+    """The tower block by block: yields (name, the map that comes out of it)."""
+    x = stem(pixels, weights, training)
+    yield "stem", x
     for stage, rates in enumerate(config.drop_rates()):
         here = f"stages.{stage}"
         if config.halves(stage):
@@ -128,9 +120,7 @@ def stages(pixels, weights, config: FastViTHDConfig) -> Iterator:
 
 
 def _last_piece(stage, config):
-    if stage == "stem":
-        return "stem.2"
-    if stage == "final_conv":
+    if stage in ("stem", "final_conv"):
         return stage
     return f"{stage}.blocks.{config.layers[int(stage.split('.')[1])] - 1}"
 

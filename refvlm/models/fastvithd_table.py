@@ -16,9 +16,8 @@ from ..blocks.convolutional.repmixer import repmixer_block_shapes
 from ..blocks.training_mode import is_statistic
 from .fastvithd_config import FastViTHDConfig
 
-PIECE = re.compile(
-    r"stem\.\d+|stages\.\d+\.(downsample|pos_emb|blocks\.\d+)|final_conv"
-)
+PART = re.compile(r"stem\.\d+|stages\.\d+\.(downsample|pos_emb|blocks\.\d+)|final_conv")
+PIECE = re.compile(r"stem|stages\.\d+\.\w+(\.\d+)?|final_conv")
 STAGE = re.compile(r"stem|stages\.\d+|final_conv")
 
 
@@ -87,9 +86,18 @@ class Row(NamedTuple):
 
 def trace_shapes(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
     """One row for the stem, for each stage, and for the final convolution."""
+    return _summed(_parts(config, height, width), STAGE)
+
+
+def trace_pieces(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
+    """One row for each block, for a picture of height x width at inference."""
+    return _summed(_parts(config, height, width), PIECE)
+
+
+def _summed(parts, kind):
+    """One row for all neighbours whose names begin alike, as `kind` says."""
     rows = []
-    pieces = trace_pieces(config, height, width)
-    for name, group in itertools.groupby(pieces, lambda row: STAGE.match(row.name)[0]):
+    for name, group in itertools.groupby(parts, lambda row: kind.match(row.name)[0]):
         group = list(group)
         parameters = sum(row.parameters for row in group)
         flops = sum(row.flops for row in group)
@@ -97,11 +105,11 @@ def trace_shapes(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
     return rows
 
 
-def trace_pieces(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
-    """One row for each block, for a picture of height x width at inference."""
+def _parts(config, height, width):
+    """One row for each block, and one for each convolution of the stem."""
     tensors = expected_shapes(dataclasses.replace(config, inference_mode=True))
     rows = []
-    for piece, names in itertools.groupby(tensors, lambda name: PIECE.match(name)[0]):
+    for piece, names in itertools.groupby(tensors, lambda name: PART.match(name)[0]):
         shapes = {name.removeprefix(f"{piece}."): tensors[name] for name in names}
         stride = _stride(piece, config)
         height, width = -(-height // stride), -(-width // stride)

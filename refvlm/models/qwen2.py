@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from ..blocks.fused import fusible, gated_linear
 from ..blocks.kv_cache import ContextError, KVCache
 from ..checkpoint import Weights
 from ..shapes import shapes
@@ -239,10 +238,7 @@ def self_attention(hidden, weights, config, rotary, mask, keep=None, watch=None)
 def swiglu(hidden, weights):
     r"""A gated feed-forward: $W_{down}(\mathrm{SiLU}(W_{gate}x) \odot W_{up}x)$."""
     gate, up = weights["gate_proj.weight"], weights["up_proj.weight"]
-    if fusible(hidden, gate, up):
-        gated = gated_linear(hidden, gate, up)
-    else:
-        gated = ops.silu(ops.linear(hidden, gate)) * ops.linear(hidden, up)
+    gated = ops.gated_linear(hidden, gate, up)
     return ops.linear(gated, weights["down_proj.weight"])
 
 

@@ -33,6 +33,12 @@ from .attention import (
     scaled_dot_product_attention_vjp,
 )
 from .batch_normalization import batch_norm, batch_norm_statistics, batch_norm_vjp
+from .compositions import (
+    add_scaled,
+    convolutional_stem,
+    gated_linear,
+    pointwise_mlp,
+)
 from .convolution import conv2d, conv2d_vjp, conv3d, conv3d_vjp, convolve2d
 from .elementwise_losses import (
     binary_cross_entropy_with_logits,

@@ -8,7 +8,7 @@ What is kept are activations, not gradients. A stack of n layers in k segments h
 $k + n/k$ of them instead of n, least at $k = \sqrt n$, for one more pass forward. The
 gradients are the same up to rounding. They are the same bits where each input of a
 segment is used by that segment alone, and no operator computes otherwise on plain
-arrays than on Variables, as those of `blocks.fused` do.
+arrays than on Variables, as `ops.compositions` do.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ r"""ConvFFN: a feed-forward network that looks at its neighbourhood first.
 from __future__ import annotations
 
 from ... import ops
-from ..fused import fusible, pointwise_mlp
 from ..training_mode import Training
-from .conv_norm import conv_norm, conv_norm_shapes, same_conv2d
+from .conv_norm import conv_norm, conv_norm_shapes
 
 
 def conv_ffn(x, weights, training: Training | None = None):
@@ -19,10 +18,9 @@ def conv_ffn(x, weights, training: Training | None = None):
     """
     seen = conv_norm(x, weights.scope("conv"), training=training)
     fc1, fc2 = weights.scope("fc1"), weights.scope("fc2")
-    inputs = seen, fc1["weight"], fc1["bias"], fc2["weight"], fc2["bias"]
-    if fusible(*inputs):
-        return pointwise_mlp(*inputs)
-    return same_conv2d(ops.gelu(same_conv2d(seen, fc1)), fc2)
+    return ops.pointwise_mlp(
+        seen, fc1["weight"], fc1["bias"], fc2["weight"], fc2["bias"]
+    )
 
 
 def conv_ffn_shapes(dim: int, hidden: int):

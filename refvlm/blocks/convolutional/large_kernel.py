@@ -9,7 +9,7 @@ Ding et al., RepLKNet: a large kernel learns better with a small one beside it.
 
 from __future__ import annotations
 
-from ..fused import gelu
+from ... import ops
 from ..training_mode import Training
 from .conv_norm import conv_norm, conv_norm_shapes, fold_conv_norm, same_conv2d
 from .mobileone import mobileone_block, mobileone_shapes
@@ -35,7 +35,7 @@ def large_kernel_conv(
             conv_norm(x, weights.scope(name), stride, training) for name in BRANCHES
         )
         out = large + small
-    return gelu(out) if activate else out
+    return ops.gelu(out) if activate else out
 
 
 def fold_large_kernel(weights):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..fused import add_scaled, fusible
+from ... import ops
 from ..training_mode import Training, drop_path
 
 
@@ -19,11 +17,9 @@ def layer_scale(x, gamma):
 
 
 def add_residual(x, branch, gamma, drop_rate=0.0, training: Training | None = None):
-    r"""$x + m\,(\lambda \odot b)$, where the noise $m$ drops whole branches while
+    r"""$x + \lambda \odot (m\,b)$, where the noise $m$ drops whole branches while
     learning, and is 1 otherwise.
 
-    x and branch (b, c, h, w); at inference the branch's memory is used for the result.
+    x and branch (b, c, h, w).
     """
-    if training is None and fusible(x, branch, gamma):
-        return add_scaled(x, np.ascontiguousarray(branch), gamma)
-    return x + drop_path(layer_scale(branch, gamma), drop_rate, training)
+    return ops.add_scaled(x, drop_path(branch, drop_rate, training), gamma)

@@ -11,7 +11,7 @@ there. Vasu et al., MobileOne. Oracle: timm's `MobileOneBlock`.
 
 from __future__ import annotations
 
-from ..fused import gelu
+from ... import ops
 from ..training_mode import Training, batch_norm, batch_norm_shapes, batch_norm_terms
 from .conv_norm import conv_norm, conv_norm_shapes, fold_conv_norm, same_conv2d
 from .reparameterization import fold_batch_norm, identity_kernel, merge_branches
@@ -33,7 +33,7 @@ def mobileone_block(
         out = _branches(x, weights, stride, training)
     if "se.fc1.weight" in weights:
         out = squeeze_excite(out, weights.scope("se"))
-    return gelu(out) if activate else out
+    return ops.gelu(out) if activate else out
 
 
 def _branches(x, weights, stride, training):

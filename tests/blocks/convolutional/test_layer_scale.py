@@ -22,7 +22,7 @@ def test_layer_scale_turns_each_channel_by_its_own_knob():
 
 @law
 def test_add_residual_is_the_same_for_arrays_and_variables():
-    """The fast path of inference and the traced one add up the same numbers."""
+    """Traced or not, the same numbers are added up, and x stays as it was."""
     draw = random_arrays(1)
     x, branch, gamma = draw(2, 3, 4, 5), draw(2, 3, 4, 5), draw(3, 1, 1)
     expected = x + gamma * branch
