@@ -28,8 +28,8 @@ from .affine import (
 )
 from .attention import (
     attention_weights,
+    attention_weights_vjp,
     scaled_dot_product_attention,
-    scaled_dot_product_attention_by_definition,
     scaled_dot_product_attention_vjp,
 )
 from .batch_normalization import batch_norm, batch_norm_statistics, batch_norm_vjp

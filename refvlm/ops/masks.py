@@ -7,12 +7,15 @@ may not: $e^{-\infty} = 0$, so a hidden key gets no weight and no gradient.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from ..arguments import check_whole, is_whole
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
+from . import demands
 
 
+@shapes(demands.queries_and_keys_are_counts)
 def causal_mask(queries, keys=None, offset=0):
     r"""Nobody sees the future: query i may see key j where $j \le i + \text{offset}$.
 
@@ -27,14 +30,11 @@ def causal_mask(queries, keys=None, offset=0):
     array([[ True,  True, False],
            [ True,  True,  True]])
     """
-    if not is_whole(offset):
-        raise ValueError(f"causal_mask: offset must be a whole number, not {offset!r}")
-    check_whole("causal_mask", queries=queries)
     keys = queries + offset if keys is None else keys
-    check_whole("causal_mask", keys=keys)
     return np.tri(queries, keys, offset, dtype=bool)
 
 
+@shapes(demands.lengths_fit)
 def padding_mask(lengths, size=None):
     r"""Sequences of different lengths in one batch: token j of sequence b counts
     where $j < \text{length}_b$.
@@ -50,16 +50,11 @@ def padding_mask(lengths, size=None):
            [ True,  True,  True]])
     """
     lengths = np.asarray(lengths)
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not lengths.size:
-        raise ValueError(f"padding_mask: one whole number a sequence, not {lengths!r}")
-    size = int(lengths.max()) if size is None else size
-    check_whole("padding_mask", size=size)
-    if lengths.min() < 0 or lengths.max() > size:
-        raise ValueError(f"padding_mask: lengths {lengths} must lie in 0 to {size}")
+    size = lengths.max() if size is None else size
     return np.arange(size) < lengths[:, None]
 
 
-@shapes(text_mask="... n of anything")
+@shapes(demands.text_is_behind_a_prefix, text_mask="... n of anything")
 def prefix_mask(text_mask, prefix):
     r"""The mask of picture tokens put before a text: $[1_{\text{prefix}};\, m]$.
 
@@ -71,17 +66,8 @@ def prefix_mask(text_mask, prefix):
     >>> prefix_mask(np.array([True, False]), 2)
     array([ True,  True,  True, False])
     """
-    check_whole("prefix_mask", prefix=prefix)
-    kept = token_flags("prefix_mask", text_mask)
-    seen = np.ones((*text_mask.shape[:-1], prefix), bool)
-    return np.concatenate([seen, kept], axis=-1)
-
-
-def token_flags(function, mask):
-    """A mask of tokens as booleans, from booleans or from ones and zeros."""
-    if not np.isin(mask, (0, 1)).all():
-        raise ValueError(f"{function}: a mask of tokens holds 0 and 1, not {mask!r}")
-    return mask.astype(bool)
+    picture = np.ones((*text_mask.shape[:-1], prefix), bool)
+    return np.concatenate([picture, text_mask.astype(bool)], axis=-1)
 
 
 @shapes(mask="... of booleans", returns="...")
@@ -96,7 +82,7 @@ def additive_mask(mask, dtype=np.float32):
     return np.where(mask, np.zeros((), dtype), np.array(-np.inf, dtype))
 
 
-@shapes(mask="...", returns="...")
+@shapes(demands.mask_is_no_bias, mask="...", returns="...", as_stored=True)
 def boolean_mask(mask):
     r"""From additive to boolean: True where $M = 0$, False where $M = -\infty$.
 
@@ -108,10 +94,7 @@ def boolean_mask(mask):
     >>> boolean_mask(np.array([0.0, -np.inf]))
     array([ True, False])
     """
-    seen = mask == 0
-    if not (seen | (mask <= np.finfo(mask.dtype).min)).all():
-        raise ValueError("boolean_mask: mask holds a bias, not just 0 and -inf")
-    return seen
+    return mask == 0
 
 
 def combine_masks(*masks):
@@ -129,22 +112,10 @@ def combine_masks(*masks):
     masks = [mask for mask in masks if mask is not None]
     if not masks:
         return None
-    for mask in masks:
-        if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "bf":
-            raise ValueError(
-                "combine_masks: masks are arrays of booleans or of floating numbers"
-            )
-    try:
-        np.broadcast_shapes(*(mask.shape for mask in masks))
-    except ValueError:
-        given = ", ".join(str(mask.shape) for mask in masks)
-        raise ShapeError(f"combine_masks: {given} do not broadcast") from None
+    demands.masks_combine(masks)
     biases = [mask for mask in masks if mask.dtype != bool]
-    seen = [mask for mask in masks if mask.dtype == bool]
-    if biases:
-        seen = [additive_mask(mask, biases[0].dtype) for mask in seen]
-    combined = biases + seen
-    total = combined[0]
-    for mask in combined[1:]:
-        total = total + mask if biases else total & mask
-    return total
+    booleans = [mask for mask in masks if mask.dtype == bool]
+    if not biases:
+        return functools.reduce(np.logical_and, booleans)
+    hidden = [additive_mask(mask, biases[0].dtype) for mask in booleans]
+    return functools.reduce(np.add, biases + hidden)

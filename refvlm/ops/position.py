@@ -11,12 +11,14 @@ import math
 
 import numpy as np
 
-from ..arguments import check_whole
+from ..arguments import per_axis
 from ..autodiff import differentiable, unbroadcast
-from ..kernels.windows import per_axis
-from ..shapes import ShapeError, shapes
+from ..kernels import computed_by, rotary
+from ..shapes import shapes
+from . import demands
 
 
+@shapes(demands.features_in_pairs, demands.a_positive_base)
 def position_frequencies(dim, base=10000.0):
     r"""One frequency for each pair of features: $\omega_i = b^{-2i/d}$ for
     $0 \le i < d/2$.
@@ -26,14 +28,10 @@ def position_frequencies(dim, base=10000.0):
     >>> position_frequencies(4)
     array([1.  , 0.01])
     """
-    check_whole("position_frequencies", least=2, dim=dim)
-    if dim % 2:
-        raise ValueError(f"position_frequencies: dim {dim} must be even, for pairs")
-    if not base > 0:
-        raise ValueError(f"position_frequencies: base must be positive, not {base}")
     return base ** (-np.arange(0, dim, 2) / dim)
 
 
+@shapes(demands.features_in_pairs, demands.length_is_a_count)
 def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
     r"""Positions as waves: $P_{p,2i} = \sin(p\,\omega_i)$ and
     $P_{p,2i+1} = \cos(p\,\omega_i)$, with $\omega_i = b^{-2i/d}$.
@@ -44,12 +42,12 @@ def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
     array([[0.  , 1.  , 0.  , 1.  ],
            [0.84, 0.54, 0.01, 1.  ]])
     """
-    check_whole("sinusoidal_positions", length=length)
     angles = np.arange(length)[:, None] * position_frequencies(dim, base)
     waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
     return waves.reshape(length, dim).astype(dtype, copy=False)
 
 
+@shapes(demands.features_in_pairs)
 def position_shift_matrix(shift, dim, base=10000.0):
     r"""The one matrix that moves every position on by `shift`: $P_{p+k} = R_k P_p$.
 
@@ -71,7 +69,7 @@ def position_shift_matrix(shift, dim, base=10000.0):
     return matrix
 
 
-@shapes(x="... t d", embedding="n d", returns="... t d")
+@shapes(demands.places_are_learned, x="... t d", embedding="n d", returns="... t d")
 def add_positions(x, embedding, offset=0):
     r"""Learned positions: $x_p + E_{p}$, one learned row for each place.
 
@@ -80,16 +78,10 @@ def add_positions(x, embedding, offset=0):
 
     Source: [Cortes] 2.3, 7.2; [MicroVLM-V] 2. Oracle: torch.nn.Embedding, added.
     """
-    check_whole("add_positions", offset=offset)
-    end = offset + x.shape[-2]
-    if end > embedding.shape[0]:
-        raise ShapeError(
-            f"add_positions: tokens {offset} to {end - 1} need a position each, but "
-            f"embedding {embedding.shape} has {embedding.shape[0]}"
-        )
-    return x + embedding[offset:end]
+    return x + embedding[offset : offset + x.shape[-2]]
 
 
+@shapes(demands.features_in_pairs, demands.positions_are_numbers)
 def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
     r"""(cos, sin) of the angles by which rotary positions turn: $p\,\omega_i$ with
     $\omega_i = \theta^{-2i/d}$.
@@ -106,23 +98,28 @@ def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
     array([[0.    ],
            [0.8415]])
     """
-    positions = np.asarray(positions)
-    if positions.dtype.kind not in "iuf":
-        raise ValueError(f"rotary_angles: positions are numbers, not {positions!r}")
-    angles = positions[..., None] * position_frequencies(dim, theta)
+    angles = np.asarray(positions)[..., None] * position_frequencies(dim, theta)
     return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
 
 
 @differentiable
-@shapes(x="... t d", cos="... t pairs", sin="... t pairs", returns="... t d")
+@shapes(
+    demands.every_pair_has_an_angle,
+    x="... t d",
+    cos="... t pairs of anything",
+    sin="... t pairs of anything",
+    returns="... t d",
+)
+@computed_by(rotary.apply_rotary)
 def apply_rotary(x, cos, sin, interleaved=False):
     r"""Turn each pair of features by its angle:
-    $(a, b) \mapsto (a, b) \cos\phi + (-b, a) \sin\phi$.
+    $(a, b) \mapsto (a \cos\phi - b \sin\phi,\; b \cos\phi + a \sin\phi)$.
 
-    x is (..., t, d), cos and sin (..., t, d / 2) from `rotary_angles`. Which
-    features pair up is a convention of the checkpoint: i with i + d / 2 (LLaMA and
-    Qwen2 as Hugging Face stores them), or, interleaved, 2i with 2i + 1 (RoFormer,
-    GPT-J). A checkpoint read with the wrong one loads, runs and speaks nonsense.
+    x is (..., t, d), cos and sin (..., t, d / 2) from `rotary_angles`, of any dtype.
+    **The pairing is by halves**: feature i turns with feature i + d / 2, and not with
+    its neighbour. So LLaMA and Qwen2 are stored by Hugging Face. With `interleaved`,
+    2i turns with 2i + 1, as in RoFormer and GPT-J. It is a convention of the
+    checkpoint: read with the wrong one, it loads, runs and speaks nonsense.
 
     Source: [Cortes] 2.3. Oracle: transformers' apply_rotary_pos_emb.
 
@@ -130,20 +127,16 @@ def apply_rotary(x, cos, sin, interleaved=False):
     >>> apply_rotary(np.array([[3.0, 4.0]]), *quarter)
     array([[-4.,  3.]])
     """
-    if x.shape[-1] != 2 * cos.shape[-1]:
-        raise ShapeError(
-            f"apply_rotary: x {x.shape} has {x.shape[-1]} features, but cos "
-            f"{cos.shape} has angles for {2 * cos.shape[-1]}"
-        )
-    lead = np.broadcast_shapes(x.shape[:-1], cos.shape[:-1])
-    turned = np.empty((*lead, x.shape[-1]), x.dtype)
-    first, second = _pairs(turned, interleaved)
-    x_first, x_second = _pairs(x, interleaved)
-    np.negative(x_second, out=first)
-    second[...] = x_first
-    turned *= _for_both(sin, x.dtype, interleaved)
-    turned += x * _for_both(cos, x.dtype, interleaved)
-    return turned
+    cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
+    if interleaved:
+        a, b = x[..., 0::2], x[..., 1::2]
+    else:
+        a, b = np.split(x, 2, axis=-1)
+    turned = a * cos - b * sin, b * cos + a * sin
+    if interleaved:
+        pairs = np.stack(turned, axis=-1)
+        return pairs.reshape(*pairs.shape[:-2], x.shape[-1])
+    return np.concatenate(turned, axis=-1)
 
 
 @apply_rotary.vjp
@@ -152,23 +145,7 @@ def apply_rotary_vjp(d_out, x, cos, sin, interleaved):
     return unbroadcast(apply_rotary(d_out, cos, -sin, interleaved), x.shape)
 
 
-def _pairs(x, interleaved):
-    """The first and the second feature of every pair, as views."""
-    if interleaved:
-        return x[..., 0::2], x[..., 1::2]
-    half = x.shape[-1] // 2
-    return x[..., :half], x[..., half:]
-
-
-def _for_both(angles, dtype, interleaved):
-    """(..., pairs) -> (..., d): each entry once for each feature of its pair."""
-    angles = angles.astype(dtype, copy=False)
-    if interleaved:
-        return np.repeat(angles, 2, axis=-1)
-    return np.concatenate([angles, angles], axis=-1)
-
-
-@shapes(positions="... n d")
+@shapes(demands.positions_are_a_grid, positions="... n d")
 def interpolate_positions(
     positions, new_size, old_size=None, num_prefix_tokens=1, antialias=True
 ):
@@ -184,17 +161,10 @@ def interpolate_positions(
     timm.layers.resample_abs_pos_embed.
     """
     *lead, count, dim = positions.shape
-    name = "interpolate_positions"
-    check_whole(name, num_prefix_tokens=num_prefix_tokens)
-    patches = max(count - num_prefix_tokens, 0)
-    old_size = math.isqrt(patches) if old_size is None else old_size
-    height, width = per_axis(old_size, 2, f"{name}: old_size")
-    new_size = per_axis(new_size, 2, f"{name}: new_size", least=1)
-    if height * width != patches or not patches:
-        raise ShapeError(
-            f"{name}: positions {positions.shape} less "
-            f"{num_prefix_tokens} prefix tokens are not a grid of {height} x {width}"
-        )
+    if old_size is None:
+        old_size = math.isqrt(count - num_prefix_tokens)
+    height, width = per_axis(old_size, 2, "old_size")
+    new_size = per_axis(new_size, 2, "new_size")
     rows = cubic_matrix(height, new_size[0], antialias, positions.dtype)
     columns = cubic_matrix(width, new_size[1], antialias, positions.dtype)
     grid = positions[..., num_prefix_tokens:, :].reshape(*lead, height, width * dim)

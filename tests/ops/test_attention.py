@@ -1,26 +1,30 @@
 """The spec of refvlm/ops/attention.py."""
 
+import contextlib
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm import ops
+from refvlm import kernels, ops
 from refvlm.autodiff import grad
 from refvlm.kernels import heads
+from refvlm.ops import attention
 from refvlm.shapes import ShapeError
 
 from ..spec import (
     assert_close,
-    check_dtype,
+    call,
     check_vjp,
     contract,
     derivative,
     example,
     law,
     oracle,
+    pulled_back,
     random_arrays,
     tensors,
 )
@@ -90,13 +94,41 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
-def case(request):
+def _of_case(options):
     """(query, key, value) and the options of one case; values are one longer."""
-    options = dict(request.param)
+    options = dict(options)
     draw = random_arrays(21)
     query, key = draw(*options.pop("query")), draw(*options.pop("key"))
     return (query, key, draw(*key.shape[:-1], key.shape[-1] + 1)), options
+
+
+def _calls(arrays):
+    """Every case as a call with its first so many arrays, the mask by position."""
+    for case in CASES.values():
+        given, options = _of_case(case)
+        mask = options.pop("attn_mask", None)
+        yield call(*given[:arrays], mask, **options)
+
+
+DROPOUT = np.where(_booleans(3, 1, 7), 2.0, 0.0)
+SHARED = random_arrays(4)(6, 5, 2)
+
+CALLS = {
+    "attention_weights": list(_calls(2)),
+    "scaled_dot_product_attention": [
+        *_calls(3),
+        call(*_of_case(CASES["plain"])[0], dropout_p=0.5, dropout_mask=DROPOUT),
+        call(SHARED, SHARED[:1], SHARED[:2], is_causal=True, enable_gqa=True),
+        call(SHARED, SHARED[:2], SHARED[:1], enable_gqa=True),
+        call(SHARED[:, None], SHARED, SHARED, scale=3),
+    ],
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+    """The arrays and the options of one case."""
+    return _of_case(request.param)
 
 
 @pytest.fixture(params=[1 << 17, 12], ids=["one block", "many blocks"])
@@ -112,7 +144,7 @@ def test_scaled_dot_product_attention_equals_its_definition(case, block_size):
     arrays, options = case
     assert_close(
         ops.scaled_dot_product_attention(*arrays, **options),
-        ops.scaled_dot_product_attention_by_definition(*arrays, **options),
+        attention.scaled_dot_product_attention.definition(*arrays, **options),
     )
 
 
@@ -125,7 +157,7 @@ def test_scaled_dot_product_attention_is_the_same_at_every_length(length, monkey
     options = dict(is_causal=True)
     assert_close(
         ops.scaled_dot_product_attention(query, key, value, **options),
-        ops.scaled_dot_product_attention_by_definition(query, key, value, **options),
+        attention.scaled_dot_product_attention.definition(query, key, value, **options),
     )
 
 
@@ -212,14 +244,6 @@ def test_scaled_dot_product_attention_of_a_blind_query_is_zero(additive):
 
 
 @law
-def test_scaled_dot_product_attention_of_no_keys_is_zero():
-    """An average of nothing is defined here as zero, as for a blind query."""
-    query, nothing = np.ones((2, 3)), np.ones((0, 3))
-    out = ops.scaled_dot_product_attention(query, nothing, nothing)
-    np.testing.assert_array_equal(out, np.zeros((2, 3)))
-
-
-@law
 def test_scaled_dot_product_attention_shares_key_heads_with_neighbours():
     """Grouped queries equal full attention with every key head repeated in place:
     query heads 0, 1, 2 read key head 0, and 3, 4, 5 read key head 1."""
@@ -250,12 +274,12 @@ def test_scaled_dot_product_attention_scale_multiplies_the_scores(tokens, scale)
 def test_scaled_dot_product_attention_multiplies_weights_by_the_dropout_mask():
     """Dropped weights are gone and the kept ones grown; nobody is normalised again."""
     query, key, value = random_arrays(13)(3, 4, 3)
-    kept = ops.dropout_mask(np.random.default_rng(0), (4, 4), 0.5, np.float64)
+    dropout = ops.dropout_mask(np.random.default_rng(0), (4, 4), 0.5, np.float64)
     weights = ops.attention_weights(query, key)
     out = ops.scaled_dot_product_attention(
-        query, key, value, dropout_p=0.5, dropout_mask=kept
+        query, key, value, dropout_p=0.5, dropout_mask=dropout
     )
-    assert_close(out, (weights * kept) @ value)
+    assert_close(out, (weights * dropout) @ value)
 
 
 @law
@@ -267,17 +291,86 @@ def test_scaled_dot_product_attention_survives_large_scores():
 
 
 @law
-def test_scaled_dot_product_attention_keeps_the_dtype(case):
-    """float16 in, float16 out; and nothing that came in was written to."""
-    arrays, options = case
-    check_dtype(ops.scaled_dot_product_attention, *arrays, **options)
+@pytest.mark.parametrize("large", [400.0, 60000.0])
+def test_scaled_dot_product_attention_survives_large_scores_in_half_precision(large):
+    """A score beyond 65504 is no number of float16; it is made, and kept, in float32.
+    The way back too: a gradient is finite where its function is."""
+    half = np.float16
+    query, key = np.full((2, 8), large, half), np.full((3, 8), large, half)
+    key[1:] *= half(0.5)
+    value = np.array([[1.0], [2.0], [3.0]], half)
+    out = ops.scaled_dot_product_attention(query, key, value)
+    np.testing.assert_array_equal(out, np.ones((2, 1), half))
+    weights = ops.attention_weights(query, key)
+    np.testing.assert_array_equal(weights, np.array([[1, 0, 0]] * 2, half))
+    for function, arrays in (
+        (ops.scaled_dot_product_attention, (query, key, value)),
+        (ops.attention_weights, (query, key)),
+    ):
+        d_out = np.ones(function(*arrays).shape, half)
+        for gradient in pulled_back(function, d_out, *arrays):
+            assert gradient.dtype == half and np.isfinite(gradient).all()
+
+
+EMPTY = {
+    "no queries": ((2, 0, 4), (2, 5, 4), (2, 5, 3)),
+    "no keys": ((2, 3, 4), (2, 0, 4), (2, 0, 3)),
+    "neither": ((2, 0, 4), (2, 0, 4), (2, 0, 3)),
+    "no batch": ((0, 3, 4), (0, 5, 4), (0, 5, 3)),
+    "values without features": ((2, 3, 4), (2, 5, 4), (2, 5, 0)),
+}
+without = pytest.mark.parametrize("shapes", EMPTY.values(), ids=EMPTY.keys())
+causal = pytest.mark.parametrize("is_causal", [False, True])
 
 
 @law
-def test_attention_weights_keeps_the_dtype():
-    """The formula alone keeps to its dtype as well, masks or not."""
-    query, key = random_arrays(2)(2, 2, 4, 3)
-    check_dtype(ops.attention_weights, query, key, is_causal=True)
+@without
+@causal
+def test_scaled_dot_product_attention_of_nothing_is_zero(shapes, is_causal):
+    """Without keys there is nothing to average, and the answer is zero, as for a blind
+    query; without queries there is no answer. Gradients have the shapes they should."""
+    arrays = [np.ones(shape) for shape in shapes]
+    out = ops.scaled_dot_product_attention(*arrays, is_causal=is_causal)
+    assert out.shape == (*shapes[0][:2], shapes[2][2])
+    if not arrays[1].size:
+        np.testing.assert_array_equal(out, np.zeros(out.shape))
+    attend = ops.scaled_dot_product_attention
+    ones = np.ones(out.shape)
+    for array, gradient in zip(
+        arrays, pulled_back(attend, ones, *arrays, is_causal=is_causal)
+    ):
+        assert gradient.shape == array.shape and np.isfinite(gradient).all()
+    weights = ops.attention_weights(*arrays[:2], is_causal=is_causal)
+    assert weights.shape == (*shapes[0][:2], shapes[1][1])
+
+
+@law
+def test_scaled_dot_product_attention_never_holds_its_weights():
+    """Of 8 heads of 2048 tokens the weights alone are 128 MB. The definition holds
+    them; what the models call needs a tenth of that, and as little on the way back."""
+    query, key, value = random_arrays(3)(3, 8, 2048, 4).astype(np.float32)
+    weights = 8 * 2048 * 2048 * 4
+
+    def attend():
+        return ops.scaled_dot_product_attention(query, key, value)
+
+    def go_back():
+        pulled_back(ops.scaled_dot_product_attention, value, query, key, value)
+
+    assert peak_memory(attend) < weights / 10
+    assert peak_memory(go_back) < weights / 10
+    with kernels.definitions():
+        assert peak_memory(attend) > weights
+
+
+def peak_memory(function):
+    """The most bytes that Python and NumPy hold at once while a function runs."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @oracle
@@ -327,14 +420,12 @@ def test_scaled_dot_product_attention_teaches_a_blind_query_nothing(additive):
     mask = ops.additive_mask(BLIND, np.float64) if additive else BLIND
     query, key, value = random_arrays(9)(3, 3, 2)
 
-    def loss(function):
-        return grad(lambda query: (function(query, key, value, mask) ** 2).sum())
+    def loss(query):
+        return (ops.scaled_dot_product_attention(query, key, value, mask) ** 2).sum()
 
-    for function in (
-        ops.scaled_dot_product_attention,
-        ops.scaled_dot_product_attention_by_definition,
-    ):
-        d_query = loss(function)(query)
+    for way in (contextlib.nullcontext(), kernels.definitions()):
+        with way:
+            d_query = grad(loss)(query)
         np.testing.assert_array_equal(d_query[1], [0, 0])
         assert np.isfinite(d_query).all() and d_query[0].any()
 
@@ -342,11 +433,11 @@ def test_scaled_dot_product_attention_teaches_a_blind_query_nothing(additive):
 @derivative
 def test_scaled_dot_product_attention_derivative_with_dropout():
     """The mask that dropped weights on the way up drops their gradients too."""
-    kept = ops.dropout_mask(np.random.default_rng(1), (2, 4, 4), 0.5, np.float64)
+    mask = ops.dropout_mask(np.random.default_rng(1), (2, 4, 4), 0.5, np.float64)
     query, key, value = random_arrays(16)(3, 2, 4, 3)
 
     def dropped(query, key, value):
-        return ops.scaled_dot_product_attention(query, key, value, dropout_mask=kept)
+        return ops.scaled_dot_product_attention(query, key, value, dropout_mask=mask)
 
     check_vjp(dropped, query, key, value)
 
@@ -395,12 +486,10 @@ def test_scaled_dot_product_attention_refuses_a_mask_of_another_shape():
 def test_scaled_dot_product_attention_refuses_a_mask_of_whole_numbers():
     """A tokenizer's ones and zeros would be added to the scores: say which is meant."""
     tokens = np.zeros((3, 4))
-    for function in (
-        ops.scaled_dot_product_attention,
-        ops.scaled_dot_product_attention_by_definition,
-    ):
-        with pytest.raises(ValueError, match="attn_mask is int64: give booleans"):
-            function(tokens, tokens, tokens, np.ones((3, 3), np.int64))
+    with pytest.raises(ValueError, match="attn_mask is int64: give booleans"):
+        ops.scaled_dot_product_attention(
+            tokens, tokens, tokens, np.ones((3, 3), np.int64)
+        )
 
 
 @contract

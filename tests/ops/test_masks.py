@@ -8,7 +8,25 @@ from hypothesis import strategies as st
 from refvlm import ops
 from refvlm.shapes import ShapeError
 
-from ..spec import assert_close, contract, example, law, oracle, random_arrays
+from ..spec import assert_close, call, contract, example, law, oracle, random_arrays
+
+CALLS = {
+    "causal_mask": [call(5), call(3, 7, offset=2), call(1, offset=4), call(0)],
+    "padding_mask": [call([3, 0, 5]), call(np.array([2, 1]), size=4)],
+    "prefix_mask": [
+        call(np.array([[1, 0, 1], [1, 1, 0]]), 2),
+        call(np.array([1.0, 0.0]), prefix=0),
+    ],
+    "additive_mask": [
+        call(np.array([[True, False, True]])),
+        call(np.array([False, True]), dtype=np.float64),
+    ],
+    "boolean_mask": [call(np.array([[0.0, -np.inf, 0.0]]))],
+    "combine_masks": [
+        call(np.tri(3, dtype=bool), None, np.array([True, False, True])),
+        call(np.array([0.5, -2.0, 1.0]), np.tri(3, dtype=bool)),
+    ],
+}
 
 booleans = st.lists(st.booleans(), min_size=1, max_size=6).map(np.array)
 
@@ -111,9 +129,11 @@ def test_additive_mask_and_boolean_mask_are_inverse(mask):
 
 
 @law
-def test_boolean_mask_reads_the_lowest_number_as_hidden():
-    """Some libraries write the lowest finite number where they mean minus infinity."""
-    lowest = np.array([0.0, np.finfo(np.float32).min], np.float32)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_boolean_mask_reads_the_lowest_number_as_hidden(dtype):
+    """Some libraries write the lowest finite number where they mean minus infinity:
+    the lowest of the type in which the mask is stored."""
+    lowest = np.array([0.0, np.finfo(dtype).min], dtype)
     np.testing.assert_array_equal(ops.boolean_mask(lowest), [True, False])
 
 

@@ -104,11 +104,13 @@ WRONG = {
     "dropout_mask: dtype": lambda: ops.dropout_mask(
         np.random.default_rng(0), 3, dtype=int
     ),
-    "attention: attn_mask": lambda: ops.attention_weights(
+    "attention_weights: attn_mask": lambda: ops.attention_weights(
         ROWS, ROWS, np.ones((3, 4), bool)
     ),
-    "attention: scale": lambda: ops.attention_weights(ROWS, ROWS, scale="small"),
-    "attention: query": lambda: ops.attention_weights(ROWS[:, :0], ROWS[:, :0]),
+    "attention_weights: scale": lambda: ops.attention_weights(
+        ROWS, ROWS, scale="small"
+    ),
+    "attention_weights: query": lambda: ops.attention_weights(ROWS[:, :0], ROWS[:, :0]),
     "causal_mask: offset": lambda: ops.causal_mask(2, 3, offset=0.5),
     "additive_mask: mask": lambda: ops.additive_mask([True]),
     "combine_masks: masks": lambda: ops.combine_masks(np.ones(3, int)),
@@ -132,24 +134,25 @@ def test_operators_name_the_function_and_the_argument(says):
 
 
 @contract
-@pytest.mark.parametrize(
-    "name",
-    ["scaled_dot_product_attention", "scaled_dot_product_attention_by_definition"],
-)
-def test_scaled_dot_product_attention_refuses_alike_in_both_forms(name):
-    """What the fast form refuses, the definition does, in the same words."""
-    attend = getattr(ops, name)
+def test_scaled_dot_product_attention_says_what_does_not_fit():
+    """Heads, masks and noise: each is refused by its name."""
+    attend = ops.scaled_dot_product_attention
     heads = np.ones((1, 4, 3, 5))
     for says, call in {
         "do not broadcast": lambda: attend(heads, heads[:, :2], heads[:, :2]),
         "no multiple of": lambda: attend(
             heads[:, :3], heads[:, :2], heads[:, :2], enable_gqa=True
         ),
+        "heads of value": lambda: attend(
+            heads[:, :3], heads[:, :1], heads[:, :2], enable_gqa=True
+        ),
         "dropout_p needs its mask": lambda: attend(ROWS, ROWS, ROWS, dropout_p=0.5),
         "dropout_mask is": lambda: attend(ROWS, ROWS, ROWS, dropout_mask=ROWS),
         "attn_mask is": lambda: attend(ROWS, ROWS, ROWS, np.ones((2, 1, 3), bool)),
     }.items():
-        with pytest.raises(ValueError, match=f"attention: .*{says}"):
+        with pytest.raises(
+            ValueError, match=f"^scaled_dot_product_attention: .*{says}"
+        ):
             call()
 
 

@@ -1,0 +1,74 @@
+"""Demands: what an operator asks of its arguments beyond what shapes can say.
+
+Each is a check that names the arguments it needs, and raises an error that a student
+can act on: `@shapes(demands.heads_fit, query="... q d", ...)`. Bodies and kernels take
+for granted what is checked here. A demand that several operators make is told the name
+of each, for the message: `@shapes(demands.same_shapes("mse_loss"), ...)`.
+"""
+
+from .choices import (
+    as_many_as_there_are,
+    entries_to_choose_from,
+    floating_dtype,
+    generator,
+    length_has_a_power,
+    mask_flags_entries,
+    noise_has_a_source,
+    places_are_there,
+    probability,
+)
+from .features import (
+    a_form_of_gelu,
+    a_source_of_statistics,
+    a_step_of_statistics,
+    beta_that_fits,
+    channels_with_spread,
+    groups_of_channels,
+    ids_of_rows,
+    padding_of_a_row,
+    sides_that_fit,
+)
+from .places import (
+    a_positive_base,
+    every_pair_has_an_angle,
+    features_in_pairs,
+    length_is_a_count,
+    places_are_learned,
+    positions_are_a_grid,
+    positions_are_numbers,
+)
+from .sight import (
+    a_scale_of_scores,
+    attn_mask_fits,
+    dropout_mask_fits,
+    heads_fit,
+    lengths_fit,
+    mask_is_no_bias,
+    masks_combine,
+    queries_and_keys_are_counts,
+    text_is_behind_a_prefix,
+    values_fit,
+)
+from .targets import (
+    batch_of_something,
+    border_is_a_size,
+    classes_have_weights,
+    known_reduction,
+    mean_of_something,
+    rows_have_targets,
+    same_shapes,
+    smoothing_is_a_share,
+    some_row_counts,
+    weights_repeat_over_scores,
+)
+from .walks import (
+    a_grid_of_windows,
+    a_mode_of_overlap,
+    a_way_back,
+    columns_of_windows,
+    convolution,
+    pixels_to_average,
+    window_of_max,
+    window_of_mean,
+    windows_that_fit,
+)

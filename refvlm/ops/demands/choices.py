@@ -1,0 +1,94 @@
+"""Of similarity and selection, and of noise."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from ...arguments import check_whole
+from ...shapes import ShapeError
+
+# Similarity and selection
+
+
+def length_has_a_power(p):
+    """p is a number: 2 for the usual length, infinity for the largest entry."""
+    if not isinstance(p, Real) or math.isnan(p):
+        raise ValueError(f"normalize: p is a number, not {p!r}")
+
+
+def entries_to_choose_from(x, dim):
+    """Of no entries none is the largest."""
+    if (x.size if dim is None else x.shape[dim]) == 0:
+        raise ShapeError(f"argmax: x is {x.shape} and has no largest entry")
+
+
+def as_many_as_there_are(x, k, dim):
+    """k is a number of entries along dim."""
+    check_whole("topk", least=1, k=k)
+    if k > x.shape[dim]:
+        raise ValueError(f"topk: k is {k}, but there are {x.shape[dim]} entries")
+
+
+def places_are_there(x, dim, index):
+    """The index has the shape of x but along dim, and points into x."""
+    size, along = x.shape[dim], dim % x.ndim
+    around = index.shape[:along] + x.shape[along : along + 1] + index.shape[along + 1 :]
+    if index.ndim != x.ndim or around != x.shape:
+        raise ShapeError(
+            f"gather: x is {x.shape} and index {index.shape}; they may differ along "
+            f"dim {dim} only"
+        )
+    if index.size and not 0 <= index.min() <= index.max() < size:
+        raise ValueError(f"gather: an index is outside 0 to {size - 1} (x {x.shape})")
+
+
+def mask_flags_entries(x, mask, dim):
+    """The mask holds one flag for each entry along dim, and keeps some of them."""
+    axes = range(x.ndim)[dim] + 1
+    if mask.shape != x.shape[:axes]:
+        raise ShapeError(
+            f"masked_mean: mask is {mask.shape}, but x {x.shape} has "
+            f"{x.shape[:axes]} entries to keep or not, along dim {dim}"
+        )
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"masked_mean: a mask of tokens holds 0 and 1, not {mask!r}")
+    if not mask.any(axis=-1).all():
+        raise ValueError("masked_mean: a mask keeps nothing, and that has no mean")
+
+
+# Randomness
+
+
+def probability(function):
+    """p is a probability."""
+
+    def check(p):
+        if not isinstance(p, Real) or not 0 <= p <= 1:
+            raise ValueError(f"{function}: p is a probability, not {p!r}")
+
+    return check
+
+
+def generator(rng):
+    """There is no hidden generator: one is given."""
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError("dropout_mask: needs rng, a numpy.random.Generator")
+
+
+def noise_has_a_source(function):
+    """Where something is to be dropped, there is a generator that says what."""
+
+    def check(p, training, rng):
+        if training and p > 0 and not isinstance(rng, np.random.Generator):
+            raise ValueError(f"{function}: needs rng, a numpy.random.Generator")
+
+    return check
+
+
+def floating_dtype(dtype):
+    """A mask that is multiplied in holds floating numbers."""
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"dropout_mask: dtype is a floating one, not {dtype}")
