@@ -31,14 +31,16 @@ def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:
     >>> per_axis(2, axes=2, name="conv2d: stride")
     (2, 2)
     """
+    if type(value) is int and value >= least:
+        return (value,) * axes
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(values) == 1:
         values *= axes
-    if len(values) != axes or not all(map(is_whole, values)):
+    if len(values) != axes or not all([is_whole(v) for v in values]):
         raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
     if min(values) < least:
         raise ValueError(f"{name} must be at least {least}: {value!r}")
-    return tuple(map(int, values))
+    return tuple([int(v) for v in values])
 
 
 def margins(padding, reach, stride, function: str) -> tuple[tuple[int, int], ...]:
