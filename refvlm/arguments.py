@@ -36,7 +36,7 @@ def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(values) == 1:
         values *= axes
-    if len(values) != axes or not all([is_whole(v) for v in values]):
+    if len(values) != axes or not all(map(is_whole, values)):
         raise ValueError(f"{name} must be a whole number or {axes} of them: {value!r}")
     if min(values) < least:
         raise ValueError(f"{name} must be at least {least}: {value!r}")
@@ -67,7 +67,8 @@ def margins(padding, reach, stride, function: str) -> tuple[tuple[int, int], ...
     if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
         if len(padding) != len(reach):
             raise ValueError(f"{function}: padding is a pair for each axis: {padding}")
-        return tuple(per_axis(pair, 2, f"{function}: padding") for pair in padding)
+        pairs = [per_axis(pair, 2, f"{function}: padding") for pair in padding]
+        return tuple([(before, after) for before, after in pairs])
     widths = per_axis(padding, len(reach), f"{function}: padding")
     return tuple([(width, width) for width in widths])
 

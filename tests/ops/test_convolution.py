@@ -113,7 +113,10 @@ CALLS = {
         *calls_of(EMPTY, 11),
         call(np.zeros((2, 3, 0, 5)), draw(4, 3, 3, 3), padding=2),
     ],
-    "conv3d": [*calls_of(VOLUMES, 31)],
+    "conv3d": [
+        *calls_of(VOLUMES, 31),
+        call(np.zeros((0, 2, 4, 3, 4)), draw(3, 2, 2, 3, 2), draw(3)),
+    ],
     "convolve2d": [
         call(draw(*image), draw(*kernel), mode)
         for mode, (image, kernel) in FLAT.items()
