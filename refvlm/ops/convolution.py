@@ -19,7 +19,7 @@ from . import demands
 
 @differentiable
 @shapes(
-    demands.convolution("conv2d"),
+    demands.a_convolution,
     x="... c_in h w",
     weight="c_out c_group kh kw",
     bias="c_out",
@@ -81,7 +81,7 @@ def conv2d_vjp(
 
 @differentiable
 @shapes(
-    demands.convolution("conv3d"),
+    demands.a_convolution,
     x="... c_in t h w",
     weight="c_out c_group kt kh kw",
     bias="c_out",

@@ -62,11 +62,11 @@ from .targets import (
     weights_repeat_over_scores,
 )
 from .walks import (
+    a_convolution,
     a_grid_of_windows,
     a_mode_of_overlap,
     a_way_back,
     columns_of_windows,
-    convolution,
     pixels_to_average,
     window_of_max,
     window_of_mean,

@@ -7,107 +7,110 @@ from ...kernels.windows import geometry, geometry_back
 from ...shapes import ShapeError
 
 
-def convolution(name):
+def a_convolution(function, x, weight, stride, padding, dilation, groups):
     """Groups of channels as the weight reads them, and a window that fits."""
-
-    def check(x, weight, stride, padding, dilation, groups):
-        axes = weight.ndim - 2
-        c_in, (c_out, c_group) = x.shape[-axes - 1], weight.shape[:2]
-        check_whole(name, least=1, groups=groups)
-        if not c_out or c_out % groups or c_group * groups != c_in:
-            raise ShapeError(
-                f"{name}: weight {weight.shape} in {groups} groups reads "
-                f"{c_group * groups} channels and makes {c_out}, "
-                f"but x {x.shape} has {c_in}"
-            )
-        walk = stride, padding, dilation
-        geometry(x.shape[-axes:], weight.shape[2:], *walk, name=name)
-
-    return check
+    axes = weight.ndim - 2
+    c_in, (c_out, c_group) = x.shape[-axes - 1], weight.shape[:2]
+    check_whole(function, least=1, groups=groups)
+    if not c_out or c_out % groups or c_group * groups != c_in:
+        raise ShapeError(
+            f"{function}: weight {weight.shape} in {groups} groups reads "
+            f"{c_group * groups} channels and makes {c_out}, "
+            f"but x {x.shape} has {c_in}"
+        )
+    walk = stride, padding, dilation
+    geometry(x.shape[-axes:], weight.shape[2:], *walk, name=function)
 
 
-def a_mode_of_overlap(mode):
+def a_mode_of_overlap(function, mode):
     """One of the three sizes that a convolution can have."""
     if mode not in ("full", "same", "valid"):
-        raise ValueError(f'convolve2d: mode is "full", "same" or "valid", not {mode!r}')
+        raise ValueError(f'{function}: mode is "full", "same" or "valid", not {mode!r}')
 
 
-def a_way_back(x, weight, bias, stride, padding, output_padding, groups, dilation):
+def a_way_back(
+    function, x, weight, bias, stride, padding, output_padding, groups, dilation
+):
     """Groups that divide the channels, a bias for each that is made, some result."""
-    name, c_in, c_out = "conv_transpose2d", len(weight), weight.shape[1] * groups
-    check_whole(name, least=1, groups=groups)
+    c_in, c_out = len(weight), weight.shape[1] * groups
+    check_whole(function, least=1, groups=groups)
     if not c_in or c_in % groups:
         raise ShapeError(
-            f"{name}: {c_in} channels of x do not divide into {groups} groups"
+            f"{function}: {c_in} channels of x do not divide into {groups} groups"
         )
     if bias is not None and bias.shape != (c_out,):
         raise ShapeError(
-            f"{name}: bias is {bias.shape}, but weight {weight.shape} in {groups} "
+            f"{function}: bias is {bias.shape}, but weight {weight.shape} in {groups} "
             f"groups makes {c_out} channels"
         )
     walk = stride, padding, output_padding, dilation
-    geometry_back(x.shape[-2:], weight.shape[2:], *walk, name=name)
+    geometry_back(x.shape[-2:], weight.shape[2:], *walk, name=function)
 
 
-def windows_that_fit(x, kernel_size, dilation, padding, stride):
+def windows_that_fit(function, x, kernel_size, dilation, padding, stride):
     """A window, with the room that it needs."""
-    geometry(x.shape[-2:], kernel_size, stride, padding, dilation, name="unfold")
+    geometry(x.shape[-2:], kernel_size, stride, padding, dilation, name=function)
 
 
-def columns_of_windows(columns, output_size, kernel_size, dilation, padding, stride):
+def columns_of_windows(
+    function, columns, output_size, kernel_size, dilation, padding, stride
+):
     """As many columns as places, of as many rows as windows have."""
-    size = per_axis(output_size, 2, "fold: output_size", least=1)
-    walk = geometry(size, kernel_size, stride, padding, dilation, name="fold")
+    size = per_axis(output_size, 2, f"{function}: output_size", least=1)
+    walk = geometry(size, kernel_size, stride, padding, dilation, name=function)
     rows, places = columns.shape[-2:]
     (kh, kw), (height, width) = walk.kernel, walk.out
     if rows % (kh * kw) or places != height * width:
         raise ShapeError(
-            f"fold: columns is {columns.shape}, but windows of {walk.kernel} over "
-            f"{size} have a multiple of {kh * kw} rows and {height * width} places"
+            f"{function}: columns is {columns.shape}, but windows of {walk.kernel} "
+            f"over {size} have a multiple of {kh * kw} rows and {height * width} places"
         )
 
 
-def window_of_max(x, kernel_size, stride, padding, dilation, ceil_mode):
+def window_of_max(function, x, kernel_size, stride, padding, dilation, ceil_mode):
     """A window that fits, and nowhere lies wholly in the padding."""
     walk = kernel_size if stride is None else stride, padding, dilation, ceil_mode
-    _pooling_window("max_pool2d", x, kernel_size, *walk)
+    _pooling_window(function, x, kernel_size, *walk)
 
 
-def window_of_mean(x, kernel_size, stride, padding, ceil_mode, divisor_override):
+def window_of_mean(
+    function, x, kernel_size, stride, padding, ceil_mode, divisor_override
+):
     """The same, and something to divide by."""
     walk = kernel_size if stride is None else stride, padding, 1, ceil_mode
-    _pooling_window("avg_pool2d", x, kernel_size, *walk)
+    _pooling_window(function, x, kernel_size, *walk)
     if divisor_override == 0:
-        raise ValueError("avg_pool2d: divisor_override must not be 0")
+        raise ValueError(f"{function}: divisor_override must not be 0")
 
 
-def _pooling_window(name, x, kernel_size, stride, padding, dilation, ceil_mode):
+def _pooling_window(function, x, kernel_size, stride, padding, dilation, ceil_mode):
     options = stride, padding, dilation, ceil_mode
-    walk = geometry(x.shape[-2:], kernel_size, *options, name)
-    widths = per_axis(padding, 2, f"{name}: padding")
+    walk = geometry(x.shape[-2:], kernel_size, *options, function)
+    widths = per_axis(padding, 2, f"{function}: padding")
     reach = tuple(d * (k - 1) + 1 for k, d in zip(walk.kernel, walk.dilation))
     if any(2 * width > r for width, r in zip(widths, reach)):
         raise ValueError(
-            f"{name}: padding {widths} is more than half of the window {reach}, "
+            f"{function}: padding {widths} is more than half of the window {reach}, "
             "which could then lie wholly outside the picture"
         )
 
 
-def a_grid_of_windows(x, output_size):
+def a_grid_of_windows(function, x, output_size):
     """Pixels, and at least one window for them along each axis."""
-    name = "adaptive_avg_pool2d"
     if 0 in x.shape[-2:]:
-        raise ShapeError(f"{name}: a picture without pixels has no mean")
+        raise ShapeError(f"{function}: a picture without pixels has no mean")
     sizes = (output_size,) * 2
     if isinstance(output_size, (tuple, list)):
         sizes = output_size
     if len(sizes) != 2:
-        raise ValueError(f"{name}: output_size must be one number or 2: {output_size}")
+        raise ValueError(
+            f"{function}: output_size must be one number or 2: {output_size}"
+        )
     sizes = [1 if size is None else size for size in sizes]
-    per_axis(sizes, 2, f"{name}: output_size", least=1)
+    per_axis(sizes, 2, f"{function}: output_size", least=1)
 
 
-def pixels_to_average(x):
+def pixels_to_average(function, x):
     """At least one."""
     if 0 in x.shape[-2:]:
-        raise ShapeError(f"global_avg_pool2d: x {x.shape} has no pixels to average")
+        raise ShapeError(f"{function}: x {x.shape} has no pixels to average")
