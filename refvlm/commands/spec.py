@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,20 +43,20 @@ def _spec(options) -> int:
     if not all(map(importlib.util.find_spec, ("pytest", "hypothesis"))):
         complain("refvlm: the spec is run by pytest: pip install 'refvlm[spec]'")
         return BAD_USAGE
-    import pytest
-
-    folder, plugin = _where()
+    folder, plugin, top = _where()
     arguments = ["-q", "-p", plugin, "-p", "no:cacheprovider", "--rootdir", str(folder)]
     arguments += [f"--impl={options.impl}"] if options.impl else []
     arguments += ["--contracts"] if options.contracts else []
     arguments += ["--laws"] if options.laws else []
     arguments += ["-k", options.k] if options.k else []
-    return int(pytest.main([*arguments, str(folder)]))
+    command = [sys.executable, "-m", "pytest", *arguments, str(folder)]
+    path = os.pathsep.join(filter(None, [str(top), os.environ.get("PYTHONPATH")]))
+    return subprocess.call(command, env={**os.environ, "PYTHONPATH": path})
 
 
-def _where() -> tuple[Path, str]:
-    """The folder of the spec and its plugin: inside a wheel, or beside a checkout."""
+def _where() -> tuple[Path, str, Path]:
+    """The folder of the spec, its plugin, and the folder that both are imported from:
+    inside a wheel, or beside a checkout."""
     if (PACKAGE / "spec").is_dir():
-        return PACKAGE / "spec", "refvlm.spec.plugin"
-    sys.path.insert(0, str(PACKAGE.parent))
-    return PACKAGE.parent / "tests", "tests.plugin"
+        return PACKAGE / "spec", "refvlm.spec.plugin", PACKAGE.parent
+    return PACKAGE.parent / "tests", "tests.plugin", PACKAGE.parent
