@@ -1,5 +1,6 @@
 """The spec of refvlm/ops/position.py."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm import ops
+from refvlm import kernels, ops
 from refvlm.shapes import ShapeError
 
 from ..oracles import import_torchvision
@@ -252,14 +253,18 @@ def test_apply_rotary_broadcasts_over_heads_and_batch():
 
 @law
 @pairings
-def test_apply_rotary_takes_angles_of_any_dtype(interleaved):
+@pytest.mark.parametrize("way", [contextlib.nullcontext, kernels.definitions])
+def test_apply_rotary_takes_angles_of_any_dtype(interleaved, way):
     """The angles are taken to the dtype of x, which is that of the result."""
     angles = ops.rotary_angles(np.arange(3), 4)
-    for dtype in (np.float16, np.float32):
+    for dtype, tolerance in ((np.float16, 1e-3), (np.float32, 1e-6)):
         x = random_arrays(6)(2, 3, 4).astype(dtype)
-        turned = ops.apply_rotary(x, *angles, interleaved)
-        same = ops.apply_rotary(x, *(a.astype(dtype) for a in angles), interleaved)
-        assert_close(turned, same, {2: 1e-3, 4: 1e-6}[x.itemsize])
+        same = [each.astype(dtype) for each in angles]
+        with way():
+            turned = ops.apply_rotary(x, *angles, interleaved)
+            expected = ops.apply_rotary(x, *same, interleaved)
+        assert turned.dtype == dtype
+        assert_close(turned, expected, tolerance)
 
 
 @law
