@@ -17,9 +17,7 @@ from .reductions import reduced, spread
 
 @differentiable
 @shapes(
-    demands.known_reduction("binary_cross_entropy_with_logits"),
-    demands.same_shapes("binary_cross_entropy_with_logits"),
-    demands.mean_of_something("binary_cross_entropy_with_logits"),
+    demands.a_target_for_each,
     demands.weights_repeat_over_scores,
     input="...x",
     target="...y",
@@ -72,9 +70,7 @@ def binary_cross_entropy_with_logits_vjp(
 
 @differentiable
 @shapes(
-    demands.known_reduction("mse_loss"),
-    demands.same_shapes("mse_loss"),
-    demands.mean_of_something("mse_loss"),
+    demands.a_target_for_each,
     input="...x",
     target="...y",
 )
@@ -102,10 +98,8 @@ def mse_loss_vjp(d_out, input, target, reduction):
 
 @differentiable
 @shapes(
-    demands.known_reduction("smooth_l1_loss"),
+    demands.a_target_for_each,
     demands.border_is_a_size,
-    demands.same_shapes("smooth_l1_loss"),
-    demands.mean_of_something("smooth_l1_loss"),
     input="...x",
     target="...y",
 )
@@ -140,10 +134,7 @@ def smooth_l1_loss_vjp(d_out, input, target, reduction, beta):
 
 @differentiable
 @shapes(
-    demands.known_reduction("kl_div", "batchmean"),
-    demands.same_shapes("kl_div"),
-    demands.mean_of_something("kl_div"),
-    demands.batch_of_something,
+    demands.a_probability_for_each,
     input="...x",
     target="...y",
 )

@@ -20,11 +20,8 @@ from .reductions import reduced, spread
 
 @differentiable
 @shapes(
-    demands.known_reduction("cross_entropy"),
     demands.smoothing_is_a_share,
-    demands.rows_have_targets("cross_entropy"),
-    demands.classes_have_weights("cross_entropy"),
-    demands.some_row_counts("cross_entropy"),
+    demands.a_target_for_each_row,
     input="...x",
     target="...y of numbers",
     weight="c",
@@ -98,10 +95,7 @@ def cross_entropy_vjp(
 
 @differentiable
 @shapes(
-    demands.known_reduction("nll_loss"),
-    demands.rows_have_targets("nll_loss"),
-    demands.classes_have_weights("nll_loss"),
-    demands.some_row_counts("nll_loss"),
+    demands.a_target_for_each_row,
     input="...x",
     target="...y of integers",
     weight="c",

@@ -12,7 +12,7 @@ from ..shapes import shapes
 from . import demands
 
 
-@shapes(demands.probability("dropout_mask"), demands.generator, demands.floating_dtype)
+@shapes(demands.probability, demands.generator, demands.floating_dtype)
 def dropout_mask(rng: np.random.Generator, shape, p=0.5, dtype=np.float32):
     r"""Independent entries, $0$ with probability p and $1/(1-p)$ otherwise.
 
@@ -27,8 +27,7 @@ def dropout_mask(rng: np.random.Generator, shape, p=0.5, dtype=np.float32):
 
 
 @shapes(
-    demands.probability("dropout"),
-    demands.noise_has_a_source("dropout"),
+    demands.noise_has_a_source,
     x="...",
     returns="...",
 )
@@ -44,8 +43,7 @@ def dropout(x, p=0.5, training=True, rng: np.random.Generator | None = None):
 
 
 @shapes(
-    demands.probability("drop_path"),
-    demands.noise_has_a_source("drop_path"),
+    demands.noise_has_a_source,
     x="b ...",
     returns="b ...",
 )

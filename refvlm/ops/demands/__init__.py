@@ -2,8 +2,8 @@
 
 Each is a check that names the arguments it needs, and raises an error that a student
 can act on: `@shapes(demands.heads_fit, query="... q d", ...)`. Bodies and kernels take
-for granted what is checked here. A demand that several operators make is told the name
-of each, for the message: `@shapes(demands.same_shapes("mse_loss"), ...)`.
+for granted what is checked here. A demand that several operators make asks for
+`function` first: the name of the one that it speaks of.
 """
 
 from .choices import (
@@ -50,15 +50,11 @@ from .sight import (
     values_fit,
 )
 from .targets import (
-    batch_of_something,
+    a_probability_for_each,
+    a_target_for_each,
+    a_target_for_each_row,
     border_is_a_size,
-    classes_have_weights,
-    known_reduction,
-    mean_of_something,
-    rows_have_targets,
-    same_shapes,
     smoothing_is_a_share,
-    some_row_counts,
     weights_repeat_over_scores,
 )
 from .walks import (

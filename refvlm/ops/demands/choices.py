@@ -62,14 +62,10 @@ def mask_flags_entries(x, mask, dim):
 # Randomness
 
 
-def probability(function):
+def probability(function, p):
     """p is a probability."""
-
-    def check(p):
-        if not isinstance(p, Real) or not 0 <= p <= 1:
-            raise ValueError(f"{function}: p is a probability, not {p!r}")
-
-    return check
+    if not isinstance(p, Real) or not 0 <= p <= 1:
+        raise ValueError(f"{function}: p is a probability, not {p!r}")
 
 
 def generator(rng):
@@ -78,14 +74,11 @@ def generator(rng):
         raise ValueError("dropout_mask: needs rng, a numpy.random.Generator")
 
 
-def noise_has_a_source(function):
+def noise_has_a_source(function, p, training, rng):
     """Where something is to be dropped, there is a generator that says what."""
-
-    def check(p, training, rng):
-        if training and p > 0 and not isinstance(rng, np.random.Generator):
-            raise ValueError(f"{function}: needs rng, a numpy.random.Generator")
-
-    return check
+    probability(function, p)
+    if training and p > 0 and not isinstance(rng, np.random.Generator):
+        raise ValueError(f"{function}: needs rng, a numpy.random.Generator")
 
 
 def floating_dtype(dtype):

@@ -11,43 +11,35 @@ from ...arguments import is_whole
 from ...shapes import ShapeError
 
 
-def known_reduction(function, *more):
+def known_reduction(function, reduction, *more):
     """A misspelt reduction must not pass for another."""
-    allowed = ("none", "mean", "sum", *more)
-
-    def check(reduction):
-        if reduction not in allowed:
-            raise ValueError(
-                f"{function}: reduction is one of {', '.join(allowed)}, "
-                f"not {reduction!r}"
-            )
-
-    return check
+    allowed = "none", "mean", "sum", *more
+    if reduction not in allowed:
+        raise ValueError(
+            f"{function}: reduction is one of {', '.join(allowed)}, not {reduction!r}"
+        )
 
 
-def same_shapes(function):
-    """Each entry has its own target: nothing broadcasts."""
-
-    def check(input, target):
-        if input.shape != target.shape:
-            raise ShapeError(
-                f"{function}: input is {input.shape} and target {target.shape}; each "
-                "entry needs its own target"
-            )
-
-    return check
+def a_target_for_each(function, input, target, reduction):
+    """Each entry has its own target, none is repeated, and a mean is of something."""
+    known_reduction(function, reduction)
+    _same_shapes(function, input, target)
+    _something_to_average(function, input, reduction)
 
 
-def mean_of_something(function):
-    """Where a mean is asked for, there are entries to average."""
+def _same_shapes(function, input, target):
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{function}: input is {input.shape} and target {target.shape}; each entry "
+            "needs its own target"
+        )
 
-    def check(input, reduction):
-        if reduction == "mean" and input.size == 0:
-            raise ValueError(
-                f"{function}: there is no mean of no losses; reduction='sum' gives 0"
-            )
 
-    return check
+def _something_to_average(function, input, reduction):
+    if reduction == "mean" and input.size == 0:
+        raise ValueError(
+            f"{function}: there is no mean of no losses; reduction='sum' gives 0"
+        )
 
 
 def weights_repeat_over_scores(input, weight, pos_weight):
@@ -69,11 +61,14 @@ def border_is_a_size(beta):
         raise ValueError(f"smooth_l1_loss: beta is a number from 0, not {beta!r}")
 
 
-def batch_of_something(input, reduction):
-    """Where the losses are divided by the rows, there are rows."""
+def a_probability_for_each(function, input, target, reduction):
+    """The same of distributions, whose losses may be divided by the rows."""
+    known_reduction(function, reduction, "batchmean")
+    _same_shapes(function, input, target)
+    _something_to_average(function, input, reduction)
     if reduction == "batchmean" and (input.ndim == 0 or len(input) == 0):
         raise ValueError(
-            f"kl_div: reduction='batchmean' needs a batch, not {input.shape}"
+            f"{function}: reduction='batchmean' needs a batch, not {input.shape}"
         )
 
 
@@ -85,19 +80,24 @@ def smoothing_is_a_share(label_smoothing):
         )
 
 
-def rows_have_targets(function):
-    """Each row of scores has a class that there is, or a share for every class."""
-
-    def check(input, target, ignore_index):
-        axis = 0 if input.ndim == 1 else 1
-        if input.ndim == 0 or input.shape[axis] == 0:
-            raise ShapeError(f"{function}: input is {input.shape} and has no classes")
-        if target.dtype.kind == "f":
-            _shares_fit(function, input, target, ignore_index)
-        else:
-            _classes_fit(function, input, target, ignore_index, axis)
-
-    return check
+def a_target_for_each_row(function, input, target, weight, ignore_index, reduction):
+    """Each row of scores has a class that there is, or a share for every class; there
+    is a weight for each class, and a mean is of one row at least."""
+    known_reduction(function, reduction)
+    axis = 0 if input.ndim == 1 else 1
+    if input.ndim == 0 or input.shape[axis] == 0:
+        raise ShapeError(f"{function}: input is {input.shape} and has no classes")
+    if target.dtype.kind == "f":
+        _shares_fit(function, input, target, ignore_index)
+    else:
+        _classes_fit(function, input, target, ignore_index, axis)
+    if weight is not None and len(weight) != input.shape[axis]:
+        raise ShapeError(
+            f"{function}: weight is {weight.shape}, but input {input.shape} has "
+            f"{input.shape[axis]} classes"
+        )
+    if reduction == "mean":
+        _some_row_counts(function, input, target, weight, ignore_index)
 
 
 def _classes_fit(function, input, target, ignore_index, axis):
@@ -130,38 +130,17 @@ def _shares_fit(function, input, target, ignore_index):
         raise ValueError(f"{function}: target holds a number that is not finite")
 
 
-def classes_have_weights(function):
-    """There is one weight for each class."""
-
-    def check(input, weight):
-        n_classes = input.shape[0 if input.ndim == 1 else 1]
-        if weight is not None and len(weight) != n_classes:
-            raise ShapeError(
-                f"{function}: weight is {weight.shape}, but input {input.shape} has "
-                f"{n_classes} classes"
-            )
-
-    return check
-
-
-def some_row_counts(function):
-    """No number is the mean of no numbers: one row at least is to be learnt."""
-
-    def check(input, target, weight, ignore_index, reduction):
-        if reduction != "mean":
-            return
-        if target.dtype.kind == "f":
-            mean_exists = input.size > 0
-        else:
-            counts = target != ignore_index
-            mean_exists = counts.any()
-            if mean_exists and weight is not None:
-                mean_exists = weight[target[counts]].sum() != 0
-        if not mean_exists:
-            raise ValueError(
-                f"{function}: no row counts, and there is no mean of none: every "
-                f"target is ignore_index ({ignore_index}) or has weight 0, or the "
-                "batch is empty"
-            )
-
-    return check
+def _some_row_counts(function, input, target, weight, ignore_index):
+    """No number is the mean of no numbers."""
+    if target.dtype.kind == "f":
+        mean_exists = input.size > 0
+    else:
+        counts = target != ignore_index
+        mean_exists = counts.any()
+        if mean_exists and weight is not None:
+            mean_exists = weight[target[counts]].sum() != 0
+    if not mean_exists:
+        raise ValueError(
+            f"{function}: no row counts, and there is no mean of none: every target is "
+            f"ignore_index ({ignore_index}) or has weight 0, or the batch is empty"
+        )
