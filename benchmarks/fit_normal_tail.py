@@ -1,4 +1,4 @@
-r"""The coefficients of `refvlm.ops.special.LOG_TAIL`, found again.
+r"""The coefficients of `refvlm.kernels.normal_tail.LOG_TAIL`, found again.
 
     python -m benchmarks.fit_normal_tail
 
