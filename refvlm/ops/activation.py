@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
-from ..kernels import computed_by, normal_tail
+from ..kernels import computed_by, gates, normal_tail
 from ..shapes import shapes
 from . import demands
 from .special import normal_cdf, normal_pdf
@@ -42,6 +42,7 @@ def relu_vjp(d_out, out):
 
 @differentiable
 @shapes(x="...", returns="...")
+@computed_by(gates.sigmoid)
 def sigmoid(x):
     r"""The logistic curve: $\sigma(x) = 1/(1 + e^{-x})$.
 
