@@ -30,8 +30,9 @@ def scaled_dot_product_attention(
     """
     if not (query.size and key.size and value.size):
         return NotImplemented
-    arrays = (key, value) if dropout_mask is None else (key, value, dropout_mask)
-    if any(array.dtype != query.dtype for array in arrays):
+    if not query.dtype == key.dtype == value.dtype:
+        return NotImplemented
+    if dropout_mask is not None and dropout_mask.dtype != query.dtype:
         return NotImplemented
     heads = Heads(query, key, value, attn_mask, is_causal, scale, enable_gqa)
     dropout = None if dropout_mask is None else heads.of_scores(dropout_mask)
