@@ -2,10 +2,12 @@
 
 import ast
 import importlib.util
+import inspect
 from pathlib import Path
 
 import pytest
 
+from refvlm import ops
 from refvlm_book import tables
 
 from ..spec import law
@@ -96,3 +98,17 @@ def test_torch_names_are_torchs(request):
     wrong = ours.difference(names)
     assert not wrong, f"named as an oracle, but not in PyTorch: {', '.join(wrong)}"
     assert len(ours) > 30
+
+
+@law
+def test_every_operator_has_a_row():
+    """What the package offers under `ops` is in the catalogue, derivatives aside."""
+    named = {
+        name.rpartition(".")[2] for row in ROWS for name in row["functions"].split()
+    }
+    operators = {
+        name
+        for name, function in vars(ops).items()
+        if inspect.isfunction(function) and not name.endswith("_vjp")
+    }
+    assert operators <= named, f"no row names {sorted(operators - named)}"

@@ -38,6 +38,21 @@ def with_argument(name, case, argument, value):
     return getattr(ops, name)(given[first], **{key: given[key] for key in rest})
 
 
+def takes_a_number_alone(name):
+    """Whether its one array may have any axes, and nothing else has to be given."""
+    function = getattr(ops, name)
+    contracts = list(getattr(function, "contract", {}).values())
+    parameters = list(inspect.signature(function).parameters.values())
+    required = [p.name for p in parameters if p.default is p.empty and p.name != "dim"]
+    any_axes = contracts and contracts[0].leading and not contracts[0].names
+    floating = any_axes and "f" in contracts[0].kind
+    return bool(floating) and required == [contracts[0].name]
+
+
+def along_an_axis(function):
+    return "dim" in inspect.signature(function).parameters
+
+
 @contract
 @pytest.mark.parametrize("name, case, each", UNDER_CONTRACT)
 def test_operators_refuse_a_list(name, case, each):
@@ -115,3 +130,23 @@ def test_operators_of_no_samples_give_none(name, case):
         d_first, *_ = pulled_back(function, np.ones_like(out), given[first], **options)
         if d_first is not None:
             assert d_first.shape == given[first].shape
+
+
+# Operators that take any axes but want one, or that 0.5 says nothing to.
+WANT_MORE = {"argmax", "boolean_mask", "dropout", "normalize"}
+ALONE = {name for name in CALLS if takes_a_number_alone(name)} - WANT_MORE
+
+
+@law
+@pytest.mark.parametrize("name", sorted(ALONE))
+def test_operators_of_one_number_give_one(name):
+    """An array without axes is an array: its shape is (), and so is its gradient's.
+    Of an operator along `dim`, 0 and -1 name the axis that it would have."""
+    function, number = getattr(ops, name), np.array(0.5)
+    given = [{"dim": 0}, {"dim": -1}] if along_an_axis(function) else [{}]
+    for options in given:
+        out = function(number, **options)
+        assert out.shape == ()
+        if getattr(function, "derivative", None) is not None:
+            (d_x,) = pulled_back(function, np.ones(()), number, **options)
+            assert d_x.shape == ()

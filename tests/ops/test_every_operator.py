@@ -103,6 +103,12 @@ COMPOSED = {
     if function.__module__ == compositions.__name__
 }
 BODIES = {inspect.unwrap(function).__code__ for function in OPERATORS.values()}
+KERNELS = {
+    (Path(code.co_filename).relative_to(PACKAGE).as_posix(), code.co_name)
+    for function in vars(ops).values()
+    if hasattr(function, "kernel")
+    for code in [inspect.unwrap(function.kernel).__code__]
+}
 EACH = [
     pytest.param(name, case, id=f"{name}-{number}")
     for name, cases in CALLS.items()
@@ -209,7 +215,7 @@ def functions_entered(call, closed=()):
         file = path.relative_to(PACKAGE).as_posix()
         file = CHECKS if file.startswith(f"{CHECKS}/") else file
         if file not in CONTRACTS and not code.co_name.startswith("<"):
-            entered.add((path.name, code.co_name))
+            entered.add((file, code.co_name))
         if code in closed or file == CHECKS:
             inside = frame
 
@@ -232,3 +238,20 @@ def test_definitions_are_read_in_one_look(name, case):
         entered = functions_entered(lambda: results(name, case, np.float64), closed)
     most, _ = MORE_TO_READ.get(name, (3, ""))
     assert len(entered) <= most, sorted(entered)
+
+
+@law
+@pytest.mark.parametrize("name, case", EACH)
+def test_definitions_run_no_kernel(name, case):
+    """Inside `kernels.definitions()` there is nothing but formulas; outside, a kernel
+    that no call of CALLS enters would be one that nobody has compared."""
+    with kernels.definitions():
+        assert not functions_entered(lambda: results(name, case, np.float64)) & KERNELS
+    if hasattr(getattr(ops, name), "kernel"):
+        assert functions_entered(lambda: results(name, case, np.float64)) & KERNELS
+
+
+@law
+def test_operators_have_calls_each():
+    """What has no line in its file's CALLS escapes every law of this file."""
+    assert OPERATORS.keys() == CALLS.keys()

@@ -13,14 +13,19 @@ from ...shapes import ShapeError
 # Similarity and selection
 
 
-def length_has_a_power(p):
-    """p is a number: 2 for the usual length, infinity for the largest entry."""
+def length_has_a_power(x, p):
+    """p is a number: 2 for the usual length, infinity for the largest entry; and there
+    is an axis to be long along."""
+    if x.ndim == 0:
+        raise ShapeError("normalize: x has no axes, and dim names one: give x[None]")
     if not isinstance(p, Real) or math.isnan(p):
         raise ValueError(f"normalize: p is a number, not {p!r}")
 
 
 def entries_to_choose_from(x, dim):
-    """Of no entries none is the largest."""
+    """Of no entries none is the largest, and of one number there is no axis."""
+    if x.ndim == 0 and dim is not None:
+        raise ShapeError(f"argmax: x has no axes, but dim is {dim}: leave it out")
     if (x.size if dim is None else x.shape[dim]) == 0:
         raise ShapeError(f"argmax: x is {x.shape} and has no largest entry")
 
