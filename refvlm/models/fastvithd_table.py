@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from typing import NamedTuple
 
 from ..blocks.convolutional.conditional_position import conditional_position_shapes
@@ -16,22 +15,22 @@ from ..blocks.convolutional.repmixer import repmixer_block_shapes
 from ..blocks.training_mode import is_statistic
 from .fastvithd_config import FastViTHDConfig
 
-PART = re.compile(r"stem\.\d+|stages\.\d+\.(downsample|pos_emb|blocks\.\d+)|final_conv")
-PIECE = re.compile(r"stem|stages\.\d+\.\w+(\.\d+)?|final_conv")
-STAGE = re.compile(r"stem|stages\.\d+|final_conv")
-
 
 def expected_shapes(config: FastViTHDConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor of the tower by name, in the order in which they are used.
 
     In the form that `config.inference_mode` says.
     """
-    pieces = itertools.chain(_stem(config), _stages(config), _final_conv(config))
     return {
-        f"{piece}.{name}": shape
-        for piece, shapes in pieces
+        f"{part}.{name}": shape
+        for part, shapes in _parts(config)
         for name, shape in shapes.items()
     }
+
+
+def _parts(config):
+    """The name of each part, and the shapes of its tensors by their names in it."""
+    return itertools.chain(_stem(config), _stages(config), _final_conv(config))
 
 
 def _stem(config):
@@ -86,50 +85,59 @@ class Row(NamedTuple):
 
 def trace_shapes(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
     """One row for the stem, for each stage, and for the final convolution."""
-    return _summed(_parts(config, height, width), STAGE)
+    return _summed(_rows(config, height, width), _stage_of)
 
 
 def trace_pieces(config: FastViTHDConfig, height: int, width: int) -> list[Row]:
     """One row for each block, for a picture of height x width at inference."""
-    return _summed(_parts(config, height, width), PIECE)
+    return _summed(_rows(config, height, width), _piece_of)
 
 
-def _summed(parts, kind):
-    """One row for all neighbours whose names begin alike, as `kind` says."""
-    rows = []
-    for name, group in itertools.groupby(parts, lambda row: kind.match(row.name)[0]):
-        group = list(group)
-        parameters = sum(row.parameters for row in group)
-        flops = sum(row.flops for row in group)
-        rows.append(Row(name, group[-1].shape, parameters, flops))
-    return rows
+def _stage_of(part):
+    """stages.3.blocks.0 -> stages.3, stem.0 -> stem, final_conv -> final_conv."""
+    first, *rest = part.split(".")
+    return f"{first}.{rest[0]}" if first == "stages" else first
 
 
-def _parts(config, height, width):
+def _piece_of(part):
+    """stages.3.blocks.0 -> stages.3.blocks.0, stem.0 -> stem."""
+    return "stem" if part.startswith("stem.") else part
+
+
+def _summed(rows, name_of):
+    """One row for all neighbours whose parts have one name."""
+    sums = []
+    for name, group in itertools.groupby(rows, lambda row: name_of(row.name)):
+        parts = list(group)
+        parameters = sum(part.parameters for part in parts)
+        flops = sum(part.flops for part in parts)
+        sums.append(Row(name, parts[-1].shape, parameters, flops))
+    return sums
+
+
+def _rows(config, height, width):
     """One row for each block, and one for each convolution of the stem."""
-    tensors = expected_shapes(dataclasses.replace(config, inference_mode=True))
     rows = []
-    for piece, names in itertools.groupby(tensors, lambda name: PART.match(name)[0]):
-        shapes = {name.removeprefix(f"{piece}."): tensors[name] for name in names}
-        stride = _stride(piece, config)
+    for part, shapes in _parts(dataclasses.replace(config, inference_mode=True)):
+        stride = _stride(part, config)
         height, width = -(-height // stride), -(-width // stride)
-        shape = (_channels(piece, config), height, width)
+        shape = (_channels(part, config), height, width)
         parameters = sum(math.prod(s) for n, s in shapes.items() if not is_statistic(n))
-        rows.append(Row(piece, shape, parameters, _flops(shapes, shape)))
+        rows.append(Row(part, shape, parameters, _flops(shapes, shape)))
     return rows
 
 
-def _stride(piece, config):
+def _stride(part, config):
     """stem.0 and stem.1 halve the picture, and so does a patch embedding."""
-    if piece.endswith(".downsample"):
+    if part.endswith(".downsample"):
         return config.down_stride
-    return 2 if piece in ("stem.0", "stem.1") else 1
+    return 2 if part in ("stem.0", "stem.1") else 1
 
 
-def _channels(piece, config):
-    if piece == "final_conv":
+def _channels(part, config):
+    if part == "final_conv":
         return config.width
-    return config.embed_dims[int(piece.split(".")[1]) if piece[:6] == "stages" else 0]
+    return config.embed_dims[int(part.split(".")[1]) if part[:6] == "stages" else 0]
 
 
 def _flops(tensors, shape):
