@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import TypeGuard
+
 import numpy as np
 
 
-def is_whole(value) -> bool:
-    """Whether value is a whole number; True and False are not."""
+def is_whole(value) -> TypeGuard[int]:
+    """Whether value is a whole number, NumPy's too; True and False are not."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_number(value) -> TypeGuard[float]:
+    """Whether value is one real number, NumPy's too."""
+    return isinstance(value, Real)
 
 
 def check_whole(function: str, least: int = 0, **numbers):

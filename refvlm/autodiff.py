@@ -23,7 +23,8 @@ import functools
 import heapq
 import inspect
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -42,7 +43,26 @@ __all__ = [
 ]
 
 
-def differentiable(function):
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+Derivative = TypeVar("Derivative", bound=Callable)
+
+
+class Operator(Protocol[Args, Result]):
+    """What `differentiable` makes of a function: it is called as before."""
+
+    definition: Callable[Args, Result]  # where a kernel stands before it
+    derivative: Callable | None
+    noted: tuple[str, ...]  # what the derivative asks for, besides d_out
+
+    def __call__(self, *args: Args.args, **options: Args.kwargs) -> Result:
+        """The function."""
+
+    def vjp(self, derivative: Derivative) -> Derivative:
+        """Decorate the derivative."""
+
+
+def differentiable(function: Callable[Args, Result]) -> Operator[Args, Result]:
     """Make an operator traceable; its derivative is registered with `.vjp`.
 
     A vjp names what it needs: `d_out`, the gradient of the result; `out`, the result;
@@ -54,8 +74,7 @@ def differentiable(function):
     """
     parameters = Parameters(function)
 
-    @functools.wraps(function)
-    def operator(*args, **options):
+    def call(*args, **options):
         for argument in args:
             if type(argument) is Variable:
                 return trace(args, options)
@@ -74,7 +93,7 @@ def differentiable(function):
         traced = {n: v for n, v in zip(parameters.names, given) if type(v) is Variable}
         args = tuple(value_of(argument) for argument in args)
         options = {name: value_of(argument) for name, argument in options.items()}
-        residuals = {}
+        residuals: dict[str, Any] = {}
         if getattr(function, "keeps_residuals", False):
             options["residuals"] = residuals
         out = function(*args, **options)
@@ -99,8 +118,8 @@ def differentiable(function):
         operator.noted = tuple(name for name in asks if name != "d_out")
         return derivative
 
-    operator.derivative, operator.noted = None, ()
-    operator.vjp = vjp
+    operator: Any = functools.wraps(function)(call)
+    operator.derivative, operator.noted, operator.vjp = None, (), vjp
     return operator
 
 
@@ -208,7 +227,8 @@ def _leaves(given, trainable):
         chosen = list(trainable)
         if unknown := [name for name in chosen if name not in given]:
             raise ValueError(f"nothing to train is named {', '.join(unknown)}")
-    shared = {}  # one array under two names (tied weights) is one leaf
+    # One array under two names (tied weights) is one leaf.
+    shared: dict[int, Variable] = {}
     arrays = {name: given[name] for name in chosen}
     return {
         name: shared.setdefault(id(array), _leaf(array))

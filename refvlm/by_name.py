@@ -32,7 +32,7 @@ class Parameters:
 
     def values(self, args: tuple, options: dict) -> tuple | list | None:
         """One value for each name, or None for a call that Python will refuse."""
-        values = args + self.defaults[len(args) :]
+        values: tuple | list = args + self.defaults[len(args) :]
         if options:
             values = list(values)
             for name, value in options.items():

@@ -31,13 +31,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .arguments import check_axes, is_whole
 from .by_name import Parameters
 from .variable import Variable
+
+Function = TypeVar("Function", bound=Callable)
 
 
 class ShapeError(ValueError):
@@ -100,34 +102,32 @@ def shapes(
     returns: str | None = None,
     as_stored: bool = False,
     **contracts: str,
-):
+) -> Callable[[Function], Function]:
     """Decorate a function with the shapes of its array arguments and its result."""
 
     def decorate(function):
         parameters = inspect.signature(function).parameters
         for name in contracts.keys() - set(parameters):
             raise ValueError(f"{function.__name__} has no parameter {name!r}")
-        dims = {n: c for n, c in contracts.items() if c.startswith(("axis ", "axes "))}
+        counted = [n for n, c in contracts.items() if c.startswith(("axis ", "axes "))]
         inputs = [
             _contract(parameters, name, contract)
             for name, contract in contracts.items()
-            if name not in dims
+            if name not in counted
         ]
-        dims = [_dim_contract(parameters, *dim) for dim in dims.items()]
+        dims = [_dim_contract(parameters, name, contracts[name]) for name in counted]
         output = None if returns is None else parse(returns)
         check_arguments = _all_of(checks, function)
-        numbers = [name for name in parameters if name not in contracts]
-        numbers = {name: list(parameters).index(name) for name in numbers}
+        numbers = {n: i for i, n in enumerate(parameters) if n not in contracts}
 
-        @functools.wraps(function)
-        def checked(*args, **options):
+        def call(*args, **options):
             sizes, is_half = _sizes(function, inputs, args, options)
             for dim in dims:
                 _check_dim(function, *dim, args, options)
             if checks:
                 check_arguments(args, options)
             if is_half and not as_stored:
-                args = [in_single(value) for value in args]
+                args = tuple(in_single(value) for value in args)
                 options = {name: in_single(value) for name, value in options.items()}
             if any(isinstance(n, np.floating) for n in (*args, *options.values())):
                 args, options = _plain_numbers(numbers, args, options)
@@ -136,6 +136,7 @@ def shapes(
                 _check_result(function, output, result.shape, sizes)
             return in_half(result) if is_half and not as_stored else result
 
+        checked: Any = functools.wraps(function)(call)
         checked.contract = {contract.name: contract for contract in inputs}
         return checked
 
@@ -212,7 +213,7 @@ def _contract(parameters, name, contract):
     return Contract(name, places.index(name), *parsed, kind, optional, listed)
 
 
-def _dim_contract(parameters, name, contract):
+def _dim_contract(parameters, name, contract) -> tuple[dict[str, int], bool, Any]:
     """`"axes of x"`: which arrays dim counts the axes of, and where they stand."""
     several, _, *arrays = contract.split()
     places = {each: list(parameters).index(each) for each in (name, *arrays)}
@@ -223,7 +224,7 @@ def _argument(name, position, args, options, default=None):
     return args[position] if position < len(args) else options.get(name, default)
 
 
-def _check_dim(function, places, several, default, args, options):
+def _check_dim(function, places: dict[str, int], several, default, args, options):
     (name, position), *arrays = places.items()
     dim = _argument(name, position, args, options, default)
     if dim is default and type(dim) is not int:
@@ -236,10 +237,11 @@ def _check_dim(function, places, several, default, args, options):
         check_axes(function.__name__, name, dim, arrays[0][0], shape, several)
 
 
-def _sizes(function, inputs, args, options):
+def _sizes(function, inputs: list[Contract], args, options):
     """Axis -> size, once every argument is known to keep its contract; and whether
     what comes in is of half precision, and nothing of more."""
-    sizes, widest = {}, 0
+    sizes: dict[str | int, Any] = {}  # of ...: the tuple of its sizes
+    widest = 0
     for name, position, leading, axes, trailing, kind, optional, listed in inputs:
         if position < len(args):
             array = args[position]
@@ -321,11 +323,12 @@ def _check_result(function, output, shape, sizes):
         )
 
 
-def _fail(function, inputs, args, options):
+def _fail(function, inputs: list[Contract], args, options):
     """Walk the contract again, slowly, and say the first thing that is wrong."""
-    known, batches = {}, {}
-    for name, position, *axes, _, _, listed in inputs:
-        axes = Axes(*axes)
+    known: dict[str | int, tuple[int, str]] = {}  # axis -> size, and whose it is
+    batches: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, position, leading, names, trailing, _, _, listed in inputs:
+        axes = Axes(leading, names, trailing)
         array = _argument(name, position, args, options)
         if array is None:
             continue

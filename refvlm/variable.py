@@ -8,6 +8,8 @@ broadcasting repeated on the way out is added up on the way back, by `unbroadcas
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -125,11 +127,11 @@ def value_of(x):
 
 def record(value, *edges):
     """A Variable from its value and (input, pullback) pairs, one for each input."""
-    edges = [edge for edge in edges if type(edge[0]) is Variable]
+    traced = [edge for edge in edges if type(edge[0]) is Variable]
     return Variable(
         np.asarray(value),
-        tuple(parent for parent, _ in edges),
-        lambda d: [pullback(d) for _, pullback in edges],
+        tuple(parent for parent, _ in traced),
+        lambda d: [pullback(d) for _, pullback in traced],
     )
 
 
@@ -277,7 +279,7 @@ def _moveaxis(a, source, destination):
     )
 
 
-_ARRAY_FUNCTIONS = {
+_ARRAY_FUNCTIONS: dict[Callable, Callable] = {
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.where: _where,

@@ -18,9 +18,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from ..by_name import RESIDUALS, Parameters
 
+Function = TypeVar("Function", bound=Callable)
 _by_definition: ContextVar[bool] = ContextVar("by_definition", default=False)
 
 
@@ -34,7 +36,7 @@ def definitions() -> Iterator[None]:
         _by_definition.reset(token)
 
 
-def computed_by(kernel: Callable) -> Callable:
+def computed_by(kernel: Callable) -> Callable[[Function], Function]:
     """Decorate a definition with the kernel that gives the same numbers sooner.
 
     The kernel names the parameters that it needs (by_name.py). It leaves a call to the
@@ -44,12 +46,11 @@ def computed_by(kernel: Callable) -> Callable:
     """
     keeps = RESIDUALS in inspect.signature(kernel).parameters
 
-    def decorate(definition: Callable) -> Callable:
+    def decorate(definition):
         parameters = Parameters(definition)
         places = parameters.places_for(kernel, beside=(RESIDUALS,))
 
-        @functools.wraps(definition)
-        def computed(*args, residuals=None, **options):
+        def call(*args, residuals=None, **options):
             values = parameters.values(args, options)
             if values is None or _by_definition.get():
                 return definition(*args, **options)
@@ -57,6 +58,7 @@ def computed_by(kernel: Callable) -> Callable:
             out = kernel(*needed, residuals) if keeps else kernel(*needed)
             return definition(*args, **options) if out is NotImplemented else out
 
+        computed: Any = functools.wraps(definition)(call)
         computed.definition, computed.kernel = definition, kernel
         computed.keeps_residuals = keeps
         return computed
