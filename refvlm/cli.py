@@ -15,7 +15,7 @@ Exit status: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import io
 import sys
 
 from . import __version__
@@ -29,7 +29,7 @@ from .terminal import complain, settle_output
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    with contextlib.suppress(AttributeError):  # a terminal that cannot write é
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not write é
         sys.stdout.reconfigure(errors="replace")
     try:
         options = _parser().parse_args(arguments)

@@ -60,7 +60,7 @@ class StoredTensor:
     def __init__(self, file: MappedFile, record: Record, dtype: np.dtype | None):
         self.shape = record.shape
         self._file, self._record, self._dtype = file, record, dtype
-        self._array = None
+        self._array: np.ndarray | None = None
 
     @property
     def is_floating(self) -> bool:

@@ -24,6 +24,7 @@ import numpy as np
 from .errors import CheckpointError, MissingTensorError, listed, quoted
 from .stored import HeldTensor, StoredTensor
 
+Tensors = Mapping[str, StoredTensor | HeldTensor]
 Renaming = Callable[[str], str | None] | Iterable[tuple[str, str | None]]
 
 
@@ -34,13 +35,13 @@ class Weights(Mapping):
 
     def __init__(self, tensors: Mapping[str, Any], origin: str = "the weights"):
         """Wrap any mapping of arrays (or Variables); `origin` is for messages."""
-        self._tensors = {name: _held(name, tensors[name]) for name in tensors}
+        self._tensors: Tensors = {name: _held(name, tensors[name]) for name in tensors}
         self._prefix, self.origin = "", origin
 
     @classmethod
     def of_tensors(
         cls,
-        tensors: dict[str, StoredTensor | HeldTensor],
+        tensors: Tensors,
         origin: str,
         prefix: str = "",
     ) -> Weights:
@@ -121,7 +122,8 @@ class Weights(Mapping):
         out what it finds.
         """
         rename = change if callable(change) else _rename_by_pairs(list(change))
-        renamed, source = {}, {}
+        renamed: dict[str, StoredTensor | HeldTensor] = {}
+        source: dict[str, str] = {}
         for name in self:
             new = rename(name)
             if new is None:

@@ -132,7 +132,9 @@ def _speaker(model):
 def _say(vlm, picture, prompt, options, started):
     """(ids, pieces of text, times) of the answer, printed as it comes."""
     progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
-    ids, pieces, times = [], [], []
+    ids: list[int] = []
+    pieces: list[str] = []
+    times: list[float] = []
     stream = vlm.describe_stream(picture, prompt, options.max_new_tokens, progress)
     try:
         for token, piece in stream:

@@ -61,7 +61,8 @@ def random_resized_crop(
 
     Source: [Cortes] 3.4. Oracle: torchvision.transforms.RandomResizedCrop.
     """
-    top, left, rows, columns = crop_box(*image.shape[:2], rng, scale, ratio)
+    height_in, width_in = image.shape[:2]
+    top, left, rows, columns = crop_box(height_in, width_in, rng, scale, ratio)
     part = image[top : top + rows, left : left + columns]
     if image.dtype == np.uint8:
         return resize(np.ascontiguousarray(part), height, width, "bilinear")

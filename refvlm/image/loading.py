@@ -91,7 +91,7 @@ def _from_array(array):
             "to_channels_last brings (3, height, width) there, and "
             "np.repeat(grey[..., None], 3, axis=-1) a grey one"
         )
-    check_size(*array.shape[:2], "the array")
+    check_size(array.shape[0], array.shape[1], "the array")
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "f":

@@ -91,7 +91,7 @@ class Preprocessor:
         """Pixels as the numbers that the model expects: float32, channels last."""
         if self.factor is not None:
             pixels = rescale(pixels, self.factor)
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             pixels = normalize(pixels, self.mean, self.std)
         return pixels.astype(np.float32, copy=False)
 

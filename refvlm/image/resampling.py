@@ -93,7 +93,7 @@ def resize_by_definition(
 
     Oracle: PIL.Image.Image.resize.
     """
-    check_size(*image.shape[:2], "the picture")
+    check_size(image.shape[0], image.shape[1], "the picture")
     check_size(height, width, "the resized picture")
     if image.dtype != np.uint8 and image.dtype.kind != "f":
         raise ValueError(

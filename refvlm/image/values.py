@@ -31,7 +31,9 @@ def rescale(pixels: np.ndarray, factor: float = 1 / 255) -> np.ndarray:
 
 @shapes(pixels="... h w c of anything", returns="... h w c")
 def normalize(
-    pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]
+    pixels: np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
 ) -> np.ndarray:
     r"""Each colour measured from its mean, in standard deviations:
     $z = (x - \mu) / \sigma$. Integers become float32.

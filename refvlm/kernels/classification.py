@@ -50,7 +50,7 @@ def cross_entropy_vjp(
     elif reduction == "sum" or not len(classes):
         d_losses = np.broadcast_to(d_out * weights, classes.shape)
     else:
-        count = len(classes) if weight is None else weights.sum()
+        count = len(classes) if weight is None else np.sum(weights)
         d_losses = np.broadcast_to(d_out / count * weights, classes.shape)
     d_rows = exponentials * (d_losses / sums)[:, None]
     d_rows[np.arange(len(classes)), classes] -= d_losses

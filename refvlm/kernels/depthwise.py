@@ -49,7 +49,7 @@ def spread(d_out, walk: Geometry):
         given.append(slice(first, last + 1))
         inside.append(slice(first * s + shift, last * s + shift + 1, s))
     framed = np.zeros((*d_out.shape[:-2], *room), d_out.dtype)
-    framed[..., *inside] = d_out[..., *given]
+    framed[:, :, *inside] = d_out[:, :, *given]
     return framed
 
 

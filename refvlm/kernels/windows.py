@@ -108,9 +108,9 @@ def pad(x, walk: Geometry, value=0.0):
         return x
     lead = x.shape[: x.ndim - len(walk.size)]
     room = [n + sum(p) for n, p in zip(walk.size, walk.padding)]
-    inside = [slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding)]
+    inside = tuple(slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding))
     padded = np.full((*lead, *room), value, x.dtype)
-    padded[..., *inside] = x
+    padded[(slice(None),) * len(lead) + inside] = x
     return padded
 
 
@@ -149,9 +149,9 @@ def overlap_add(columns, walk: Geometry):
     """The adjoint of `windows`: each entry is added back to where it was read."""
     lead = columns.shape[: columns.ndim - 2 * len(walk.size)]
     room = [n + sum(p) for n, p in zip(walk.size, walk.padding)]
-    inside = [slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding)]
+    inside = tuple(slice(p[0], p[0] + n) for n, p in zip(walk.size, walk.padding))
     total = np.zeros((*lead, *room), columns.dtype)
     ahead = (slice(None),) * len(lead)
     for tap, places in taps(walk):
         total[ahead + places] += columns[ahead + tap]
-    return total[..., *inside]
+    return total[ahead + inside]

@@ -12,7 +12,7 @@ Models From Natural Language Supervision. Oracle: transformers.CLIPModel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,7 +30,10 @@ VISUAL_PROJECTION, TEXT_PROJECTION = (
 )
 LOGIT_SCALE = "logit_scale"
 
-ACTIVATIONS = {"quick_gelu": partial(ops.swish, beta=1.702), "gelu": ops.gelu}
+ACTIVATIONS: dict[str, Callable] = {
+    "quick_gelu": partial(ops.swish, beta=1.702),
+    "gelu": ops.gelu,
+}
 
 
 def expected_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:

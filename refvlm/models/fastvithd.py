@@ -166,7 +166,8 @@ def prepare(weights, config: FastViTHDConfig, prefix: str = "") -> Weights:
     batch norms of the ConvFFNs, which published weights keep, folded too.
     """
     weights = fold(weights, config, prefix)
-    tower, gone, folded = weights.scope(prefix), set(), {}
+    tower, gone = weights.scope(prefix), set()
+    folded: dict[str, np.ndarray] = {}
     for stage, depth in enumerate(config.layers):
         for i in range(depth):
             name = f"stages.{stage}.blocks.{i}.mlp.conv"

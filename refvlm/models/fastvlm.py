@@ -79,13 +79,13 @@ def _from_huggingface(config):
 def _from_apple(config):
     fields.only(config, "mm_projector_type", "mlp2x_gelu", default="mlp2x_gelu")
     fields.only(config, "mm_hidden_size", 3072, default=3072)
-    name, _, size = str(config.get("mm_vision_tower")).rpartition("_")
-    if name != "mobileclip_l" or not size.isascii() or not size.isdigit():
+    name, _, digits = str(config.get("mm_vision_tower")).rpartition("_")
+    if name != "mobileclip_l" or not digits.isascii() or not digits.isdigit():
         raise fields.ConfigError(
             f"config.json: mm_vision_tower is {config.get('mm_vision_tower')!r:.60}, "
             "but FastVLM's is 'mobileclip_l_1024'"
         )
-    size = fields.whole({"mm_vision_tower": int(size[:6])}, "mm_vision_tower", low=64)
+    size = fields.whole({"mm_vision_tower": int(digits[:6])}, "mm_vision_tower", low=64)
     text = qwen2.Qwen2Config.from_json(config)
     return FastVLMConfig(FastViTHDConfig(), text, None, size)
 

@@ -109,7 +109,7 @@ def combine_masks(*masks):
     array([[ True, False],
            [ True, False]])
     """
-    masks = [mask for mask in masks if mask is not None]
+    masks = tuple(mask for mask in masks if mask is not None)
     if not masks:
         return None
     demands.masks_combine(masks)

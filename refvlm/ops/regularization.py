@@ -31,9 +31,9 @@ def dropout_mask(rng: np.random.Generator, shape, p=0.5, dtype=np.float32):
     x="...",
     returns="...",
 )
-def dropout(x, p=0.5, training=True, rng: np.random.Generator | None = None):
+def dropout(x, p=0.5, training=True, rng=None):
     r"""$y = x \odot m$ with a fresh mask $m$ from `dropout_mask`; $x$ itself outside
-    training.
+    training, where no generator rng is needed.
 
     Source: [MicroVLM-V] 1. Oracle: torch.nn.functional.dropout.
     """
@@ -47,7 +47,7 @@ def dropout(x, p=0.5, training=True, rng: np.random.Generator | None = None):
     x="b ...",
     returns="b ...",
 )
-def drop_path(x, p=0.0, training=True, rng: np.random.Generator | None = None):
+def drop_path(x, p=0.0, training=True, rng=None):
     r"""$y_i = m_i x_i$: one entry of the mask for each sample, so that a whole residual
     branch is dropped at once (stochastic depth).
 

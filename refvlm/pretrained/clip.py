@@ -124,14 +124,14 @@ class CLIP:
         """Features of length one, a batch at a time."""
         batches = [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
         with np.errstate(all="ignore"):  # what is not finite is refused
-            found = [ops.normalize(features(batch), dim=-1) for batch in batches]
-        found = np.concatenate(found)
-        if not np.isfinite(found).all():
+            parts = [ops.normalize(features(batch), dim=-1) for batch in batches]
+        directions = np.concatenate(parts)
+        if not np.isfinite(directions).all():
             raise checkpoint.CheckpointError(
                 f"{self.weights.origin}: the features are not finite numbers: the "
-                f"weights are damaged, or too large for {found.dtype}"
+                f"weights are damaged, or too large for {directions.dtype}"
             )
-        return found
+        return directions
 
 
 def _listed(function, name, items):

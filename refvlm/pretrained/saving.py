@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import checkpoint, text
 
+if TYPE_CHECKING:
+    import tokenizers
+
 
 def save(
     directory: str | Path,
     tensors: Mapping[str, np.ndarray],
-    tokenizer: text.Tokenizer,
+    tokenizer: text.Tokenizer | tokenizers.Tokenizer,
     **documents: Mapping,
 ) -> None:
     """Write a checkpoint directory that `load`, and transformers, can open.

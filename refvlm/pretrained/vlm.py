@@ -226,7 +226,7 @@ class VLM:
         given = self._check(pixels, ids, None)
         seen = fastvlm.encode_image(given.pixels, self.weights, self.config)
         ids, _ = fastvlm.make_room(given.ids, seen.shape[1])
-        watch = []
+        watch: list[np.ndarray] = []
         qwen2.qwen2(
             fastvlm.embed(ids, seen, self.weights, self.config),
             self.weights.scope(fastvlm.DECODER),

@@ -39,7 +39,7 @@ from ..scenes.pairing import caption, different
 from ..text.byte_level_training import train_byte_level
 from ..text.chat import END, NOTHING, START
 from ..train.initialization import initial_weights
-from ..train.loop import Stage, stage_of
+from ..train.loop import Recipe, Stage, stage_of
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import publishing
@@ -108,7 +108,7 @@ class Pairs(NamedTuple):
     ids: np.ndarray | None
 
 
-class CLIPTiny:
+class CLIPTiny(Recipe):
     """Where the weights start, the batch of every step, and the loss."""
 
     name = "clip-tiny"
@@ -144,7 +144,7 @@ class CLIPTiny:
             drawn, ids = [scenes.sample(rng) for _ in range(BATCH["see"])], None
         else:
             colours = rng.choice(scenes.COLOURS, COLOURS_AT_ONCE, replace=False)
-            drawn = different(rng, BATCH["match"], colours)
+            drawn = different(rng, BATCH["match"], colours.tolist())
             ids = clip.padded([self.token_ids(caption(scene, rng)) for scene in drawn])
         larger = rng.random(len(drawn)) < LARGER
         pixels = to_pixels([_draw(scene, twice) for scene, twice in zip(drawn, larger)])

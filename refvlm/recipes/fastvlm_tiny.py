@@ -30,7 +30,7 @@ from ..pretrained import VLM
 from ..text.byte_level_training import train_byte_level
 from ..text.chat import DEFAULT_SYSTEM, DESCRIBE, END, IMAGE, NOTHING
 from ..train.initialization import initial_weights
-from ..train.loop import Stage
+from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import publishing
@@ -53,7 +53,7 @@ ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption has 1
 PEAK = 3e-3
 HIDDEN = 0.1  # of an answer's words are not shown to the words after them
 
-TOWER = {
+TOWER: dict[str, Any] = {
     "layers": [1, 1, 1, 1, 1],
     "embed_dims": [16, 32, 64, 192, 192],
     "mlp_ratios": [4, 4, 4, 4, 4],
@@ -111,7 +111,7 @@ class Shard(NamedTuple):
     answers: float
 
 
-class FastVLMTiny:
+class FastVLMTiny(Recipe):
     """Where the weights start, the batch of every step, and the loss."""
 
     name = "fastvlm-tiny"
@@ -120,7 +120,7 @@ class FastVLMTiny:
 
     def __init__(self, tokenizer: text.Tokenizer, see: int, speak: int, seed: int = 0):
         self.tokenizer, self.seed = tokenizer, seed
-        self.blank = tokenizer.token_id(NOTHING)
+        self.blank, self.image = map(tokenizer.token_id, (NOTHING, IMAGE))
         self.config = fastvlm.FastVLMConfig.from_json(config_json(tokenizer))
         self.stages = (
             Stage("see", see, PEAK, min(100, see // 8), 0.3, _sees),
@@ -186,8 +186,8 @@ class FastVLMTiny:
 
     @cached_property
     def _picture_end(self):
-        ids, image = self._framed(""), self.config.image_token_id
-        return len(ids) - ids[::-1].index(image)
+        ids = self._framed("")
+        return len(ids) - ids[::-1].index(self.image)
 
     def question_ids(self, question: str) -> list[int]:
         """The rest of the frame: the question, and the turn that is to be answered."""
@@ -211,8 +211,7 @@ class FastVLMTiny:
         return {}
 
     def _framed(self, question):
-        image = self.config.image_token_id
-        return text.encode_chat(self.tokenizer, question, image, GRID * GRID)
+        return text.encode_chat(self.tokenizer, question, self.image, GRID * GRID)
 
     def loss(self, weights, shard: Shard, training: Training, stage: Stage):
         """The shard's share of the loss, and of what is worth noting about it."""
@@ -306,6 +305,7 @@ def score(
 ) -> Iterator[tuple[str, dict[str, Share]]]:
     """Captions and questions: `count` fresh scenes of each split, and a fifth as many
     drawn by every other hand."""
+    tests: list[tuple[str, str, Callable[[scenes.Scene], np.ndarray], int]]
     tests = [(split, split, scenes.draw, count) for split in scenes.SPLITS]
     few = max(count // 5, 1)
     tests += [(name, "train", paint, few) for name, paint in scenes.PICTURES.items()]

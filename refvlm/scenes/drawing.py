@@ -47,14 +47,14 @@ def corners(thing: Object) -> np.ndarray | None:
     elif thing.shape == "triangle":
         points = np.array([[0, -1.0], [1.03, 0.82], [-1.03, 0.82]])
     elif thing.shape == "star":
-        turns = np.arange(10) * math.pi / 5
+        angles = np.arange(10) * math.pi / 5
         lengths = np.where(np.arange(10) % 2, 1.08 * (0.36 + 0.12 * thickness), 1.08)
-        points = np.stack([lengths * np.sin(turns), -lengths * np.cos(turns)], axis=1)
+        points = np.stack([lengths * np.sin(angles), -lengths * np.cos(angles)], axis=1)
     elif thing.shape == "cross":
         long, short = 0.98, 0.2 + 0.14 * thickness
         quarter = np.array([[short, -long], [short, -short], [long, -short]])
-        turn = np.array([[0, 1], [-1, 0]])
-        turns = [np.linalg.matrix_power(turn, times) for times in range(4)]
+        right_angle = np.array([[0, 1], [-1, 0]])
+        turns = [np.linalg.matrix_power(right_angle, times) for times in range(4)]
         points = np.concatenate([quarter @ power for power in turns])
     else:
         return None

@@ -38,7 +38,7 @@ def different(
     """Scenes of one or two objects in these colours, no two scenes of the same ones."""
     if not set(colours) <= set(COLOURS) or len(colours) < 2:
         raise ValueError(f"different: {colours!r:.80} are not two or more colours")
-    found = {}
+    found: dict[tuple[str, ...], Scene] = {}
     while len(found) < count:
         scene = sample(rng, count=2 if rng.random() < TWO else 1)
         if all(thing.colour in colours for thing in scene.objects):

@@ -94,7 +94,7 @@ def _pairs(rng, split, count):
         if rng.random() < ALIKE:
             part = rng.integers(2)
             model = pairs[rng.integers(len(pairs))]
-            choice = [pair for pair in allowed if pair[part] == model[part]]
+            choice = tuple(pair for pair in allowed if pair[part] == model[part])
         pairs.append(choice[rng.integers(len(choice))])
     return [pairs[index] for index in rng.permutation(count)]
 
@@ -159,11 +159,11 @@ def _background(rng):
     ]
     strength = {"flat": 0, "gradient": 45, "stripes": 18, "blobs": 22}[kind]
     shift = strength * rng.uniform(-1, 1) + 0.3 * strength * rng.uniform(-1, 1, 3)
-    other = np.clip(np.add(colour, shift), 0, 255)
+    red, green, blue = map(int, np.clip(np.add(colour, shift), 0, 255))
     return Background(
         kind,
         colour,
-        tuple(int(level) for level in other),
+        (red, green, blue),
         angle=float(rng.uniform(0, 360)),
         period=float(rng.uniform(0.08, 0.4)),
         seed=int(rng.integers(2**31)),

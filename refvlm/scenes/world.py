@@ -11,8 +11,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
-COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "cross", "ring")
+COLOURS: tuple[str, ...] = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "cyan",
+    "blue",
+    "purple",
+    "pink",
+)
 SIZES = ("large", "small")
 PLACES = (
     *("top left", "top", "top right"),
@@ -22,7 +31,7 @@ PLACES = (
 NUMBERS = ("zero", "one", "two", "three", "four")
 SPLITS = ("train", "unseen")
 
-HELD_OUT = (
+HELD_OUT: tuple[tuple[str, str], ...] = (
     ("orange", "circle"),
     ("pink", "square"),
     ("purple", "triangle"),

@@ -20,7 +20,7 @@ from itertools import pairwise
 from ..arguments import check_whole, is_whole
 
 Pair = tuple[str, str]
-Words = Mapping[Sequence[str], int]  # word -> how often it occurs
+Words = Mapping[str, int] | Mapping[tuple[str, ...], int]  # word -> how often it occurs
 
 
 def bpe_train_by_definition(words: Words, merges: int) -> list[Pair]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -125,7 +125,7 @@ def compressed_layers(
         return value
 
     def pullback(d_out):
-        total = dict.fromkeys(learnt, 0)
+        total: dict[Variable, Any] = dict.fromkeys(learnt, 0)
         for call, held in reversed(kept):
             packed, held.value = held.value, decompress(held.value)
             found = call.gradients(d_out)

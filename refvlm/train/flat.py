@@ -37,7 +37,10 @@ class Layout:
             kinds = ", ".join(sorted(map(str, dtypes))) or "nothing"
             raise ValueError(f"parameters are floats of one dtype, but here is {kinds}")
         belongs = {name: group(name, array) for name, array in parameters.items()}
-        shapes, places, groups, start = {}, {}, {}, 0
+        shapes: dict[str, tuple[int, ...]] = {}
+        places: dict[str, slice] = {}
+        groups: dict[Any, slice] = {}
+        start = 0
         for key, name in sorted((key, name) for name, key in belongs.items()):
             shapes[name] = parameters[name].shape
             stop = start + parameters[name].size

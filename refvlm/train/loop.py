@@ -82,14 +82,14 @@ def train(recipe: Recipe, state: State, stop: int | None = None) -> Iterator[Sta
 
     The batch of the next step is drawn while this one is learnt from.
     """
-    stop = min(total_steps(recipe), math.inf if stop is None else stop)
-    if state.step >= stop:
+    last = total_steps(recipe) if stop is None else min(total_steps(recipe), stop)
+    if state.step >= last:
         return
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as drawing:
         coming = drawing.submit(recipe.batch, state.step)
-        while state.step < stop:
+        while state.step < last:
             batch = coming.result()
-            if state.step + 1 < stop:
+            if state.step + 1 < last:
                 coming = drawing.submit(recipe.batch, state.step + 1)
             state = train_step(recipe, state, batch)
             yield state

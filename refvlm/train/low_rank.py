@@ -159,7 +159,11 @@ def load_lora(directory: str | Path) -> tuple[dict[str, Array], float]:
     kind, alpha, rank = (config.get(key) for key in ("peft_type", "lora_alpha", "r"))
     if kind != "LORA":
         raise CheckpointError(f"{directory}: peft_type is {kind!r:.40}, not 'LORA'")
-    if type(alpha) not in (int, float) or not math.isfinite(alpha):
+    if (
+        not isinstance(alpha, (int, float))
+        or isinstance(alpha, bool)
+        or not math.isfinite(alpha)
+    ):
         raise CheckpointError(f"{directory}: lora_alpha must be a number")
     if other := [key for key in OTHER_KINDS if config.get(key)]:
         raise CheckpointError(f"{directory}: {other[0]} is not implemented")

@@ -154,7 +154,7 @@ class Call:
 
     @staticmethod
     def _copies_of_noise(arguments):
-        memo = {}  # one generator under two names stays one
+        memo: dict[int, Any] = {}  # one generator under two names stays one
         return [_with_own_noise(argument, memo) for argument in arguments]
 
 

@@ -52,7 +52,7 @@ def load_state(path: str | Path, recipe: str) -> State:
         {name: np.array(stored[prefix + name]) for name in stored.scope(prefix[:-1])}
         for prefix in (TENSORS, MOMENTS, HISTORY, NOTED)
     )
-    rows = [{} for _ in range(step)]
+    rows: list[dict[str, float]] = [{} for _ in range(step)]
     try:
         for name, values in history.items():
             for at, value in zip(noted[name].tolist(), values.tolist(), strict=True):

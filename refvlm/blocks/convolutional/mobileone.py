@@ -62,6 +62,11 @@ def fold_mobileone(weights, kernel_size: int | None = None):
         statistics = batch_norm_terms(weights.scope("identity"))
         channels, dtype = len(statistics[0]), statistics[0].dtype
         size = max([kernel.shape[-1] for kernel, _ in folded], default=kernel_size)
+        if size is None:
+            raise ValueError(
+                "fold_mobileone: only the identity is there: say with kernel_size how "
+                "large a kernel it is to be"
+            )
         group = folded[0][0].shape[1] if folded else 1
         kernel = identity_kernel(channels, size, channels // group, dtype)
         folded.append(fold_batch_norm(kernel, None, *statistics))

@@ -11,7 +11,7 @@ from refvlm.blocks.convolutional.mobileone import (
 )
 from refvlm.checkpoint import Weights
 
-from ...spec import assert_close, example, law, oracle, random_arrays
+from ...spec import assert_close, contract, example, law, oracle, random_arrays
 from ...timm_oracles import compare_block
 from ...weights import random_weights
 
@@ -118,3 +118,13 @@ def test_mobileone_block_equals_timm(compare, case):
     shapes = mobileone_shapes(**case, folded=False)
     x = random_arrays(4)(3, case["c_in"], 7, 6)
     compare_block(compare, build, block_of(case), shapes, x, fold_mobileone)
+
+
+@contract
+def test_fold_mobileone_asks_how_large_the_identity_is():
+    """A kernel that changes nothing may be of any odd size: alone, it does not say."""
+    shapes = mobileone_shapes(2, 2, 3, folded=False)
+    tensors = random_weights({n: s for n, s in shapes.items() if n[:8] == "identity"})
+    with pytest.raises(ValueError, match="kernel_size"):
+        fold_mobileone(Weights(tensors))
+    assert fold_mobileone(Weights(tensors), 5)[0].shape == (2, 1, 5, 5)
