@@ -47,9 +47,10 @@ test-oldest: $(OLDEST)/.made ## run a short spec on the oldest versions allowed
 	  tests/text tests/image tests/checkpoint tests/test_shipped_weights.py \
 	  tests/test_shipped_clip.py
 
-lint: $(VENV)/.reader ## ruff: errors and format
+lint: $(VENV)/.reader ## errors and format (ruff), types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.reader ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
@@ -62,7 +63,7 @@ check-pages: $(VENV)/.pages ## open every built page in Chromium and look for fa
 	$(BIN)/python tests/book/check_pages.py $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
 clean: ## remove what was built; keeps .venv
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
