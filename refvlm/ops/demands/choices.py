@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ...arguments import check_whole
+from ...arguments import check_whole, is_number
 from ...shapes import ShapeError
 
 # Similarity and selection
@@ -18,7 +17,7 @@ def length_has_a_power(x, p):
     is an axis to be long along."""
     if x.ndim == 0:
         raise ShapeError("normalize: x has no axes, and dim names one: give x[None]")
-    if not isinstance(p, Real) or math.isnan(p):
+    if not is_number(p) or math.isnan(p):
         raise ValueError(f"normalize: p is a number, not {p!r}")
 
 
@@ -69,7 +68,7 @@ def mask_flags_entries(x, mask, dim):
 
 def probability(function, p):
     """p is a probability."""
-    if not isinstance(p, Real) or not 0 <= p <= 1:
+    if not is_number(p) or not 0 <= p <= 1:
         raise ValueError(f"{function}: p is a probability, not {p!r}")
 
 

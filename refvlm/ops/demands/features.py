@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ...arguments import check_whole
+from ...arguments import check_whole, is_number
 from ...shapes import ShapeError
 
 # Activations
@@ -15,7 +14,7 @@ from ...shapes import ShapeError
 
 def beta_that_fits(x, beta):
     """A number, or an array that broadcasts to x."""
-    if isinstance(beta, Real):
+    if is_number(beta):
         return
     try:
         fits = np.broadcast_shapes(beta.shape, x.shape) == x.shape
@@ -107,7 +106,7 @@ def a_source_of_statistics(x, running_mean, running_var, training):
 
 def a_step_of_statistics(x, momentum):
     """Some part of the way, to the statistics of more than one value a channel."""
-    if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
+    if not is_number(momentum) or not 0 <= momentum <= 1:
         raise ValueError("batch_norm_statistics: momentum is a number from 0 to 1")
     _check_spread("batch_norm_statistics", x)
 

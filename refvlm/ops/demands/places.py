@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ...arguments import check_whole, per_axis
+from ...arguments import check_whole, is_number, per_axis
 from ...shapes import ShapeError
 
 
@@ -20,7 +19,7 @@ def features_in_pairs(function, dim):
 
 def a_positive_base(base):
     """Something to take powers of."""
-    if not isinstance(base, Real) or not base > 0:
+    if not is_number(base) or not base > 0:
         raise ValueError(f"position_frequencies: base must be positive, not {base!r}")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
-from ...arguments import check_whole, is_whole
+from ...arguments import check_whole, is_number, is_whole
 from ...shapes import ShapeError
 
 # Attention
@@ -26,7 +24,7 @@ def a_scale_of_scores(function, query, scale):
     """There are features to compare, and a number to scale by."""
     if not query.shape[-1]:
         raise ShapeError(f"{function}: query {query.shape} has no features")
-    if not isinstance(scale, (Real, type(None))):
+    if scale is not None and not is_number(scale):
         raise ValueError(f"{function}: scale is a number, not {scale!r}")
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ...arguments import is_whole
+from ...arguments import is_number, is_whole
 from ...shapes import ShapeError
 
 
@@ -57,7 +56,7 @@ def weights_repeat_over_scores(input, weight, pos_weight):
 
 def border_is_a_size(beta):
     """beta is a size of error."""
-    if not isinstance(beta, Real) or not 0 <= beta < math.inf:
+    if not is_number(beta) or not 0 <= beta < math.inf:
         raise ValueError(f"smooth_l1_loss: beta is a number from 0, not {beta!r}")
 
 

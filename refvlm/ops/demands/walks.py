@@ -99,15 +99,14 @@ def a_grid_of_windows(function, x, output_size):
     """Pixels, and at least one window for them along each axis."""
     if 0 in x.shape[-2:]:
         raise ShapeError(f"{function}: a picture without pixels has no mean")
-    sizes = (output_size,) * 2
-    if isinstance(output_size, (tuple, list)):
-        sizes = output_size
+    is_one = not isinstance(output_size, (tuple, list))
+    sizes = (output_size,) * 2 if is_one else output_size
     if len(sizes) != 2:
         raise ValueError(
             f"{function}: output_size must be one number or 2: {output_size}"
         )
-    sizes = [1 if size is None else size for size in sizes]
-    per_axis(sizes, 2, f"{function}: output_size", least=1)
+    named = [1 if size is None else size for size in sizes]
+    per_axis(named, 2, f"{function}: output_size", least=1)
 
 
 def pixels_to_average(function, x):
