@@ -6,6 +6,7 @@ KINDS = {
     "oracle": "agreement with a reference implementation",
     "derivative": "the vjp against central differences",
     "contract": "what bad input gets",
+    "house": "how this package is built, whatever stands in for its operators",
 }
 
 
@@ -15,9 +16,11 @@ def kind_of(item):
 
 
 def sentence(item):
-    """The law as a sentence: the first line of the test's docstring, or its name."""
-    text = (getattr(item.obj, "__doc__", None) or "").strip().split("\n")[0]
-    return text or item.originalname.removeprefix("test_").replace("_", " ")
+    """The law as a sentence: the first paragraph of its docstring, or its name."""
+    text = (getattr(item.obj, "__doc__", None) or "").strip().split("\n\n")[0]
+    return " ".join(text.split()) or item.originalname.removeprefix("test_").replace(
+        "_", " "
+    )
 
 
 class Outline:

@@ -7,6 +7,7 @@ A test is marked by what kind of statement it is:
     oracle       agreement with PyTorch (or transformers, timm) on random inputs
     derivative   the vjp against central differences
     contract     what bad input gets
+    house        how this package is built, whatever stands in for its operators
 
 `pytest --laws` prints them as an outline, `pytest --impl FILE` holds them against
 a student's own functions.
@@ -26,9 +27,10 @@ law = pytest.mark.law
 oracle = pytest.mark.oracle
 derivative = pytest.mark.derivative
 contract = pytest.mark.contract
+house = pytest.mark.house
 
 FLOATING = (np.float16, np.float32, np.float64)
-KINDS = ("example", "law", "oracle", "derivative", "contract")
+KINDS = ("example", "law", "oracle", "derivative", "contract", "house")
 
 # Of the largest magnitude in the reference: a few hundred roundings.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2}

@@ -17,7 +17,7 @@ import refvlm
 from refvlm import kernels, ops
 from refvlm.ops import compositions
 
-from ..spec import FLOATING, assert_close, cast, law, pulled_back, random_arrays
+from ..spec import FLOATING, assert_close, cast, house, law, pulled_back, random_arrays
 
 CALLS = {
     name: calls
@@ -131,7 +131,7 @@ def results(name, case, dtype):
     return out if isinstance(out, tuple) else (out,)
 
 
-@law
+@house
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("name, case", EACH)
 def test_operators_are_computed_as_they_are_defined(name, case, dtype):
@@ -168,7 +168,7 @@ def test_operators_without_arguments_are_refused_by_python(name):
         getattr(ops, name)()
 
 
-@law
+@house
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name, case", EACH)
 def test_derivatives_are_computed_as_they_are_defined(name, case, dtype):
@@ -227,7 +227,7 @@ def functions_entered(call, closed=()):
     return entered
 
 
-@law
+@house
 @pytest.mark.parametrize("name, case", EACH)
 def test_definitions_are_read_in_one_look(name, case):
     """Whoever reads a body has few functions to enter: three, or six for a family that
@@ -240,7 +240,7 @@ def test_definitions_are_read_in_one_look(name, case):
     assert len(entered) <= most, sorted(entered)
 
 
-@law
+@house
 @pytest.mark.parametrize("name, case", EACH)
 def test_definitions_run_no_kernel(name, case):
     """Inside `kernels.definitions()` there is nothing but formulas; outside, a kernel
@@ -251,7 +251,7 @@ def test_definitions_run_no_kernel(name, case):
         assert functions_entered(lambda: results(name, case, np.float64)) & KERNELS
 
 
-@law
+@house
 def test_operators_have_calls_each():
     """What has no line in its file's CALLS escapes every law of this file."""
     assert OPERATORS.keys() == CALLS.keys()
