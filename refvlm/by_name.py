@@ -29,20 +29,25 @@ class Parameters:
         self.defaults = tuple(
             _MISSING if p.default is absent else p.default for p in parameters
         )
+        self.required = sum(default is _MISSING for default in self.defaults)
 
     def values(self, args: tuple, options: dict) -> tuple | list | None:
         """One value for each name, or None for a call that Python will refuse."""
-        values: tuple | list = args + self.defaults[len(args) :]
+        given = len(args)
+        values: tuple | list = args + self.defaults[given:] if args else self.defaults
         if options:
             values = list(values)
             for name, value in options.items():
                 place = self.places.get(name, -1)
-                if place >= len(args):
+                if place >= given:
                     values[place] = value
                 elif name != RESIDUALS:
                     return None
-        if len(args) > len(self.names) or any(v is _MISSING for v in values):
-            return None
+        if given > len(self.names) or given < self.required:
+            for value in values[given:]:
+                if value is _MISSING:
+                    return None
+            return values if given <= len(self.names) else None
         return values
 
     def places_for(self, helper: Callable, beside: Collection[str] = ()) -> list[int]:

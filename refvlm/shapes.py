@@ -36,7 +36,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .arguments import check_axes, is_whole
-from .by_name import Parameters
+from .by_name import RESIDUALS, Parameters
 from .variable import Variable
 
 Function = TypeVar("Function", bound=Callable)
@@ -117,21 +117,26 @@ def shapes(
         ]
         dims = [_dim_contract(parameters, name, contracts[name]) for name in counted]
         output = None if returns is None else parse(returns)
-        check_arguments = _all_of(checks, function)
-        numbers = {n: i for i, n in enumerate(parameters) if n not in contracts}
+        bound = Parameters(function)
+        demands = [_demand(check, bound) for check in checks]
+        numbers = [i for i, name in enumerate(parameters) if name not in contracts]
 
         def call(*args, **options):
-            sizes, is_half = _sizes(function, inputs, args, options)
+            values = bound.values(args, options)
+            if values is None:
+                return function(*args, **options)  # which Python refuses
+            residuals = {RESIDUALS: options[RESIDUALS]} if RESIDUALS in options else {}
+            sizes, is_half = _sizes(function, inputs, values)
             for dim in dims:
-                _check_dim(function, *dim, args, options)
-            if checks:
-                check_arguments(args, options)
+                _check_dim(function, *dim, values)
+            for check, name, places in demands:
+                check(*name, *[values[place] for place in places])
             if is_half and not as_stored:
-                args = tuple(in_single(value) for value in args)
-                options = {name: in_single(value) for name, value in options.items()}
-            if any(isinstance(n, np.floating) for n in (*args, *options.values())):
-                args, options = _plain_numbers(numbers, args, options)
-            result = function(*args, **options)
+                values = [in_single(value) for value in values]
+            for place in numbers:
+                if isinstance(values[place], np.floating):
+                    values = _plain_numbers(numbers, values)
+            result = function(*values, **residuals)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
             return in_half(result) if is_half and not as_stored else result
@@ -143,19 +148,13 @@ def shapes(
     return decorate
 
 
-def _plain_numbers(numbers, args, options):
+def _plain_numbers(numbers, values):
     """Numbers that are no arrays as Python's own, which do not widen a float32 array;
     np.float64(2.0) does."""
-    args = list(args)
-    for place in numbers.values():
-        if place < len(args) and isinstance(args[place], np.floating):
-            args[place] = float(args[place])
-    plain = {
-        name: float(value)
-        for name, value in options.items()
-        if name in numbers and isinstance(value, np.floating)
-    }
-    return args, {**options, **plain}
+    return [
+        float(value) if place in numbers and isinstance(value, np.floating) else value
+        for place, value in enumerate(values)
+    ]
 
 
 def in_single(value):
@@ -176,24 +175,12 @@ def in_half(value):
         return value.astype(np.float16)
 
 
-def _all_of(checks, function):
-    """One check that hands each of them the arguments that it names, and its name to
-    the one that asks for `function` first."""
-    parameters = Parameters(function)
-    needs = []
-    for check in checks:
-        asks = "function" in inspect.signature(check).parameters
-        places = parameters.places_for(check, beside=("function",))
-        needs.append((check, (function.__name__,) if asks else (), places))
-
-    def check_arguments(args, options):
-        values = parameters.values(args, options)
-        if values is None:
-            return  # Python says better what is wrong with such a call
-        for check, name, places in needs:
-            check(*name, *[values[place] for place in places])
-
-    return check_arguments
+def _demand(check: Callable, bound: Parameters):
+    """A check, the name of the function if it asks for that first, and the places of
+    the arguments that it names."""
+    asks = "function" in inspect.signature(check).parameters
+    name = (bound.function.__name__,) if asks else ()
+    return check, name, bound.places_for(check, beside=("function",))
 
 
 def _contract(parameters, name, contract):
@@ -220,35 +207,23 @@ def _dim_contract(parameters, name, contract) -> tuple[dict[str, int], bool, Any
     return places, several == "axes", parameters[name].default
 
 
-def _argument(name, position, args, options, default=None):
-    return args[position] if position < len(args) else options.get(name, default)
-
-
-def _check_dim(function, places: dict[str, int], several, default, args, options):
+def _check_dim(function, places: dict[str, int], several, default, values):
     (name, position), *arrays = places.items()
-    dim = _argument(name, position, args, options, default)
+    dim = values[position]
     if dim is default and type(dim) is not int:
-        return  # None, for all axes; or not given, which Python says better
-    given = [_argument(*array, args, options) for array in arrays]
-    if any(array is None for array in given):
-        return  # not given, which Python says better
-    shape = max((array.shape for array in given), key=len)
+        return  # None: all axes
+    shape = max((values[place].shape for _, place in arrays), key=len)
     if type(dim) is not int or not -len(shape) <= dim < len(shape):
         check_axes(function.__name__, name, dim, arrays[0][0], shape, several)
 
 
-def _sizes(function, inputs: list[Contract], args, options):
+def _sizes(function, inputs: list[Contract], values):
     """Axis -> size, once every argument is known to keep its contract; and whether
     what comes in is of half precision, and nothing of more."""
     sizes: dict[str | int, Any] = {}  # of ...: the tuple of its sizes
     widest = 0
     for name, position, leading, axes, trailing, kind, optional, listed in inputs:
-        if position < len(args):
-            array = args[position]
-        elif name in options:
-            array = options[name]
-        else:
-            continue
+        array = values[position]
         if array is None and optional:
             continue
         try:
@@ -265,27 +240,27 @@ def _sizes(function, inputs: list[Contract], args, options):
         if kind and dtype.kind == "f" and dtype.itemsize > widest:
             widest = dtype.itemsize
         if listed:
-            axes = _listed(function, *listed, args, options)
+            axes = _listed(function, *listed, values)
         extra = len(shape) - len(axes)
         if leading:
             batch = sizes.setdefault(leading, shape[: max(extra, 0)])
             if extra < 0 or batch != shape[:extra]:
                 sizes[leading] = _broadcast(
-                    batch, shape, extra, function, inputs, args, options
+                    batch, shape, extra, function, inputs, values
                 )
             shape = shape[extra:]
         elif extra < 0 or (extra and not trailing):
-            _fail(function, inputs, args, options)
+            _fail(function, inputs, values)
         for axis, size in zip(axes, shape):
             expected = sizes.setdefault(axis, size)
             if expected != size or (axis != size and type(axis) is int):
-                _fail(function, inputs, args, options)
+                _fail(function, inputs, values)
     return sizes, widest == 2
 
 
-def _listed(function, name, position, args, options):
+def _listed(function, name, position, values):
     """The sizes that an argument lists: a whole number, or some of them."""
-    value = _argument(name, position, args, options, ())
+    value = values[position]
     sizes = (value,) if is_whole(value) else value
     if not isinstance(sizes, (tuple, list)) or not all(map(is_whole, sizes)):
         raise ValueError(
@@ -300,13 +275,13 @@ def _name_of(kind):
     return {"floats": "floating numbers, as in x.astype(np.float32)"}.get(name, name)
 
 
-def _broadcast(batch, shape, extra, function, inputs, args, options):
+def _broadcast(batch, shape, extra, function, inputs, values):
     try:
         if extra >= 0:
             return np.broadcast_shapes(batch, shape[:extra])
     except ValueError:
         pass
-    return _fail(function, inputs, args, options)
+    return _fail(function, inputs, values)
 
 
 def _check_result(function, output, shape, sizes):
@@ -323,18 +298,18 @@ def _check_result(function, output, shape, sizes):
         )
 
 
-def _fail(function, inputs: list[Contract], args, options):
+def _fail(function, inputs: list[Contract], values):
     """Walk the contract again, slowly, and say the first thing that is wrong."""
     known: dict[str | int, tuple[int, str]] = {}  # axis -> size, and whose it is
     batches: dict[str, tuple[tuple[int, ...], str]] = {}
     for name, position, leading, names, trailing, _, _, listed in inputs:
         axes = Axes(leading, names, trailing)
-        array = _argument(name, position, args, options)
-        if array is None:
+        array = values[position]
+        if not hasattr(array, "shape"):
             continue
         shape, where = array.shape, f"{function.__name__}: {name} is {array.shape}"
         if listed:
-            sizes = _listed(function, *listed, args, options)
+            sizes = _listed(function, *listed, values)
             if shape[len(shape) - len(sizes) :] != sizes or (
                 len(shape) > len(sizes) and not axes.leading
             ):

@@ -51,7 +51,8 @@ def computed_by(kernel: Callable) -> Callable[[Function], Function]:
         places = parameters.places_for(kernel, beside=(RESIDUALS,))
 
         def call(*args, residuals=None, **options):
-            values = parameters.values(args, options)
+            is_bound = len(args) == len(parameters.names) and not options
+            values = args if is_bound else parameters.values(args, options)
             if values is None or _by_definition.get():
                 return definition(*args, **options)
             needed = [values[place] for place in places]

@@ -35,8 +35,9 @@ def of_arrays(kernel: Callable) -> Callable:
 
     @functools.wraps(kernel)
     def untraced(*args):
-        if any(type(value) is Variable for value in args):
-            return NotImplemented
+        for value in args:
+            if type(value) is Variable:
+                return NotImplemented
         return kernel(*args)
 
     return untraced

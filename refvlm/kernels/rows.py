@@ -48,9 +48,8 @@ def rms_norm_vjp(d_out, x, normalized_shape, weight, eps):
 
 def _rows(x, normalized_shape):
     """x as (rows, features)."""
-    shape = np.atleast_1d(normalized_shape)
-    lead = x.shape[: x.ndim - len(shape)]
-    return x.reshape(math.prod(lead), math.prod(shape))
+    axes = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+    return x.reshape(math.prod(x.shape[:-axes]), math.prod(x.shape[-axes:]))
 
 
 def _standardized(rows, eps):
