@@ -125,7 +125,6 @@ def shapes(
             values = bound.values(args, options)
             if values is None:
                 return function(*args, **options)  # which Python refuses
-            residuals = {RESIDUALS: options[RESIDUALS]} if RESIDUALS in options else {}
             sizes, is_half = _sizes(function, inputs, values)
             for dim in dims:
                 _check_dim(function, *dim, values)
@@ -136,7 +135,10 @@ def shapes(
             for place in numbers:
                 if isinstance(values[place], np.floating):
                     values = _plain_numbers(numbers, values)
-            result = function(*values, **residuals)
+            if RESIDUALS in options:
+                result = function(*values, residuals=options[RESIDUALS])
+            else:
+                result = function(*values)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
             return in_half(result) if is_half and not as_stored else result
@@ -233,18 +235,22 @@ def _sizes(function, inputs: list[Contract], values):
                 f"{function.__name__}: {name} must be an array, "
                 f"not {type(array).__name__}"
             ) from None
-        if kind and dtype.kind not in kind:
-            raise ValueError(
-                f"{function.__name__}: {name} holds {dtype}, but needs {_name_of(kind)}"
-            )
-        if kind and dtype.kind == "f" and dtype.itemsize > widest:
-            widest = dtype.itemsize
+        if kind:
+            holds = dtype.kind
+            if holds not in kind:
+                raise ValueError(
+                    f"{function.__name__}: {name} holds {dtype}, but needs "
+                    f"{_name_of(kind)}"
+                )
+            if holds == "f" and dtype.itemsize > widest:
+                widest = dtype.itemsize
         if listed:
             axes = _listed(function, *listed, values)
         extra = len(shape) - len(axes)
         if leading:
-            batch = sizes.setdefault(leading, shape[: max(extra, 0)])
-            if extra < 0 or batch != shape[:extra]:
+            ahead = shape[:extra] if extra > 0 else ()
+            batch = sizes.setdefault(leading, ahead)
+            if extra < 0 or batch != ahead:
                 sizes[leading] = _broadcast(
                     batch, shape, extra, function, inputs, values
                 )

@@ -49,9 +49,10 @@ def computed_by(kernel: Callable) -> Callable[[Function], Function]:
     def decorate(definition):
         parameters = Parameters(definition)
         places = parameters.places_for(kernel, beside=(RESIDUALS,))
+        count = len(parameters.names)
 
         def call(*args, residuals=None, **options):
-            is_bound = len(args) == len(parameters.names) and not options
+            is_bound = len(args) == count and not options
             values = args if is_bound else parameters.values(args, options)
             if values is None or _by_definition.get():
                 return definition(*args, **options)
