@@ -42,8 +42,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """
     walk = geometry(x.shape[-2:], weight.shape[2:], stride, padding, dilation)
     filters = by_group(weight, 0, groups)  # (g, o, c, kh, kw)
-    seen = by_group(windows(x, walk), -5, groups)  # (..., g, c, kh, kw, h', w')
-    out = np.einsum("gocuv,...gcuvij->...goij", filters, seen)
+    views = by_group(windows(x, walk), -5, groups)  # (..., g, c, kh, kw, h', w')
+    out = np.einsum("gocuv,...gcuvij->...goij", filters, views)
     out = out.reshape(*x.shape[:-3], len(weight), *walk.out)
     return out if bias is None else out + bias[:, None, None]
 
@@ -68,15 +68,15 @@ def conv2d_vjp(
     """
     walk = geometry(x.shape[-2:], weight.shape[2:], stride, padding, dilation)
     filters, d_sums = by_group(weight, 0, groups), by_group(d_out, -3, groups)
-    seen = by_group(windows(x, walk), -5, groups)
-    d_filters = np.einsum("...goij,...gcuvij->...gocuv", d_sums, seen)
+    views = by_group(windows(x, walk), -5, groups)
+    d_filters = np.einsum("...goij,...gcuvij->...gocuv", d_sums, views)
     d_weight = unbroadcast(d_filters, filters.shape).reshape(weight.shape)
-    d_seen = np.einsum("gocuv,...goij->...gcuvij", filters, d_sums)
-    d_seen = d_seen.reshape(*x.shape[:-2], *walk.kernel, *walk.out)
+    d_views = np.einsum("gocuv,...goij->...gcuvij", filters, d_sums)
+    d_views = d_views.reshape(*x.shape[:-2], *walk.kernel, *walk.out)
     d_bias = None
     if bias is not None:
         d_bias = unbroadcast(d_out.sum(axis=(-2, -1)), bias.shape)
-    return overlap_add(d_seen, walk), d_weight, d_bias
+    return overlap_add(d_views, walk), d_weight, d_bias
 
 
 @differentiable
@@ -105,8 +105,8 @@ def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """
     walk = geometry(x.shape[-3:], weight.shape[2:], stride, padding, dilation)
     filters = by_group(weight, 0, groups)
-    seen = by_group(windows(x, walk), -7, groups)
-    out = np.einsum("gocruv,...gcruvtij->...gotij", filters, seen)
+    views = by_group(windows(x, walk), -7, groups)
+    out = np.einsum("gocruv,...gcruvtij->...gotij", filters, views)
     out = out.reshape(*x.shape[:-4], len(weight), *walk.out)
     return out if bias is None else out + bias[:, None, None, None]
 
@@ -128,15 +128,15 @@ def conv3d_vjp(
     r"""That of `conv2d`, with one axis more."""
     walk = geometry(x.shape[-3:], weight.shape[2:], stride, padding, dilation)
     filters, d_sums = by_group(weight, 0, groups), by_group(d_out, -4, groups)
-    seen = by_group(windows(x, walk), -7, groups)
-    d_filters = np.einsum("...gotij,...gcruvtij->...gocruv", d_sums, seen)
+    views = by_group(windows(x, walk), -7, groups)
+    d_filters = np.einsum("...gotij,...gcruvtij->...gocruv", d_sums, views)
     d_weight = unbroadcast(d_filters, filters.shape).reshape(weight.shape)
-    d_seen = np.einsum("gocruv,...gotij->...gcruvtij", filters, d_sums)
-    d_seen = d_seen.reshape(*x.shape[:-3], *walk.kernel, *walk.out)
+    d_views = np.einsum("gocruv,...gotij->...gcruvtij", filters, d_sums)
+    d_views = d_views.reshape(*x.shape[:-3], *walk.kernel, *walk.out)
     d_bias = None
     if bias is not None:
         d_bias = unbroadcast(d_out.sum(axis=(-3, -2, -1)), bias.shape)
-    return overlap_add(d_seen, walk), d_weight, d_bias
+    return overlap_add(d_views, walk), d_weight, d_bias
 
 
 def by_group(array, axis, groups):

@@ -34,9 +34,9 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
            [2., 3.]])
     """
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation)
-    seen = np.array(windows(x, walk), order="C")  # (..., c, kh, kw, h', w')
+    views = np.array(windows(x, walk), order="C")  # (..., c, kh, kw, h', w')
     rows = x.shape[-3] * math.prod(walk.kernel)
-    return seen.reshape(*x.shape[:-3], rows, math.prod(walk.out))
+    return views.reshape(*x.shape[:-3], rows, math.prod(walk.out))
 
 
 @unfold.vjp

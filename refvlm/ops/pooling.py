@@ -46,8 +46,8 @@ def max_pool2d(
     """
     stride = kernel_size if stride is None else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    seen = windows(x, walk, least_of(x.dtype))
-    taps = (seen[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
+    views = windows(x, walk, least_of(x.dtype))
+    taps = (views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
     largest = functools.reduce(np.maximum, taps, least_of(x.dtype))
     return (largest, winners(x, largest, walk)) if return_indices else largest
 
@@ -64,10 +64,10 @@ def max_pool2d_vjp(d_out, out, x, kernel_size, stride, padding, dilation, ceil_m
 def winners(x, largest, walk):
     """The pixel that each window's largest value comes from, counted row by row."""
     pixels, after = pixels_seen(walk), math.prod(walk.size)
-    seen = windows(x, walk)
-    is_largest = (seen == largest[..., None, None, :, :]) & (pixels >= 0)
+    views = windows(x, walk)
+    is_largest = (views == largest[..., None, None, :, :]) & (pixels >= 0)
     first = np.where(is_largest, pixels, after).min(axis=(-4, -3))
-    last_nan = np.where(np.isnan(seen), pixels, -1).max(axis=(-4, -3))
+    last_nan = np.where(np.isnan(views), pixels, -1).max(axis=(-4, -3))
     return np.where(last_nan >= 0, last_nan, first)
 
 
@@ -108,8 +108,8 @@ def avg_pool2d(
     """
     stride = kernel_size if stride is None else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    seen = windows(x, walk)
-    total = sum(seen[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
+    views = windows(x, walk)
+    total = sum(views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
     count = divisor_override or pixels_counted(walk, padding, count_include_pad)
     return (total / count).astype(x.dtype)
 
