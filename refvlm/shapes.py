@@ -145,6 +145,7 @@ def shapes(
 
         checked: Any = functools.wraps(function)(call)
         checked.contract = {contract.name: contract for contract in inputs}
+        checked.definition = getattr(function, "definition", function)
         return checked
 
     return decorate

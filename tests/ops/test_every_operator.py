@@ -255,3 +255,12 @@ def test_definitions_run_no_kernel(name, case):
 def test_operators_have_calls_each():
     """What has no line in its file's CALLS escapes every law of this file."""
     assert OPERATORS.keys() == CALLS.keys()
+
+
+@house
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_operators_know_their_definition(name):
+    """`softmax.definition` is the body as it stands in the file, kernel or none."""
+    function = OPERATORS[name]
+    if hasattr(function, "contract"):
+        assert function.definition.__code__ is inspect.unwrap(function).__code__
