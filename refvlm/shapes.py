@@ -20,8 +20,9 @@ What shapes cannot say is said by checks, functions that name the arguments they
 (and, first, `function`, where they want the name for their message) and raise:
 `@shapes(heads_fit, query="... q d", ...)`.
 
-Half precision is computed in single and rounded once, on the way out: no body and no
-kernel ever meets a float16, whose sums stop at 2,048 and whose squares overflow at 256.
+Half precision is computed in single and rounded once, on the way out, where nothing
+wider came in: no body and no kernel ever meets a float16, whose sums stop at 2,048 and
+whose squares overflow at 256.
 An operator that only moves numbers about is spared the way there and back by
 `as_stored=True`.
 """
@@ -125,12 +126,13 @@ def shapes(
             values = bound.values(args, options)
             if values is None:
                 return function(*args, **options)  # which Python refuses
-            sizes, is_half = _sizes(function, inputs, values)
+            sizes, widest, is_plain = _sizes(function, inputs, values)
             for dim in dims:
                 _check_dim(function, *dim, values)
             for check, name, places in demands:
                 check(*name, *[values[place] for place in places])
-            if is_half and not as_stored:
+            is_half = widest == 2 and not as_stored
+            if not (is_plain or as_stored):
                 values = [in_single(value) for value in values]
             for place in numbers:
                 if isinstance(values[place], np.floating):
@@ -141,7 +143,7 @@ def shapes(
                 result = function(*values)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
-            return in_half(result) if is_half and not as_stored else result
+            return in_half(result) if is_half else result
 
         checked: Any = functools.wraps(function)(call)
         checked.contract = {contract.name: contract for contract in inputs}
@@ -161,10 +163,14 @@ def _plain_numbers(numbers, values):
 
 
 def in_single(value):
-    """A float16 array as float32, traced or not; anything else as it is."""
-    is_array = isinstance(value, (np.ndarray, Variable))
-    is_half = is_array and value.dtype == np.float16
-    return value.astype(np.float32) if is_half else value
+    """A float16 array as float32, traced or not, and one of another machine's byte
+    order in this one's; anything else as it is."""
+    if not isinstance(value, (np.ndarray, Variable)):
+        return value
+    if value.dtype.kind == "f" and value.dtype.itemsize == 2:
+        return value.astype(np.float32)
+    is_native = value.dtype.isnative
+    return value if is_native else value.astype(value.dtype.newbyteorder("="))
 
 
 def in_half(value):
@@ -221,10 +227,10 @@ def _check_dim(function, places: dict[str, int], several, default, values):
 
 
 def _sizes(function, inputs: list[Contract], values):
-    """Axis -> size, once every argument is known to keep its contract; and whether
-    what comes in is of half precision, and nothing of more."""
+    """Axis -> size, once every argument is known to keep its contract; the bytes of the
+    widest floating number; and whether all of them can be computed with as they are."""
     sizes: dict[str | int, Any] = {}  # of ...: the tuple of its sizes
-    widest = 0
+    widest, is_plain = 0, True
     for name, position, leading, axes, trailing, kind, optional, listed in inputs:
         array = values[position]
         if array is None and optional:
@@ -243,8 +249,10 @@ def _sizes(function, inputs: list[Contract], values):
                     f"{function.__name__}: {name} holds {dtype}, but needs "
                     f"{_name_of(kind)}"
                 )
-            if holds == "f" and dtype.itemsize > widest:
-                widest = dtype.itemsize
+            if holds == "f":
+                size = dtype.itemsize
+                widest = size if size > widest else widest
+                is_plain = is_plain and size > 2 and dtype.isnative
         if listed:
             axes = _listed(function, *listed, values)
         extra = len(shape) - len(axes)
@@ -262,7 +270,7 @@ def _sizes(function, inputs: list[Contract], values):
             expected = sizes.setdefault(axis, size)
             if expected != size or (axis != size and type(axis) is int):
                 _fail(function, inputs, values)
-    return sizes, widest == 2
+    return sizes, widest, is_plain
 
 
 def _listed(function, name, position, values):
@@ -274,6 +282,8 @@ def _listed(function, name, position, values):
             f"{function.__name__}: {name} must be a whole number or a tuple of them, "
             f"not {value!r}"
         )
+    if not sizes:
+        raise ValueError(f"{function.__name__}: {name} is empty and lists no axis")
     return tuple(int(size) for size in sizes)
 
 

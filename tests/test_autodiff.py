@@ -473,7 +473,7 @@ def test_vjps_are_handed_what_they_name():
     traced = scaled(Variable(x), 2.0)
     before = sys.getrefcount(x)
     del x
-    assert before <= 3, "the tape keeps an input that no vjp names"
+    assert before <= 3, "the note holds an input that no vjp names"
     assert traced.shape == (1000,)
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refvlm import ops
 from refvlm.autodiff import Variable
 from refvlm.shapes import Axes, ShapeError, parse, shapes
 
@@ -286,3 +287,41 @@ def test_shapes_refuses_a_contract_for_a_parameter_that_is_not_there():
         @shapes(wieght="n")
         def function(weight):
             return weight
+
+
+@law
+def test_half_precision_is_widened_beside_a_wider_array_too():
+    """The squares of 300 overflow in float16, whatever the dtype of the weight is; and
+    what is wider decides the result."""
+    x = np.array([[300.0, -300.0, 400.0, 10.0]])
+    weight = np.array([1.0, 2.0, 3.0, 4.0])
+    expected = ops.layer_norm(x, (4,), weight)
+    for half in (np.float16, np.dtype(">f2")):
+        mixed = ops.layer_norm(x.astype(half), (4,), weight.astype(np.float32))
+        assert mixed.dtype == np.float32
+        np.testing.assert_allclose(mixed, expected, rtol=1e-5)
+        alone = ops.layer_norm(x.astype(half), (4,))
+        assert alone.dtype == np.float16
+        np.testing.assert_allclose(alone, ops.layer_norm(x, (4,)), rtol=1e-3)
+
+
+@law
+@pytest.mark.parametrize("code", [">f4", ">f8"])
+def test_another_byte_order_is_computed_in_this_machines(code):
+    """Arrays from a file of another machine: the same numbers come out."""
+    x = np.linspace(-2, 2, 12).reshape(3, 4)
+    for function, rest in (
+        (ops.masked_mean, (np.ones((3, 4)), 1)),
+        (ops.softmax, ()),
+        (ops.layer_norm, ((4,),)),
+    ):
+        ours = function(x.astype(code), *rest)
+        assert ours.dtype == np.dtype(code).newbyteorder("=")
+        np.testing.assert_allclose(ours, function(x, *rest), rtol=1e-6)
+
+
+@contract
+def test_a_list_of_no_axes_is_refused():
+    """Nothing would be normalised, or everything: neither was meant."""
+    with pytest.raises(ValueError, match="layer_norm: normalized_shape is empty"):
+        ops.layer_norm(np.ones((2, 3)), ())

@@ -28,7 +28,11 @@ _by_definition: ContextVar[bool] = ContextVar("by_definition", default=False)
 
 @contextlib.contextmanager
 def definitions() -> Iterator[None]:
-    """Inside, every operator and every derivative is computed by its body."""
+    """Inside, every operator and every derivative is computed by its body.
+
+    The pieces of `parallel.in_parallel` follow; a thread that you start yourself begins
+    anew, and enters for itself.
+    """
     token = _by_definition.set(True)
     try:
         yield

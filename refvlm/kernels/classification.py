@@ -1,4 +1,4 @@
-"""The right class of each row: one pass over the exponentials, which are kept.
+"""The right class of each row, by its index; of scores, one pass over exponentials.
 
 A one-hot row is never written out: its class is picked from the scores, and subtracted
 from the gradient, by its index. The exponentials are all that the way back needs.
@@ -83,3 +83,38 @@ def _everywhere(rows, counts, size):
     everywhere = np.zeros((size, *rows.shape[1:]), rows.dtype)
     everywhere[counts] = rows
     return everywhere
+
+
+def nll_loss(input, target, weight, ignore_index, reduction):
+    """The class of each row picked by its index."""
+    counts = _counts(target, ignore_index)
+    classes = target.reshape(-1)[counts]
+    losses, count = (
+        -_rows(input)[counts][np.arange(len(classes)), classes],
+        len(classes),
+    )
+    if weight is not None:
+        weights = weight[classes]
+        losses, count = np.where(weights == 0, 0, losses) * weights, weights.sum()
+    if reduction == "none":
+        return _everywhere(losses, counts, target.size).reshape(target.shape)
+    total = losses.sum()
+    return np.asarray(total if reduction == "sum" else total / count)
+
+
+def nll_loss_vjp(d_out, input, target, weight, ignore_index, reduction):
+    """One number for each row that counts, where its class is."""
+    counts = _counts(target, ignore_index)
+    classes = target.reshape(-1)[counts]
+    weights = np.ones(len(classes), input.dtype) if weight is None else weight[classes]
+    if reduction == "none":
+        d_losses = d_out.reshape(-1)[counts] * weights
+    elif reduction == "sum" or not len(classes):
+        d_losses = d_out * weights
+    else:
+        d_losses = d_out / weights.sum() * weights
+    axis = _axis(input)
+    d_rows = np.zeros((len(classes), input.shape[axis]), input.dtype)
+    d_rows[np.arange(len(classes)), classes] = -d_losses
+    d_rows = _everywhere(d_rows, counts, target.size)
+    return np.moveaxis(d_rows.reshape(*target.shape, input.shape[axis]), -1, axis)

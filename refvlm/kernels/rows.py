@@ -48,7 +48,8 @@ def rms_norm_vjp(d_out, x, normalized_shape, weight, eps):
 
 def _rows(x, normalized_shape):
     """x as (rows, features)."""
-    axes = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+    is_list = isinstance(normalized_shape, (tuple, list))
+    axes = len(normalized_shape) if is_list else 1
     return x.reshape(math.prod(x.shape[:-axes]), math.prod(x.shape[-axes:]))
 
 

@@ -100,6 +100,7 @@ def cross_entropy_vjp(
     target="...y of integers",
     weight="c",
 )
+@computed_by(classification.nll_loss)
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     r"""Minus the log-probability of the right class: $-x_y$.
 
@@ -118,6 +119,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
 
 
 @nll_loss.vjp
+@computed_by(classification.nll_loss_vjp)
 def nll_loss_vjp(d_out, input, target, weight, ignore_index, reduction):
     r"""$\bar x_y = -\bar L$, and nothing for the others."""
     axis = 0 if input.ndim == 1 else 1

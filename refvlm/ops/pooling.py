@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable
+from ..kernels import computed_by, pooling
 from ..kernels.windows import geometry, overlap_add, windows
 from ..shapes import shapes
 from . import demands
@@ -53,6 +54,7 @@ def max_pool2d(
 
 
 @max_pool2d.vjp
+@computed_by(pooling.max_pool2d_vjp)
 def max_pool2d_vjp(d_out, out, x, kernel_size, stride, padding, dilation, ceil_mode):
     r"""$\bar y$ goes to the pixel that won: of equals, the first in reading order."""
     stride = kernel_size if stride is None else stride

@@ -26,6 +26,7 @@ draw = random_arrays(2026)
 CALLS = {
     "layer_norm": [
         call(draw(3, 4, 5), (5,)),
+        call(draw(3, 4, 5), np.int64(5), draw(5)),
         call(draw(3, 4, 5), (4, 5), draw(4, 5), draw(4, 5), eps=1e-3),
     ],
     "rms_norm": [call(draw(3, 4, 5), (5,), draw(5)), call(draw(2, 3, 4), (3, 4))],
