@@ -89,10 +89,8 @@ def nll_loss(input, target, weight, ignore_index, reduction):
     """The class of each row picked by its index."""
     counts = _counts(target, ignore_index)
     classes = target.reshape(-1)[counts]
-    losses, count = (
-        -_rows(input)[counts][np.arange(len(classes)), classes],
-        len(classes),
-    )
+    losses = -_rows(input)[counts][np.arange(len(classes)), classes]
+    count = len(classes)
     if weight is not None:
         weights = weight[classes]
         losses, count = np.where(weights == 0, 0, losses) * weights, weights.sum()
