@@ -55,8 +55,9 @@ class Parameters:
         wanted = inspect.signature(helper).parameters
         for name in wanted:
             if name not in self.places and name not in beside:
+                others = f", or {', '.join(sorted(beside))}" if beside else ""
                 raise TypeError(
                     f"{helper.__name__} asks for {name!r}, which is no parameter of "
-                    f"{self.function.__name__}: {', '.join(self.names)}"
+                    f"{self.function.__name__}: {', '.join(self.names)}{others}"
                 )
         return [self.places[name] for name in wanted if name in self.places]

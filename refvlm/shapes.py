@@ -20,9 +20,10 @@ What shapes cannot say is said by checks, functions that name the arguments they
 (and, first, `function`, where they want the name for their message) and raise:
 `@shapes(heads_fit, query="... q d", ...)`.
 
-Half precision is computed in single and rounded once, on the way out, where nothing
-wider came in: no body and no kernel ever meets a float16, whose sums stop at 2,048 and
-whose squares overflow at 256.
+Floating arrays of several dtypes are computed in the widest, as NumPy would. Half
+precision is computed in single and, where nothing wider came in, rounded once, on the
+way out: no body and no kernel ever meets a float16, whose sums stop at 2,048 and whose
+squares overflow at 256.
 An operator that only moves numbers about is spared the way there and back by
 `as_stored=True`.
 """
@@ -133,7 +134,8 @@ def shapes(
                 check(*name, *[values[place] for place in places])
             is_half = widest == 2 and not as_stored
             if not (is_plain or as_stored):
-                values = [in_single(value) for value in values]
+                wide = np.dtype(f"f{max(widest, 4)}")
+                values = [_in_floats(value, wide) for value in values]
             for place in numbers:
                 if isinstance(values[place], np.floating):
                     values = _plain_numbers(numbers, values)
@@ -160,6 +162,15 @@ def _plain_numbers(numbers, values):
         float(value) if place in numbers and isinstance(value, np.floating) else value
         for place, value in enumerate(values)
     ]
+
+
+def _in_floats(value, dtype):
+    """A floating array in another dtype; a whole one in this machine's byte order."""
+    if not isinstance(value, (np.ndarray, Variable)):
+        return value
+    if value.dtype.kind == "f":
+        return value if value.dtype == dtype else value.astype(dtype)
+    return in_single(value)
 
 
 def in_single(value):
@@ -228,7 +239,7 @@ def _check_dim(function, places: dict[str, int], several, default, values):
 
 def _sizes(function, inputs: list[Contract], values):
     """Axis -> size, once every argument is known to keep its contract; the bytes of the
-    widest floating number; and whether all of them can be computed with as they are."""
+    widest floating number; and whether all are of one dtype, one to compute with."""
     sizes: dict[str | int, Any] = {}  # of ...: the tuple of its sizes
     widest, is_plain = 0, True
     for name, position, leading, axes, trailing, kind, optional, listed in inputs:
@@ -251,8 +262,8 @@ def _sizes(function, inputs: list[Contract], values):
                 )
             if holds == "f":
                 size = dtype.itemsize
+                is_plain &= size > 2 and dtype.isnative and widest in (0, size)
                 widest = size if size > widest else widest
-                is_plain = is_plain and size > 2 and dtype.isnative
         if listed:
             axes = _listed(function, *listed, values)
         extra = len(shape) - len(axes)

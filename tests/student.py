@@ -47,7 +47,10 @@ class Student:
         for name in self.names:
             operator = differentiable(self.functions[name])
             if f"{name}_vjp" in self.functions:
-                operator.vjp(self.functions[f"{name}_vjp"])
+                try:
+                    operator.vjp(self.functions[f"{name}_vjp"])
+                except TypeError as error:
+                    raise pytest.UsageError(f"--impl: {error}") from None
             setattr(home_of(name), name, operator)
         self.outcomes = {}
 

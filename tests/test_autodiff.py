@@ -625,3 +625,32 @@ def test_grad_refuses_an_argument_that_is_not_there(wrt):
     """Arguments are counted from 0."""
     with pytest.raises(ValueError, match=f"wrt is {wrt}, but there are 1 arguments"):
         grad(lambda x: x.sum(), wrt=wrt)(np.ones(2))
+
+
+@law
+def test_definitions_may_be_nested():
+    """The inner block ends itself alone."""
+    runs = []
+
+    def sooner(x):
+        runs.append("kernel")
+        return x
+
+    @computed_by(sooner)
+    def same(x):
+        runs.append("body")
+        return x
+
+    with definitions():
+        with definitions():
+            same(1)
+        same(1)
+    same(1)
+    assert runs == ["body", "body", "kernel"]
+
+
+@contract
+def test_an_argument_given_twice_is_refused_by_python():
+    """By place and by name: neither silently wins."""
+    with pytest.raises(TypeError, match="multiple values for argument 'dim'"):
+        ops.softmax(np.ones((2, 3)), 0, dim=1)

@@ -87,6 +87,7 @@ def test_wheel_brings_the_spec(installed, tmp_path):
     """`refvlm spec` holds the laws against a reader's file, with recorded oracles."""
     laws = refvlm("spec", "--laws", installed=installed, cwd=tmp_path)
     assert "A higher score never gets a lower probability." in laws
+    refvlm("spec", "-k", "one_look or softmax", installed=installed, cwd=tmp_path)
     mine = tmp_path / "mine.py"
     mine.write_text("import numpy as np\ndef relu(x):\n    return np.maximum(x, 0)\n")
     held = refvlm("spec", "--impl", mine, installed=installed, cwd=tmp_path)

@@ -1,7 +1,7 @@
 """`train` and `score`: make the weights that come along, and count what they get right.
 
-python -m refvlm train fastvlm-tiny            # an hour on two cores; Ctrl-C is fine
-python -m refvlm score weights/fastvlm-tiny    # the accuracies on its card
+python -m refvlm train fastvlm-tiny         # an hour on two cores; Ctrl-C is fine
+python -m refvlm score weights/fastvlm-tiny # the accuracies on its card
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _spec(options) -> int:
     arguments += ["--contracts"] if options.contracts else []
     arguments += ["--laws"] if options.laws else []
     arguments += ["-k", options.k] if options.k else []
-    command = [sys.executable, "-m", "pytest", *arguments, str(folder)]
+    command = [sys.executable, "-P", "-m", "pytest", *arguments, str(folder)]
     path = os.pathsep.join(filter(None, [str(top), os.environ.get("PYTHONPATH")]))
     return subprocess.call(command, env={**os.environ, "PYTHONPATH": path})
 

@@ -13,7 +13,7 @@ def apply_rotary(x, cos, sin, interleaved):
     turned = np.empty((*lead, x.shape[-1]), x.dtype)
     a, b = _pairs(turned, interleaved)
     x_a, x_b = _pairs(x, interleaved)
-    np.negative(x_b, out=a)
+    a[...] = -x_b  # np.negative(out=) of two strides is wrong in some NumPy
     b[...] = x_a
     turned *= _for_both(sin, x.dtype, interleaved)
     turned += x * _for_both(cos, x.dtype, interleaved)

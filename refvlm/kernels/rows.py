@@ -31,6 +31,7 @@ def layer_norm_vjp(d_out, x, normalized_shape, weight, bias, eps):
 def rms_norm(x, normalized_shape, weight, eps):
     """The rows of x over their root mean square, scaled."""
     rows = _rows(x, normalized_shape)
+    eps = np.finfo(x.dtype).eps if eps is None else eps
     normal = rows * _reciprocal_rms(rows, eps)
     return _affine(normal, weight).reshape(x.shape)
 
@@ -38,6 +39,7 @@ def rms_norm(x, normalized_shape, weight, eps):
 def rms_norm_vjp(d_out, x, normalized_shape, weight, eps):
     """The gradients of x, of nothing, and of the weight."""
     rows = _rows(x, normalized_shape)
+    eps = np.finfo(x.dtype).eps if eps is None else eps
     scale = _reciprocal_rms(rows, eps)
     normal, d_rows = rows * scale, d_out.reshape(rows.shape)
     d_normal = d_rows if weight is None else d_rows * weight.reshape(-1)
@@ -64,7 +66,6 @@ def _standardized(rows, eps):
 
 
 def _reciprocal_rms(rows, eps):
-    eps = float(np.finfo(rows.dtype).eps) if eps is None else eps
     return 1 / np.sqrt(_mean_product(rows, rows) + eps)
 
 

@@ -129,4 +129,4 @@ from .similarity import (
 from .special import erf, erf_vjp
 from .transposed import conv_transpose2d, conv_transpose2d_vjp
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [name for name, value in vars().items() if callable(value)]

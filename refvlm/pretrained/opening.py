@@ -2,6 +2,7 @@
 
     vlm = refvlm.load("FastVLM-0.5B")          # a VLM: describe, generate, logits, ...
     clip = refvlm.load("weights/clip-tiny")    # a CLIP: image_features, similarity, ...
+    clip = refvlm.load("clip-tiny")            # the same, from any folder
 
 `model_type` in the directory's config.json says which family it is. A family is a class
 whose `open(directory, document, dtype)` makes the model of such a directory; a new one
@@ -18,6 +19,7 @@ import numpy as np
 from .. import checkpoint
 from ..models import fields
 from .clip import CLIP
+from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
 FAMILIES = {
@@ -28,8 +30,13 @@ FAMILIES = {
 
 
 def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
-    """Open a checkpoint directory; tensors are read when first used."""
+    """Open a checkpoint directory; tensors are read when first used.
+
+    "fastvlm-tiny" and "clip-tiny" alone name the models that come along.
+    """
     directory = Path(path)
+    if str(path) in SHIPPED and not os.path.isdir(directory):
+        directory = shipped(str(path))
     if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
         raise checkpoint.CheckpointError(
             f"{path} is not a directory: give the folder that holds config.json"

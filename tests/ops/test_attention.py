@@ -22,6 +22,7 @@ from ..spec import (
     contract,
     derivative,
     example,
+    house,
     law,
     oracle,
     pulled_back,
@@ -293,8 +294,7 @@ def test_scaled_dot_product_attention_survives_large_scores():
 @law
 @pytest.mark.parametrize("large", [400.0, 60000.0])
 def test_scaled_dot_product_attention_survives_large_scores_in_half_precision(large):
-    """A score beyond 65504 is no number of float16; it is made, and kept, in float32.
-    The way back too: a gradient is finite where its function is."""
+    """A score beyond 65504 is no number of float16: make it in float32."""
     half = np.float16
     query, key = np.full((2, 8), large, half), np.full((3, 8), large, half)
     key[1:] *= half(0.5)
@@ -303,6 +303,16 @@ def test_scaled_dot_product_attention_survives_large_scores_in_half_precision(la
     np.testing.assert_array_equal(out, np.ones((2, 1), half))
     weights = ops.attention_weights(query, key)
     np.testing.assert_array_equal(weights, np.array([[1, 0, 0]] * 2, half))
+
+
+@derivative
+@pytest.mark.parametrize("large", [400.0, 60000.0])
+def test_scaled_dot_product_attention_of_large_halves_has_gradients(large):
+    """The way back is finite where the way there is."""
+    half = np.float16
+    query, key = np.full((2, 8), large, half), np.full((3, 8), large, half)
+    key[1:] *= half(0.5)
+    value = np.array([[1.0], [2.0], [3.0]], half)
     for function, arrays in (
         (ops.scaled_dot_product_attention, (query, key, value)),
         (ops.attention_weights, (query, key)),
@@ -328,23 +338,31 @@ causal = pytest.mark.parametrize("is_causal", [False, True])
 @causal
 def test_scaled_dot_product_attention_of_nothing_is_zero(shapes, is_causal):
     """Without keys there is nothing to average, and the answer is zero, as for a blind
-    query; without queries there is no answer. Gradients have the shapes they should."""
+    query; without queries there is no answer."""
     arrays = [np.ones(shape) for shape in shapes]
     out = ops.scaled_dot_product_attention(*arrays, is_causal=is_causal)
     assert out.shape == (*shapes[0][:2], shapes[2][2])
     if not arrays[1].size:
         np.testing.assert_array_equal(out, np.zeros(out.shape))
-    attend = ops.scaled_dot_product_attention
-    ones = np.ones(out.shape)
-    for array, gradient in zip(
-        arrays, pulled_back(attend, ones, *arrays, is_causal=is_causal)
-    ):
-        assert gradient.shape == array.shape and np.isfinite(gradient).all()
     weights = ops.attention_weights(*arrays[:2], is_causal=is_causal)
     assert weights.shape == (*shapes[0][:2], shapes[1][1])
 
 
-@law
+@derivative
+@without
+@causal
+def test_scaled_dot_product_attention_of_nothing_has_gradients(shapes, is_causal):
+    """They have the shapes that they should, and are finite."""
+    attend = ops.scaled_dot_product_attention
+    arrays = [np.ones(shape) for shape in shapes]
+    ones = np.ones((*shapes[0][:2], shapes[2][2]))
+    for array, gradient in zip(
+        arrays, pulled_back(attend, ones, *arrays, is_causal=is_causal)
+    ):
+        assert gradient.shape == array.shape and np.isfinite(gradient).all()
+
+
+@house
 def test_scaled_dot_product_attention_never_holds_its_weights():
     """Of 8 heads of 2048 tokens the weights alone are 128 MB. The definition holds
     them; what the models call needs a tenth of that, and as little on the way back."""

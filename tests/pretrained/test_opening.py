@@ -8,6 +8,7 @@ import refvlm
 from refvlm.checkpoint import CheckpointError
 from refvlm.models.fields import ConfigError
 from refvlm.pretrained import CLIP, FAMILIES, VLM, shipped_model
+from refvlm.pretrained.shipped import SHIPPED
 
 from ..spec import contract, example, law
 
@@ -49,3 +50,14 @@ def test_load_refuses_what_is_no_checkpoint(tmp_path):
         refvlm.load(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match="config.json"):
         refvlm.load(tmp_path)
+
+
+@law
+@pytest.mark.parametrize("name", SHIPPED)
+def test_models_that_come_along_are_opened_by_name(name, tmp_path, monkeypatch):
+    """From any folder; a folder of that name is meant first."""
+    monkeypatch.chdir(tmp_path)
+    assert refvlm.load(name).directory == shipped_model(name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(CheckpointError, match="config.json"):
+        refvlm.load(name)

@@ -31,6 +31,8 @@ def entries_to_choose_from(x, dim):
 
 def as_many_as_there_are(x, k, dim):
     """k is a number of entries along dim."""
+    if x.ndim == 0:
+        raise ShapeError("topk: x has no axes, and dim names one: give x[None]")
     check_whole("topk", least=1, k=k)
     if k > x.shape[dim]:
         raise ValueError(f"topk: k is {k}, but there are {x.shape[dim]} entries")
