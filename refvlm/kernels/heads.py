@@ -1,9 +1,10 @@
-"""Heads: the arrays of an attention, laid out so that no key is ever repeated.
+"""Heads: the arrays of an attention, laid out so that no head repeats its keys.
 
 Whatever axes came before (batch, heads), they become one list of n key heads; the
 query heads that share a key head (grouped queries) stand together as its group.
 Pieces of that list are worked on side by side, a block of queries at a time, so
-that a block's scores stay in cache and the whole of them never exists.
+that a block's scores stay in cache and the whole of them never exists. Keys and masks
+that broadcast over a batch or over heads are repeated for each of these.
 """
 
 from __future__ import annotations
