@@ -270,7 +270,7 @@ def _sizes(function, inputs: list[Contract], values):
         if leading:
             ahead = shape[:extra] if extra > 0 else ()
             batch = sizes.setdefault(leading, ahead)
-            if extra < 0 or batch != ahead:
+            if extra < 0 or (ahead and batch != ahead):
                 sizes[leading] = _broadcast(
                     batch, shape, extra, function, inputs, values
                 )
