@@ -96,12 +96,5 @@ def _joined(before: str, role: str, after: str) -> str:
     return left + role + ("\\ " if after and not after[0].isspace() else "")
 
 
-EMPHASIS = re.compile(r"(\*\*[^*\s][^*]*\*\*|\*[^*\s][^*]*\*)")
-
-
 def _escaped(text: str) -> str:
-    """What RST would read as markup, escaped; *emphasis* is the same there."""
-    parts = EMPHASIS.split(text)
-    plain = [re.sub(r"([\\*|`_])", r"\\\1", part) for part in parts[::2]]
-    marked = [re.sub(r"([\\|`_])", r"\\\1", part) for part in parts[1::2]]
-    return "".join(map("".join, zip(plain, [*marked, ""])))
+    return re.sub(r"([\\*|`_])", r"\\\1", text)
