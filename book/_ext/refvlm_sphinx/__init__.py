@@ -2,22 +2,33 @@
 
 Each module is one repair, and says what it repairs:
 `citations` (labels a reader can speak), `code_state` (a stale result is never
-shown), `exercises` (no id twice), `listings` (included code names its file),
-`notebooks` (every chapter as a notebook that stands alone), `offline` (no page asks
-anything of another host), `rooms` (the reference, made from the docstrings).
+shown), `dark_figures` (figures that can be read on a dark page), `exercises` (no id
+twice), `listings` (included code names its file), `notebooks` (every chapter as a
+notebook that stands alone), `offline` (no page asks anything of another host), `rooms`
+(the reference, made from the docstrings).
 """
 
 from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import citations, code_state, exercises, listings, notebooks, offline, rooms
+from . import (
+    citations,
+    code_state,
+    dark_figures,
+    exercises,
+    listings,
+    notebooks,
+    offline,
+    rooms,
+)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     for repair in (
         citations,
         code_state,
+        dark_figures,
         exercises,
         listings,
         notebooks,

@@ -6,14 +6,20 @@
     cat = figures.picture()                       # (300, 451, 3), uint8
     figures.images([cat, cat[..., 0]], ["a cat", "its red channel"])
 
-Figures are drawn on white and shown on a white card, so that they look the same
-on a light and on a dark page. The colours can be told apart by colour-blind
-readers; where a line's identity matters, label it or change its dash as well.
+Figures are transparent, in colours that have a twin on a dark page (`colors`): lines
+and letters in INK, TEAL, ORANGE, BLUE, ROSE or GRAY; PAPER for a box behind letters and
+for letters on one of these colours; white or ON_BRIGHT for letters on a colour map. The
+colours can be told apart by colour-blind readers; where a line's identity matters,
+label it or change its dash as well.
+
+A figure is at most WIDTH inches wide, so that its 12 points can be read on a phone: two
+panels side by side at most, and more in further rows.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,24 +31,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from .colors import BLUE, GRAY, GRID, INK, ON_BRIGHT, ORANGE, PAPER, ROSE, TEAL
+
 PICTURES = Path(__file__).resolve().parents[2] / "images"
 
-INK = "#1f2933"
-TEAL = "#0b7a75"
-ORANGE = "#d1791c"
-BLUE = "#2f6fb5"
-ROSE = "#b8336a"
-GRAY = "#7b8794"
+WIDTH = 4.8
+MOST_COLUMNS = 3
+LETTERS_PER_ROW = 57
 COLORS = (TEAL, ORANGE, BLUE, ROSE, GRAY)
 
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
 STYLE = {
-    "figure.figsize": (6.4, 3.4),
+    "figure.figsize": (WIDTH, 3.2),
     "figure.constrained_layout.use": True,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
     "svg.hashsalt": "refvlm",
     "font.size": 12,
     "axes.titlesize": 12,
@@ -60,10 +66,11 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e4e7eb",
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "lines.linewidth": 2.0,
     "legend.frameon": False,
+    "legend.facecolor": PAPER,
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",
     "axes.prop_cycle": cycler(color=COLORS),
@@ -105,7 +112,7 @@ def picture(name: str = "cat") -> np.ndarray:
 def images(
     pictures: Sequence[np.ndarray],
     titles: Sequence[str] = (),
-    columns: int = 4,
+    columns: int = MOST_COLUMNS,
     *,
     diverging: bool = False,
     limits: tuple[float, float] | None = None,
@@ -114,17 +121,24 @@ def images(
 
     Colour pictures (height, width, 3) are shown as they are, maps (height,
     width) in the book's sequential colours. `diverging` puts zero at white;
-    `limits` gives all maps one scale, so that they can be compared.
+    `limits` gives all maps one scale, so that they can be compared. Long titles are
+    broken into lines; `columns` are three at most.
     """
+    if not 1 <= columns <= MOST_COLUMNS:
+        raise ValueError(
+            f"images: columns is {columns}, but more than {MOST_COLUMNS} pictures side "
+            "by side are too small for a phone"
+        )
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].shape[:2]
-    side = 6.4 / columns
-    room_for_title = 0.3 if titles else 0.08
+    side = WIDTH / columns
+    titles = [textwrap.fill(title, LETTERS_PER_ROW // columns) for title in titles]
+    lines_of_title = max((title.count("\n") + 1 for title in titles), default=0)
     figure, grid = plt.subplots(
         rows,
         columns,
-        figsize=(6.4, rows * (side * height / width + room_for_title)),
+        figsize=(WIDTH, rows * (side * height / width + 0.08 + 0.22 * lines_of_title)),
         squeeze=False,
     )
     for position, axes in enumerate(grid.flat):
@@ -161,7 +175,8 @@ def matrix(
     """
     rows, columns = values.shape
     if axes is None:
-        _, axes = plt.subplots(figsize=(0.9 + 0.55 * columns, 0.6 + 0.5 * rows))
+        width = min(WIDTH, 0.9 + 0.55 * columns)
+        _, axes = plt.subplots(figsize=(width, 0.6 + 0.5 * rows))
     shown = np.where(np.isfinite(values), values, np.nan)
     low, high = np.nanmin(shown), np.nanmax(shown)
     if diverging:
@@ -178,13 +193,14 @@ def matrix(
         for (row, column), value in np.ndenumerate(values):
             red, green, blue, _ = drawn.cmap(drawn.norm(value))
             bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
+            on_color = ON_BRIGHT if bright else "white"
             axes.text(
                 column,
                 row,
                 number_format.format(value),
                 ha="center",
                 va="center",
-                fontsize=10.5,
-                color=INK if bright or not np.isfinite(value) else "white",
+                fontsize=11,
+                color=on_color if np.isfinite(value) else INK,
             )
     return axes
