@@ -26,7 +26,10 @@ def pytest_addoption(parser):
         "--laws", action="store_true", help="print the spec as sentences; run nothing"
     )
     group.addoption(
-        "--impl", metavar="FILE", help="hold the laws against the functions of FILE"
+        "--impl",
+        metavar="FILE",
+        action="append",
+        help="hold the laws against the functions of FILE; may be given again",
     )
     group.addoption(
         "--contracts",

@@ -31,13 +31,16 @@ def home_of(name):
 class Student:
     def __init__(self, config):
         self.contracts = config.getoption("--contracts")
-        self.functions = _functions_of(Path(config.getoption("--impl")))
+        self.functions = {}
+        for file in config.getoption("--impl"):
+            self.functions |= _functions_of(Path(file))
         self.names = [name for name in self.functions if home_of(name)]
         self.names = [name for name in self.names if not name.endswith("_vjp")]
         if not self.names:
             raise pytest.UsageError(
-                f"{config.getoption('--impl')} defines no function with an operator's "
-                f"name; it has {', '.join(self.functions) or 'no functions'}"
+                f"--impl: no function has an operator's name in "
+                f"{', '.join(config.getoption('--impl'))}, "
+                f"which has {', '.join(self.functions) or 'no functions'}"
             )
         self.known = sorted(
             (n for home in HOMES for n in dir(home) if callable(getattr(home, n))),

@@ -80,3 +80,28 @@ def test_a_numbered_equation_in_a_box_stays_in_the_box():
     """Every line of a quotation bears its mark, the equation's number too."""
     source = "```{note}\n$$\np = 1\n$$ (eq-softmax)\n```"
     assert plain(source) == "> **Note**\n>\n> $$\n> p = 1\n> \\tag{2.1}\n> $$"
+
+
+def test_a_check_becomes_its_command_and_its_folded_hints():
+    """A check stands in its exercise, between colons between backticks."""
+    source = """\
+```{exercise} Shift
+:label: ex-shift
+Write `softmax`.
+
+:::{check} softmax
+:laws: example contract
+- See {eq}`eq-softmax`,
+  all of it.
+- Subtract the largest.
+:::
+```
+after"""
+    assert plain(source) == (
+        "**Exercise (Shift).**\n\nWrite `softmax`.\n\n\n**Check yours:**\n\n"
+        '```\npytest --impl mine.py -k softmax --contracts -m "example or contract"\n'
+        "```\n\n"
+        "<details><summary>Hint 1</summary>\n\nSee <eq eq-softmax>,\nall of it.\n\n"
+        "</details>\n\n<details><summary>Hint 2</summary>\n\nSubtract the largest.\n\n"
+        "</details>\n\nafter"
+    )

@@ -1,11 +1,11 @@
 """The book's own Sphinx extension: what the theme and its parts leave undone.
 
 Each module is one repair, and says what it repairs:
-`citations` (labels a reader can speak), `code_state` (a stale result is never
-shown), `dark_figures` (figures that can be read on a dark page), `exercises` (no id
-twice), `listings` (included code names its file), `notebooks` (every chapter as a
-notebook that stands alone), `offline` (no page asks anything of another host), `rooms`
-(the reference, made from the docstrings).
+`checks` (which laws mark an exercise), `citations` (labels a reader can speak),
+`code_state` (a stale result is never shown), `dark_figures` (figures that can be read
+on a dark page), `exercises` (no id twice), `listings` (included code names its file),
+`notebooks` (every chapter as a notebook that stands alone), `offline` (no page asks
+anything of another host), `rooms` (the reference, made from the docstrings).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 
 from . import (
+    checks,
     citations,
     code_state,
     dark_figures,
@@ -26,6 +27,7 @@ from . import (
 
 def setup(app: Sphinx) -> dict[str, bool]:
     for repair in (
+        checks,
         citations,
         code_state,
         dark_figures,

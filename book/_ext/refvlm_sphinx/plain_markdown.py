@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
+from .checks import Check
 from .references import References
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|:{3,}|~{3,})(?P<info>.*)$")
@@ -24,6 +25,7 @@ TARGET = re.compile(r"^\([\w:.-]+\)=\s*$")
 LABELED_DOLLARS = re.compile(r"^\$\$\s*\((?P<label>[\w:.-]+)\)\s*$")
 
 DROPPED = {"bibliography", "contents", "solution-end", "tableofcontents", "index"}
+CODE = {"code-cell", "code-block", "code", "math", "raw"}  # encloses no directive
 TITLES = {
     "note": "Note",
     "tip": "Tip",
@@ -80,21 +82,42 @@ def _closing(lines: list[str], start: int, fence: re.Match[str]) -> int:
     return len(lines)
 
 
+def _directive(fence: re.Match[str], inside: list[str]) -> Directive | None:
+    """What the fence says, or None where it is ordinary code."""
+    opening = DIRECTIVE.match(fence["info"].strip())
+    if not opening:
+        return None
+    return Directive(opening["name"], opening["argument"], *_options(inside))
+
+
+def directives(lines: list[str]) -> Iterator[Directive]:
+    """Every directive of a chapter in its order, and after each what it encloses."""
+    position = 0
+    while position < len(lines):
+        if fence := FENCE.match(lines[position]):
+            end = _closing(lines, position, fence)
+            directive = _directive(fence, lines[position + 1 : end])
+            position = end
+            if directive is not None:
+                yield directive
+                if directive.name not in CODE:
+                    yield from directives(directive.body)
+        position += 1
+
+
 def _fence(
     fence: re.Match[str], inside: list[str], whole: list[str], references: References
 ) -> list[str]:
-    opening = DIRECTIVE.match(fence["info"].strip())
-    if not opening:
+    directive = _directive(fence, inside)
+    if directive is None:
         return whole
-    options, body = _options(inside)
-    directive = Directive(opening["name"], opening["argument"], options, body)
     if directive.name in DROPPED:
         return []
     rewrite = REWRITES.get(directive.name)
     if rewrite is None and directive.name.startswith("prf:"):
         rewrite = _statement
     if rewrite is None:
-        return _lines(body, references)
+        return _lines(directive.body, references)
     indent = fence["indent"]
     return [indent + line for line in rewrite(directive, references)]
 
@@ -152,6 +175,27 @@ def _solution(directive: Directive, references: References) -> list[str]:
     return ["**Solution.**", "", *_lines(directive.body, references)]
 
 
+def _check(directive: Directive, references: References) -> list[str]:
+    """The command that marks the exercise, and its hints, each in a fold."""
+    check = Check.read(directive.argument, directive.options.get("laws"))
+    plain = ["**Check yours:**", "", "```", check.command, "```"]
+    for number, hint in enumerate(items(directive), 1):
+        summary = f"<details><summary>Hint {number}</summary>"
+        plain += ["", summary, "", *_lines(hint, references), "", "</details>"]
+    return ["", *plain, ""]
+
+
+def items(directive: Directive) -> list[list[str]]:
+    """The items of its list, without their marks and indentation: a check's hints."""
+    lists: list[list[str]] = []
+    for line in directive.body:
+        if line.startswith("- "):
+            lists.append([line[2:]])
+        elif lists:
+            lists[-1].append(line.removeprefix("  "))
+    return ["\n".join(lines).strip().split("\n") for lines in lists]
+
+
 def _code_block(directive: Directive, references: References) -> list[str]:
     return [f"```{directive.argument}", *directive.body, "```"]
 
@@ -201,6 +245,7 @@ REWRITES: dict[str, Callable[[Directive, References], list[str]]] = {
     **dict.fromkeys(TITLES, _admonition),
     "exercise": _statement,
     "exercise-start": _statement,
+    "check": _check,
     "solution": _solution,
     "solution-start": _solution,
     "code-block": _code_block,
