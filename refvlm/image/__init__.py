@@ -19,6 +19,7 @@ from .augmentation import (
     random_resized_crop,
 )
 from .configuration import preprocessor_from_json, read_preprocessor
+from .decoding import FORMATS
 from .geometry import (
     RESAMPLING,
     center_crop,
@@ -27,7 +28,7 @@ from .geometry import (
     resize_shortest_edge,
 )
 from .limits import MAX_BYTES, MAX_EDGE, MAX_PIXELS, ImageError
-from .loading import FORMATS, load
+from .loading import load
 from .orientation import upright
 from .pipelines import (
     PIPELINES,

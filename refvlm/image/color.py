@@ -1,12 +1,14 @@
 """Colour: the many ways of storing a pixel, brought to RGB with 8 bits each.
 
-- Palette, 1-bit, grey, CMYK, YCbCr: as Pillow's `convert("RGB")` has it.
+- Palette, 1-bit, grey, CMYK, YCbCr, LAB, HSV: as Pillow's `convert("RGB")` has it.
 - Transparency, in an alpha channel or as a transparent colour: the picture is laid
   on white, $c = \\alpha\\,c + (1 - \\alpha)\\,255$. Dropping alpha would bring out
   whatever happens to be stored in invisible pixels, often black; white is the page
   that most transparent pictures were drawn for, and what transformers does.
 - 16-bit grey: the high byte is kept, as Pillow itself does for 16-bit colour.
   Pillow's own conversion of grey cuts everything above 255 off, to plain white.
+  Where no level is above 255 it may be a picture of 8 bits in a wider coat: it would
+  come out black, and is refused.
 - Floating grey: from [0, 1], refused otherwise.
 """
 
@@ -18,6 +20,9 @@ from PIL import Image
 from .limits import ImageError
 
 WHITE = (255, 255, 255, 255)
+BAND = (
+    2**22
+)  # pixels converted at a time: a large picture is held twice, not five times
 
 
 def rgb_pixels(image: Image.Image) -> np.ndarray:
@@ -31,11 +36,24 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
         return _gray(_high_byte(image))
     if image.mode == "F":
         return _gray(bytes_from_unit(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        page = Image.new("RGBA", image.size, WHITE)
-        image = Image.alpha_composite(page, image)
-    return np.array(image.convert("RGB"))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(_opaque(band))
+    return pixels
+
+
+def _opaque(image):
+    """The image in RGB, on white where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":  # its grey was multiplied with alpha; there is no short way
+        image = image.convert("LA")
+    image = image.convert("RGBA")
+    page = Image.new("RGBA", image.size, WHITE)
+    return Image.alpha_composite(page, image).convert("RGB")
 
 
 def bytes_from_unit(values: np.ndarray) -> np.ndarray:
@@ -59,6 +77,12 @@ def _high_byte(image):
         raise ImageError(
             f"grey levels go from {levels.min()} to {levels.max()}, but 16 bits hold "
             "0 to 65535: save the picture with 8 or 16 bits"
+        )
+    if 0 < levels.max() < 256:
+        raise ImageError(
+            f"grey levels end at {levels.max()}, which is black where white is 65535 "
+            "(16 bits): if white is 255, give the picture with 8 bits, "
+            "PIL.Image.fromarray(numpy.asarray(picture).astype('uint8'))"
         )
     gray = (levels >> 8).astype(np.uint8)
     transparent = image.info.get("transparency")

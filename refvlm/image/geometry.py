@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..arguments import check_whole
 from ..shapes import shapes
-from .limits import check_size
+from .limits import check_made, check_size
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
@@ -34,7 +34,7 @@ def resize(
     Source: [Kamath] preprocessing. Oracle: transformers.image_transforms.resize.
     """
     _check_pixels("resize", image)
-    check_size(height, width, "the resized picture")
+    check_made(height, width, image, "the resized picture")
     if resample not in RESAMPLING:
         raise ValueError(
             f"resize: resample is {resample!r}, but must be one of {', '.join(FILTERS)}"
@@ -72,7 +72,7 @@ def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
     array([3, 6], dtype=uint8)
     """
     _check_pixels("center_crop", image)
-    check_size(height, width, "the crop")
+    check_made(height, width, image, "the crop")
     frame = np.zeros((height, width, 3), np.uint8)
     rows, frame_rows = _overlap(image.shape[0], height)
     columns, frame_columns = _overlap(image.shape[1], width)
@@ -96,7 +96,7 @@ def pad_to_square(
     height, width = image.shape[:2]
     check_size(height, width, "the picture")
     edge = max(height, width)
-    check_size(edge, edge, "the padded picture")
+    check_made(edge, edge, image, "the padded picture")
     top, left = (edge - height) // 2, (edge - width) // 2
     square = np.full((edge, edge, 3), fill, np.uint8)
     square[top : top + height, left : left + width] = image

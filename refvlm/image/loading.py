@@ -1,29 +1,22 @@
 """Loading: whatever holds a picture becomes RGB pixels, (height, width, 3) uint8.
 
 This is the door of the house. Pillow decodes; everything behind works on arrays.
-Bytes from outside are hostile: they are counted before they are read, the size in
-the header is checked before a pixel is decoded, only a few well-worn formats are
-tried, and whatever goes wrong comes out as one `ImageError`.
+Bytes are counted before they are read; `decoding` says what else is not trusted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import warnings
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .color import bytes_from_unit, rgb_pixels
-from .limits import MAX_BYTES, MAX_SCANS, ImageError, check_size
+from .decoding import one_error, open_picture
+from .limits import MAX_BYTES, ImageError, check_size
 from .orientation import orientation_of, upright
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-
-JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 Source = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -34,7 +27,10 @@ def load(source: Source) -> np.ndarray:
     `source` is a path, the bytes of a file, a binary stream such as
     `sys.stdin.buffer`, a PIL image, or an array (height, width, 3): uint8, or
     floating in [0, 1]. Of an animation or a document, the first picture is taken.
-    EXIF's orientation is applied; transparency is laid on white (see `colour`).
+    EXIF's orientation is applied; transparency is laid on white (see `color`).
+
+    A photograph of 200 megapixels is loaded whole: `MAX_PIXELS` says how large a
+    picture may be and what memory it takes, `PIXELS_A_BYTE` what a file may claim.
 
     Raises `ImageError` for whatever cannot be read, with what to do.
 
@@ -44,44 +40,20 @@ def load(source: Source) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        with _one_error("the PIL image"):
-            return _decode(source, "the PIL image")
+        check_size(source.height, source.width, "the PIL image")
+        with one_error("the PIL image"):
+            return _pixels(source)
     data, name = _read(source)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes)")
-    if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MAX_SCANS:
-        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans: refused")
-    with _one_error(name):
-        return _decode(Image.open(io.BytesIO(data), formats=FORMATS), name)
+    with one_error(name):
+        return _pixels(open_picture(data, name))
 
 
-def _decode(image, name):
-    check_size(image.height, image.width, name)
+def _pixels(image):
     pixels = rgb_pixels(image)
     # Pillow turns a TIFF upright while decoding, so EXIF is read after.
     return np.ascontiguousarray(upright(pixels, orientation_of(image)))
-
-
-@contextlib.contextmanager
-def _one_error(name):
-    """A decoder on hostile bytes may raise anything, or warn; say one thing."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name} is not a picture that can be read here, or its beginning is "
-            f"damaged: use one of {', '.join(FORMATS)}"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large: {error} Scale it down first") from None
-    except Exception as error:
-        raise ImageError(
-            f"{name} is damaged or cut short, or of a kind that Pillow cannot decode "
-            f"({type(error).__name__}: {str(error)[:120]}): save or copy it again"
-        ) from error
 
 
 def _from_array(array):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from .decoding import is_pillows
+
 ORIENTATION_TAG = 0x0112
 
 FORWARD, BACKWARD = slice(None), slice(None, None, -1)
@@ -39,10 +41,15 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def orientation_of(image: Image.Image) -> int:
     """What the picture's EXIF says, 1 to 8; 1 where it says nothing that makes sense.
 
-    As browsers do, a damaged EXIF block does not spoil a picture that is whole.
+    Some programs write 6 as a fraction, 6/1, or as 6.0; it is 6 all the same. As
+    browsers do, a damaged EXIF block does not spoil a picture that is whole.
+
+    Oracle: PIL.ImageOps.exif_transpose.
     """
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:
+        said = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception as error:
+        if not is_pillows(error):
+            raise
         return 1
-    return orientation if orientation in range(1, 9) else 1
+    return next((number for number in range(1, 9) if number == said), 1)

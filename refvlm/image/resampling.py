@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..shapes import shapes
-from .limits import check_size
+from .limits import check_made, check_size
 from .values import to_channels_first, to_channels_last
 
 Kernel = Callable[[np.ndarray], np.ndarray]
@@ -94,7 +94,7 @@ def resize_by_definition(
     Oracle: PIL.Image.Image.resize.
     """
     check_size(image.shape[0], image.shape[1], "the picture")
-    check_size(height, width, "the resized picture")
+    check_made(height, width, image, "the resized picture")
     if image.dtype != np.uint8 and image.dtype.kind != "f":
         raise ValueError(
             f"resize_by_definition: image is {image.dtype}, not uint8 or floating"

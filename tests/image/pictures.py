@@ -32,17 +32,15 @@ def file_of(picture, format, **options):
     return buffer.getvalue()
 
 
+def chunk(kind, data):
+    """A chunk of a PNG: its length, kind and data, and a checksum."""
+    checked = kind + data
+    checksum = struct.pack(">I", zlib.crc32(checked))
+    return struct.pack(">I", len(data)) + checked + checksum
+
+
 def png(height, width, depth, color_type, rows=b""):
     """A PNG as the standard describes it, whatever its header claims."""
-
-    def chunk(kind, data):
-        checked = kind + data
-        return (
-            struct.pack(">I", len(data))
-            + checked
-            + struct.pack(">I", zlib.crc32(checked))
-        )
-
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"

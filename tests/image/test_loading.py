@@ -123,21 +123,22 @@ def test_load_refuses_half_a_file(name):
 
 
 @contract
-@pytest.mark.parametrize("edge", [2**13 + 1, 2**20, 2**31 - 1])
+@pytest.mark.parametrize("edge", [2**13 + 1, 2**14])
 def test_load_refuses_a_bomb_before_it_decodes(edge):
     """A hundred bytes may claim a million million pixels; the claim is checked."""
     bomb = png(edge, edge, 8, 2)
     assert len(bomb) < 100
-    with pytest.raises(image.ImageError, match="scale it down|Scale it down"):
+    with pytest.raises(image.ImageError, match="claims .* scale it down first"):
         image.load(bomb)
 
 
 @contract
-def test_load_refuses_a_jpeg_of_endless_scans():
-    """Each scan of a progressive JPEG costs a pass over all pixels, in a few bytes."""
-    data = SEEDS["jpeg, progressive"]
-    with pytest.raises(image.ImageError, match="more than 100 scans"):
-        image.load(data + b"\xff\xda" * 100)
+@pytest.mark.parametrize("edge", [2**14 + 1, 2**20, 2**31 - 1])
+def test_load_refuses_what_no_file_may_be(edge):
+    """Beyond the limit it does not matter how long the file is."""
+    bomb = png(edge, edge, 8, 2) + bytes(2**21)
+    with pytest.raises(image.ImageError, match="more than the limit of 268,435,456"):
+        image.load(bomb)
 
 
 @contract
@@ -146,6 +147,11 @@ def test_load_refuses_a_jpeg_of_endless_scans():
     [
         (b"", "empty"),
         (b"GET / HTTP/1.1", "not a picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is HEIC, as phones write it; .* PNG, JPEG"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "is a film"),
+        (b"<SVG xmlns='http://www.w3.org/2000/svg'/>", "is SVG, a drawing"),
+        (b"%PDF-1.7", "is a PDF"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (file_of(noise(4, 4), "ICO"), "use one of PNG, JPEG"),
         (file_of(noise(4, 4), "JPEG2000"), "use one of PNG, JPEG"),
         ("no/such/file.png", "there is no file 'no/such/file.png'"),
@@ -162,7 +168,7 @@ def test_load_refuses_a_jpeg_of_endless_scans():
         (np.zeros((4, 5, 3), np.int64), "int64"),
         (np.full((4, 5, 3), 255.0), r"from 255 to 255: rescale them"),
         (np.full((4, 5, 3), np.nan), "without NaN"),
-        (np.broadcast_to(np.uint8(0), (2**14, 2**14, 3)), "scale it down"),
+        (np.broadcast_to(np.uint8(0), (2**15, 2**14, 3)), "scale it down"),
     ],
 )
 def test_load_says_what_to_do(source, message):

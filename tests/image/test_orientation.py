@@ -1,10 +1,15 @@
 """The spec of refvlm/image/orientation.py."""
 
+import io
+import struct
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from refvlm import image
+from refvlm.image.orientation import orientation_of
 
 from ..spec import contract, example, law, oracle
 from .pictures import file_of, noise
@@ -74,3 +79,60 @@ def test_upright_ignores_a_damaged_exif_block(block):
     """A whole picture with a damaged note on its back is a whole picture."""
     data = file_of(noise(6, 4), "PNG", exif=b"Exif\0\0" + block)
     np.testing.assert_array_equal(image.load(data), noise(6, 4))
+
+
+def file_saying(kind, count, value, orientation_bytes=b"\0\0\0\0"):
+    """A JPEG whose EXIF gives the orientation as some type of TIFF's."""
+    tag = struct.pack("<IHHHI", 8, 1, TAG, kind, count)
+    block = b"II*\0" + tag + orientation_bytes + struct.pack("<I", 0) + value
+    picture = Image.fromarray(noise(6, 4))
+    return file_of(picture, "JPEG", exif=b"Exif\0\0" + block)
+
+
+HERE = struct.pack("<I", 26)  # where a value that is longer than four bytes begins
+STORED = {
+    "a short": (3, 1, b"", b"\6\0\0\0"),
+    "a long": (4, 1, b"", b"\6\0\0\0"),
+    "a byte": (1, 1, b"", b"\6\0\0\0"),
+    "a text": (2, 2, b"", b"6\0\0\0"),
+    "bytes": (7, 4, b"", b"\6\0\0\0"),
+    "a signed long": (9, 1, b"", struct.pack("<i", -6)),
+    "a fraction": (5, 1, struct.pack("<II", 6, 1), HERE),
+    "a fraction not in lowest terms": (5, 1, struct.pack("<II", 12, 2), HERE),
+    "a fraction of no whole": (5, 1, struct.pack("<II", 13, 2), HERE),
+    "a fraction over nothing": (5, 1, struct.pack("<II", 6, 0), HERE),
+    "a signed fraction": (10, 1, struct.pack("<ii", 6, 1), HERE),
+    "a float": (11, 1, b"", struct.pack("<f", 6)),
+    "a float that is none": (11, 1, b"", struct.pack("<f", np.nan)),
+    "a double": (12, 1, struct.pack("<d", 6), HERE),
+    "two shorts": (3, 2, b"", b"\6\0\1\0"),
+    "two fractions": (5, 2, struct.pack("<IIII", 6, 1, 6, 1), HERE),
+    "no value": (3, 0, b"", b"\0\0\0\0"),
+    "a type that is none": (99, 1, b"", b"\6\0\0\0"),
+    "a place beyond the end": (5, 1, b"", struct.pack("<I", 1 << 30)),
+}
+
+TURNED = {
+    *("a short", "a long", "a fraction", "a fraction not in lowest terms"),
+    *("a signed fraction", "a float", "a double"),
+}
+
+
+@oracle
+@pytest.mark.parametrize("how", STORED)
+def test_upright_equals_pillow_however_the_number_is_stored(how):
+    """A fraction of 6/1 is six, and what is no number says nothing: never an error."""
+    kind, count, value, here = STORED[how]
+    data = file_saying(kind, count, value, here)
+    with warnings.catch_warnings(action="ignore"):
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(image.load(data), np.asarray(expected))
+    assert how not in TURNED or expected.size == (6, 4)
+
+
+@contract
+def test_orientation_of_hides_no_error_of_ours(monkeypatch):
+    """Only what went wrong inside Pillow is a damaged note."""
+    monkeypatch.delattr(Image.Image, "getexif")
+    with pytest.raises(AttributeError):
+        orientation_of(Image.new("RGB", (2, 2)))
