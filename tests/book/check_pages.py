@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from drawings import drawing_faults
 from links import html_pages, link_faults, notebook_faults
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -105,13 +106,24 @@ def console_faults(chrome: webdriver.Chrome) -> list[str]:
     ]
 
 
+def figure_faults(page: Path, figures: list[dict], theme: str) -> list[str]:
+    """What is wrong with the figures that a page shows, each by its first words."""
+    faults = []
+    for figure in figures:
+        svg = (page.parent / figure["file"]).read_text(encoding="utf-8")
+        for fault in drawing_faults(svg, figure["width"], theme):
+            faults.append(f'the figure "{figure["alt"][:50]}" {fault}')
+    return faults
+
+
 def look_at(
     chrome: webdriver.Chrome, page: Path, width: str, theme: str
 ) -> dict[str, None]:
     """The faults of one view of one page, each once, in order."""
     set_view(chrome, width, theme)
     chrome.get(page.as_uri())
-    faults = chrome.execute_async_script(FAULTS_IN_PAGE, WIDTHS[width][0])
+    seen = chrome.execute_async_script(FAULTS_IN_PAGE, WIDTHS[width][0])
+    faults = seen["said"] + figure_faults(page, seen["figures"], theme)
     shown = chrome.execute_script("return document.documentElement.dataset.theme")
     if shown not in (theme, None):
         faults.append(f"is {shown} where the reader asks for {theme}")

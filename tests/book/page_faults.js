@@ -1,5 +1,5 @@
 // Run inside an open page of the book by check_pages.py: returns what is wrong
-// with it as a list of sentences. arguments: the width of the window, a callback.
+// with it as a list of sentences, and the figures that it shows. arguments: the width of the window, a callback.
 const width = arguments[0];
 const done = arguments[arguments.length - 1];
 
@@ -60,6 +60,18 @@ async function images() {
   return faults;
 }
 
+// Only the letters' size needs the page; the rest is read in the files by Python.
+function figures() {
+  return [...document.querySelectorAll(".bd-article img")]
+    .filter((image) => image.getAttribute("src").endsWith(".svg"))
+    .map((image) => ({
+      file: image.getAttribute("src"),
+      alt: image.alt,
+      width: image.getBoundingClientRect().width,
+    }))
+    .filter(({ width }) => width > 0);
+}
+
 function duplicateIds() {
   const seen = new Map();
   for (const { id } of document.querySelectorAll("[id]")) {
@@ -104,7 +116,7 @@ function cutOff() {
 async function faults() {
   const typeset = window.MathJax && window.MathJax.startup;
   if (typeset) await typeset.promise;
-  return [
+  const said = [
     ...rawMarkup(),
     ...mathsErrors(),
     ...unsetMaths(),
@@ -113,6 +125,7 @@ async function faults() {
     ...sidewaysScroll(),
     ...cutOff(),
   ];
+  return { said, figures: figures() };
 }
 
-faults().then(done, (error) => done([`the check itself failed: ${error}`]));
+faults().then(done, (error) => done({ said: [`the check itself failed: ${error}`], figures: [] }));

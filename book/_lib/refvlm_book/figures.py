@@ -85,7 +85,8 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    set_matplotlib_formats("svg")
+    # Without the hour in it, the same figure is the same file.
+    set_matplotlib_formats("svg", metadata={"Date": None})
 
 
 def _use_the_book_font() -> None:
