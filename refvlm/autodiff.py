@@ -29,7 +29,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from .by_name import Parameters
-from .shapes import in_single
+from .shapes import in_single_precision
 from .variable import Variable, unbroadcast, value_of
 
 __all__ = [
@@ -103,8 +103,7 @@ def differentiable(function: Callable[Args, Result]) -> Operator[Args, Result]:
         noted = {name: known.get(name) for name in operator.noted}
 
         def pullback(d_out):
-            values = {name: in_single(value) for name, value in noted.items()}
-            gradients = operator.derivative(d_out=in_single(d_out), **values)
+            gradients = operator.derivative(d_out=d_out, **noted)
             return _in_order(function, parameters.names, gradients, traced)
 
         variable = Variable(out, tuple(traced.values()), pullback)
@@ -114,9 +113,9 @@ def differentiable(function: Callable[Args, Result]) -> Operator[Args, Result]:
         asks = inspect.signature(derivative).parameters
         optional = {name for name, asked in asks.items() if asked.default is None}
         parameters.places_for(derivative, beside={"d_out", "out", "needs"} | optional)
-        operator.derivative = derivative
+        operator.derivative = in_single_precision(derivative)
         operator.noted = tuple(name for name in asks if name != "d_out")
-        return derivative
+        return operator.derivative
 
     operator: Any = functools.wraps(function)(call)
     operator.derivative, operator.noted, operator.vjp = None, (), vjp

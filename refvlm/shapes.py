@@ -166,17 +166,21 @@ def _plain_numbers(numbers, values):
 
 def _in_floats(value, dtype):
     """A floating array in another dtype; a whole one in this machine's byte order."""
-    if not isinstance(value, (np.ndarray, Variable)):
+    if not _is_array(value):
         return value
     if value.dtype.kind == "f":
         return value if value.dtype == dtype else value.astype(dtype)
     return in_single(value)
 
 
+def _is_array(value):
+    return isinstance(value, (np.ndarray, Variable))
+
+
 def in_single(value):
     """A float16 array as float32, traced or not, and one of another machine's byte
     order in this one's; anything else as it is."""
-    if not isinstance(value, (np.ndarray, Variable)):
+    if not _is_array(value):
         return value
     if value.dtype.kind == "f" and value.dtype.itemsize == 2:
         return value.astype(np.float32)
@@ -201,6 +205,21 @@ def _demand(check: Callable, bound: Parameters):
     asks = "function" in inspect.signature(check).parameters
     name = (bound.function.__name__,) if asks else ()
     return check, name, bound.places_for(check, beside=("function",))
+
+
+def in_single_precision(function: Function) -> Function:
+    """Decorate a function without a contract: it computes half precision in single too,
+    and rounds once where nothing wider came in."""
+
+    def call(*args, **options):
+        arrays = [value for value in (*args, *options.values()) if _is_array(value)]
+        widths = [each.dtype.itemsize for each in arrays if each.dtype.kind == "f"]
+        options = {name: in_single(value) for name, value in options.items()}
+        result = function(*map(in_single, args), **options)
+        return in_half(result) if max(widths, default=0) == 2 else result
+
+    single: Any = functools.wraps(function)(call)
+    return single
 
 
 def _contract(parameters, name, contract):

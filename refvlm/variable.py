@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .sums import total
+
 
 class Variable:
     """An array that remembers how it was computed.
@@ -104,11 +106,14 @@ class Variable:
                 d = np.expand_dims(d, axis)
             return np.broadcast_to(d, self.shape)
 
-        return record(self.value.sum(axis, keepdims=keepdims), (self, spread))
+        return record(total(self.value, axis, keepdims), (self, spread))
 
     def mean(self, axis=None, keepdims=False):
-        total = self.sum(axis, keepdims)
-        return total * (total.size / self.size)
+        is_half = self.dtype == np.float16  # whose sum may overflow where a mean fits
+        single = self.astype(np.float32) if is_half else self
+        sums = single.sum(axis, keepdims)
+        mean = sums * (sums.size / self.size)
+        return mean.astype(np.float16) if is_half else mean
 
     def astype(self, dtype):
         old = self.dtype
@@ -145,7 +150,7 @@ def unbroadcast(gradient, shape):
         for axis in range(gradient.ndim)
         if axis < extra or (shape[axis - extra] == 1 and gradient.shape[axis] != 1)
     )
-    return gradient.sum(axis=repeated, keepdims=True).reshape(shape)
+    return total(gradient, repeated, keepdims=True).reshape(shape)
 
 
 def _add(a, b):

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from ..sums import total
 from .windows import Geometry, overlap_add, windows
 
 
@@ -49,7 +50,7 @@ def correlate_weight(d_out, columns, shape):
     r"""$\bar Y\,\mathrm{cols}(X)^\top$, summed over images, in the weight's shape."""
     images, groups, _, places = columns.shape
     d_rows = d_out.reshape(images, groups, shape[0] // groups, places)
-    return np.matmul(d_rows, columns.swapaxes(-1, -2)).sum(axis=0).reshape(shape)
+    return total(d_rows @ columns.swapaxes(-1, -2), 0).reshape(shape)
 
 
 def as_rows(weight, groups):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+from ..sums import total
 from .banded import depthwise_banded
 from .columns import columns_of, correlate, correlate_back, correlate_weight
 from .depthwise import depthwise_back, depthwise_weight
@@ -99,4 +100,4 @@ def as_images(x, axes=2):
 
 def sum_of_places(d_images):
     """What a number that was added everywhere gets back: one sum for each channel."""
-    return d_images.sum(axis=(0, *range(2, d_images.ndim)))
+    return total(d_images, (0, *range(2, d_images.ndim)))

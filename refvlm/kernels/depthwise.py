@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sums import total
 from .banded import depthwise_banded
 from .windows import Geometry, pad, taps
 
@@ -64,5 +65,5 @@ def depthwise_weight(d_out, x, weight, walk: Geometry):
         if u == 0:  # one copy for each column of the filter; its rows are views of it
             shifted = np.ascontiguousarray(padded[..., columns])
         looked = shifted[:, :, rows].reshape(images, channels, 1, places)
-        d_weight[:, :, u, v] = np.vecdot(looked, d_out).sum(axis=0)
+        d_weight[:, :, u, v] = total(np.vecdot(looked, d_out), 0)
     return d_weight.reshape(weight.shape)

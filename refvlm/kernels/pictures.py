@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sums import mean_and_variance, total
+
 
 def channel_layer_norm(x, weight, bias, eps):
     """The channels of each pixel less their mean, over their deviation."""
@@ -30,8 +32,8 @@ def channel_layer_norm_vjp(d_out, x, weight, bias, eps):
     d_x *= scale
     return (
         d_x.reshape(x.shape),
-        None if weight is None else (d_pixels * normal).sum(axis=(0, 2)),
-        None if bias is None else d_pixels.sum(axis=(0, 2)),
+        None if weight is None else total(d_pixels * normal, (0, 2)),
+        None if bias is None else total(d_pixels, (0, 2)),
     )
 
 
@@ -50,7 +52,7 @@ def _terms(x, running_mean, running_var, training, eps):
     """The mean and 1 / deviation of each channel."""
     if training:
         axes = (0, *range(2, x.ndim))
-        running_mean, running_var = x.mean(axes), x.var(axes)
+        running_mean, running_var = mean_and_variance(x, axes)
     return running_mean, 1 / np.sqrt(running_var + eps)
 
 

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from ..sums import total
+
 
 def layer_norm(x, normalized_shape, weight, bias, eps):
     """The rows of x less their mean, over their deviation, scaled and shifted."""
@@ -87,7 +89,7 @@ def _gradients(d_rows, normal, weight, bias):
     """Those of the weight and of the bias, where they are."""
     d_weight = d_bias = None
     if weight is not None:
-        d_weight = (d_rows * normal).sum(axis=0).reshape(weight.shape)
+        d_weight = total(d_rows * normal, 0).reshape(weight.shape)
     if bias is not None:
-        d_bias = d_rows.sum(axis=0).reshape(bias.shape)
+        d_bias = total(d_rows, 0).reshape(bias.shape)
     return d_weight, d_bias

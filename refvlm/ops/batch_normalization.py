@@ -11,6 +11,7 @@ import numpy as np
 from ..autodiff import differentiable
 from ..kernels import computed_by, pictures
 from ..shapes import shapes
+from ..sums import mean_and_variance, total
 from . import demands
 from .scale_and_shift import affine, per_channel
 
@@ -50,7 +51,7 @@ def batch_norm(
     mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))  # all but that of the channels
-        mean, variance = x.mean(axes), x.var(axes)
+        mean, variance = mean_and_variance(x, axes)
     normal = (x - per_channel(mean, x)) / np.sqrt(per_channel(variance, x) + eps)
     return affine(normal, per_channel(weight, x), per_channel(bias, x))
 
@@ -65,10 +66,10 @@ def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, 
     axes = (0, *range(2, x.ndim))  # all but that of the channels
     mean, variance = running_mean, running_var
     if training:
-        mean, variance = x.mean(axes), x.var(axes)
+        mean, variance = mean_and_variance(x, axes)
     deviation = np.sqrt(per_channel(variance, x) + eps)
     normal = (x - per_channel(mean, x)) / deviation
-    d_weight, d_bias = (d_out * normal).sum(axes), d_out.sum(axes)
+    d_weight, d_bias = total(d_out * normal, axes), total(d_out, axes)
     d_normal = d_out
     if training:
         absorbed = per_channel(d_bias, x) + normal * per_channel(d_weight, x)
@@ -92,8 +93,9 @@ def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
     Returns (mean, variance). The running variance is unbiased, the one that
     normalises the batch is not. Oracle: torch.nn.functional.batch_norm.
     """
-    axes = (0, *range(2, x.ndim))
+    count = x.size // x.shape[1]
+    mean, variance = mean_and_variance(x, (0, *range(2, x.ndim)))
     return (
-        (1 - momentum) * running_mean + momentum * x.mean(axes),
-        (1 - momentum) * running_var + momentum * x.var(axes, ddof=1),
+        (1 - momentum) * running_mean + momentum * mean,
+        (1 - momentum) * running_var + momentum * variance * (count / (count - 1)),
     )

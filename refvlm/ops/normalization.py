@@ -13,6 +13,7 @@ import numpy as np
 from ..autodiff import differentiable, unbroadcast
 from ..kernels import computed_by, pictures, rows
 from ..shapes import shapes
+from ..sums import total
 from . import demands
 from .batch_normalization import batch_norm
 from .scale_and_shift import affine, per_channel
@@ -138,8 +139,8 @@ def channel_layer_norm_vjp(d_out, x, weight, bias, eps):
     g = affine(d_out, per_channel(weight, x))
     along = (g * normal).mean(1, keepdims=True) * normal
     d_x = (g - g.mean(1, keepdims=True) - along) / deviation
-    d_weight = None if weight is None else (d_out * normal).sum((0, 2, 3))
-    d_bias = None if bias is None else d_out.sum((0, 2, 3))
+    d_weight = None if weight is None else total(d_out * normal, (0, 2, 3))
+    d_bias = None if bias is None else total(d_out, (0, 2, 3))
     return d_x, d_weight, d_bias
 
 
@@ -181,9 +182,9 @@ def group_norm_vjp(d_out, x, num_groups, weight, bias, eps):
     over = (0, *range(2, x.ndim))  # all axes but that of the channels
     d_weight = d_bias = None
     if weight is not None:
-        d_weight = (d_out * normal.reshape(x.shape)).sum(over)
+        d_weight = total(d_out * normal.reshape(x.shape), over)
     if bias is not None:
-        d_bias = d_out.sum(over)
+        d_bias = total(d_out, over)
     return d_x.reshape(x.shape), None, d_weight, d_bias
 
 

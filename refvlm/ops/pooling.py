@@ -131,7 +131,7 @@ def avg_pool2d_vjp(
     stride = kernel_size if stride is None else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     count = divisor_override or pixels_counted(walk, padding, count_include_pad)
-    share = (d_out / count)[..., None, None, :, :]
+    share = (d_out / np.asarray(count, d_out.dtype))[..., None, None, :, :]
     shape = (*x.shape[:-2], *walk.kernel, *walk.out)
     return overlap_add(np.broadcast_to(share, shape), walk)
 

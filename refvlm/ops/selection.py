@@ -11,6 +11,7 @@ import numpy as np
 from ..autodiff import differentiable, value_of
 from ..kernels import computed_by, partition
 from ..shapes import shapes
+from ..sums import total
 from . import demands
 
 
@@ -129,8 +130,8 @@ def masked_mean(x, mask, dim):
     array([2.])
     """
     flags = mask.astype(bool).reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
-    total, count = np.where(flags, x, 0).sum(dim), flags.sum(dim, dtype=x.dtype)
-    return np.asarray(total / count)
+    kept = total(np.where(flags, x, 0), dim)
+    return np.asarray(kept / flags.sum(dim, dtype=x.dtype))
 
 
 @masked_mean.vjp

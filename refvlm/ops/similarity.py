@@ -54,7 +54,8 @@ def slope_of_length(unit, p, dim):
     size = np.abs(unit)
     if np.isinf(p):
         far = size.max(dim, keepdims=True) if p > 0 else size.min(dim, keepdims=True)
-        return np.sign(unit) * (size == far) / (size == far).sum(dim, keepdims=True)
+        farthest = (size == far).astype(unit.dtype)
+        return np.sign(unit) * farthest / farthest.sum(dim, keepdims=True)
     return np.sign(unit) * np.where(size == 0, 1, size) ** (p - 1)
 
 
