@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -209,17 +209,28 @@ def _demand(check: Callable, bound: Parameters):
 
 def in_single_precision(function: Function) -> Function:
     """Decorate a function without a contract: it computes half precision in single too,
-    and rounds once where nothing wider came in."""
+    in mappings and lists as well, and rounds once where nothing wider came in."""
 
     def call(*args, **options):
-        arrays = [value for value in (*args, *options.values()) if _is_array(value)]
-        widths = [each.dtype.itemsize for each in arrays if each.dtype.kind == "f"]
-        options = {name: in_single(value) for name, value in options.items()}
-        result = function(*map(in_single, args), **options)
-        return in_half(result) if max(widths, default=0) == 2 else result
+        widths: set[int] = set()
+        wide = [_each(value, in_single, widths) for value in args]
+        options = {k: _each(value, in_single, widths) for k, value in options.items()}
+        result = function(*wide, **options)
+        return _each(result, in_half, set()) if max(widths, default=0) == 2 else result
 
     single: Any = functools.wraps(function)(call)
     return single
+
+
+def _each(value, change, widths):
+    """The value with every floating array changed, their bytes noted in `widths`."""
+    if isinstance(value, Mapping):
+        return {key: _each(each, change, widths) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_each(each, change, widths) for each in value]
+    if _is_array(value) and value.dtype.kind == "f":
+        widths.add(value.dtype.itemsize)
+    return change(value)
 
 
 def _contract(parameters, name, contract):

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..shapes import in_single_precision
 
+
+@in_single_precision
 def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
     r"""What moving costs: $\frac{\lambda}{2} \sum_i F_i (\theta_i - \theta^*_i)^2$.
 
@@ -34,6 +37,7 @@ def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
     return sum(terms) * (0.5 * strength)
 
 
+@in_single_precision
 def fisher_diagonal(gradients: Iterable[Mapping[str, np.ndarray]]):
     r"""The diagonal of the empirical Fisher information: $F = \frac1n \sum_i g_i^2$,
     from the gradients of the log-likelihood, one mapping for each example.

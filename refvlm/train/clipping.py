@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..shapes import in_single
+
 
 def global_norm(gradients: Mapping[str, np.ndarray]) -> float:
     r"""The length of all gradients as one vector: $\sqrt{\sum_i g_i^2}$.
@@ -46,7 +48,8 @@ def clip_by_global_norm(
     factor = float(max_norm) / (norm + 1e-6)
     if factor >= 1 or not math.isfinite(norm):
         return gradients, norm
-    return {name: factor * gradient for name, gradient in gradients.items()}, norm
+    clipped = {name: in_single(g) * factor for name, g in gradients.items()}
+    return {name: c.astype(gradients[name].dtype) for name, c in clipped.items()}, norm
 
 
 def _square(gradient):

@@ -2,7 +2,9 @@ r"""From gradient descent to AdamW: how the parameters move, given the gradient.
 
 Each rule is a plain function of one array and of what it remembers. The rules treat
 every number by itself, so they work on one parameter, or on a whole model that was
-laid out as one vector; `AdamW` does the latter.
+laid out as one vector; `AdamW` does the latter. Half precision is computed in single:
+in half an epsilon of 1e-8 would be 0, and so would the square of a gradient of 1e-4.
+Moments given as float32 stay float32.
 """
 
 from __future__ import annotations
@@ -13,11 +15,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..shapes import ShapeError, shapes
 from .flat import Layout
 
 Array = np.ndarray
 
 
+def a_number_for_each(function, parameter, gradient):
+    """A gradient has the shape of its parameter."""
+    if gradient.shape != parameter.shape:
+        raise ShapeError(
+            f"{function}: the parameter is {parameter.shape}, but its gradient "
+            f"{gradient.shape}; each number needs its own"
+        )
+
+
+@shapes(a_number_for_each, parameter="...", gradient="...")
 def sgd_step(parameter, gradient, learning_rate, weight_decay=0.0):
     r"""Downhill: $\theta \leftarrow \theta - \eta\,(g + \lambda\theta)$.
 
@@ -30,6 +43,7 @@ def sgd_step(parameter, gradient, learning_rate, weight_decay=0.0):
     return parameter - rate * _with_l2(gradient, parameter, weight_decay)
 
 
+@shapes(a_number_for_each, parameter="...", gradient="...", velocity="... or None")
 def momentum_step(
     parameter,
     gradient,
@@ -71,6 +85,7 @@ def momentum_step(
     return parameter - float(learning_rate) * direction, velocity
 
 
+@shapes(a_number_for_each, parameter="...", gradient="...", first="...", second="...")
 def adam_step(
     parameter,
     gradient,
@@ -104,6 +119,7 @@ def adam_step(
     return parameter - change, first, second
 
 
+@shapes(a_number_for_each, parameter="...", gradient="...", first="...", second="...")
 def adamw_step(
     parameter,
     gradient,
@@ -155,7 +171,9 @@ def _corrected(first, second, step, learning_rate, betas, eps):
 
 @dataclass(frozen=True)
 class AdamW:
-    """`adamw_step` for a whole model: names to arrays, as float32 or float64.
+    """`adamw_step` for a whole model: names to arrays, floating, of one dtype.
+
+    The moments are float32 at least.
 
     `weight_decay` is a number, or a function of a parameter's name and array; `scale`
     multiplies the learning rate and is a function of the name. Parameters that agree
@@ -182,11 +200,12 @@ class AdamW:
         `layout` is a number that tells one set of parameters from another.
         """
         layout = self._layout(parameters)
+        wide = np.result_type(layout.dtype, np.float32)
         return {
             "step": np.array(0),
             "layout": np.array(layout.digest),
-            "first": np.zeros(layout.size, layout.dtype),
-            "second": np.zeros(layout.size, layout.dtype),
+            "first": np.zeros(layout.size, wide),
+            "second": np.zeros(layout.size, wide),
         }
 
     def step(
@@ -204,7 +223,8 @@ class AdamW:
                 "begin with init(parameters)"
             )
         old, slope = layout.pack(parameters), layout.pack(gradients)
-        new, first, second = (np.empty_like(old) for _ in range(3))
+        new = np.empty_like(old)
+        first, second = np.empty_like(state["first"]), np.empty_like(state["second"])
         number = int(state["step"]) + 1
         for part, (decay, scale) in layout.chunks():
             new[part], first[part], second[part] = adamw_step(

@@ -43,7 +43,8 @@ class LossScale:
     $s \leftarrow 2s$ after so many steps in a row in which all were.
 
     The defaults are PyTorch's. A state of plain numbers, and immutable: `after` gives
-    the next one. `static(s)` never moves.
+    the next one. `static(s)` never moves. The scale stays a normal float32: where every
+    gradient is infinite it ends at $2^{-126}$, PyTorch's at 0, and no step is made.
 
     Source: [Cortes] 8.4, the static one. Oracle: torch.amp.GradScaler.
 
@@ -79,7 +80,9 @@ class LossScale:
     def after(self, finite: bool) -> LossScale:
         """The scale of the next step, once this step's gradients are known."""
         if not finite:
-            return replace(self, scale=self.scale * self.backoff, good_steps=0)
+            least = min(self.scale, float(np.finfo(np.float32).tiny))
+            scale = max(self.scale * self.backoff, least)
+            return replace(self, scale=scale, good_steps=0)
         if self.good_steps + 1 < self.interval:
             return replace(self, good_steps=self.good_steps + 1)
         grown = self.scale * self.growth

@@ -65,6 +65,18 @@ def test_loss_scale_grows_and_backs_off():
 
 
 @example
+def test_loss_scale_has_a_floor_and_a_ceiling():
+    """After 1,200 bad steps it is the least normal float32 and not 0, which no good
+    step could double again; after as many good ones it is finite in float32."""
+    low = high = precision.LossScale(scale=1.0, interval=1)
+    for _ in range(1200):
+        low, high = low.after(False), high.after(True)
+    assert low.scale == 2.0**-126
+    assert np.isfinite(np.float32(high.scale)) and high.scale == 2.0**127
+    assert low.after(True).scale == 2.0**-125
+
+
+@example
 def test_mixed_step_skips_what_overflows():
     """A gradient of 4 at a scale of 2^15 is 131,072, beyond float16: no step is made,
     and the next scale is 2^14."""

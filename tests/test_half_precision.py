@@ -1,0 +1,157 @@
+"""Half precision outside `ops`: objectives, optimisers, adapters and metrics.
+
+What holds for every operator (tests/ops/test_every_sum.py) holds for every function
+that a model is trained or judged with: float16 is computed in float32 and rounded once.
+"""
+
+import importlib
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+from .ops.test_every_sum import assert_rounded_once
+from .spec import assert_close, cast, law, random_arrays
+
+draw = random_arrays(8)
+IDS = np.arange(3000).reshape(2, 1500) % 4
+ZERO = np.zeros(3000)
+SCORES, SMALL = draw(2, 1500, 4, scale=300.0), draw(3000, scale=1e-4)
+TOKENS = draw(7, 3000), draw(4, 3000)
+BOTTLENECK = {"down.weight": draw(4, 9, scale=9.0), "up.weight": draw(9, 4, scale=9.0)}
+RIGHT = np.arange(3000) % 2
+CALLS = {
+    "objectives.language": {
+        "language_modeling_loss": (SCORES, IDS),
+        "perplexity": (SCORES / 300, IDS),
+    },
+    "objectives.masked": {"masked_language_modeling_loss": (SCORES, IDS)},
+    "objectives.contrastive": {
+        "info_nce": (draw(6, 500, scale=300.0), draw(6, 500, scale=300.0)),
+        "clip_loss": (draw(6, 500, scale=1e-4), draw(6, 500, scale=1e-4)),
+        "itc_loss": (draw(3000), draw(3000, 3)),
+        "itm_loss": (draw(3000, scale=300.0), RIGHT),
+        "clamp_logit_scale": (np.array(5.0),),
+        "logit_scale": (np.array(2.5),),
+    },
+    "objectives.distillation": {
+        "distillation_loss": (SCORES, SCORES[::-1], 4.0),
+        "hint_loss": (draw(3000, 5, scale=300.0), draw(3000, 5, scale=300.0)),
+    },
+    "objectives.combining": {
+        "weighted_sum": ([np.array(300.0), np.array(1e-4)], [0.75, 300.0]),
+        "uncertainty_weighting": ([np.array(300.0)] * 3, np.array([5.0, -5.0, 0.1])),
+    },
+    "objectives.continual": {
+        "ewc_penalty": ({"w": draw(3000, 2)}, {"w": draw(3000, 2)}, {"w": SMALL[:2]}),
+        "fisher_diagonal": ([{"w": draw(5, scale=300.0)}, {"w": draw(5)}] * 1500,),
+    },
+    "train.optimizers": {
+        "sgd_step": (SMALL, SMALL, 1e-3, 0.1),
+        "momentum_step": (SMALL, SMALL, SMALL, 1e-3),
+        "adam_step": (
+            SMALL + 1,
+            np.zeros(3000),
+            np.zeros(3000),
+            np.zeros(3000),
+            1,
+            1e-3,
+        ),
+        "adamw_step": (SMALL, SMALL, SMALL, SMALL**2, 7, 1e-3),
+    },
+    "train.clipping": {
+        "global_norm": ({"w": draw(3000, 5, scale=300.0)},),
+        "clip_by_global_norm": ({"w": draw(3000, 5, scale=300.0)}, 1.0),
+    },
+    "blocks.adapters": {
+        "lora_linear": (
+            *[draw(7, 3000), draw(4, 3000), None],
+            draw(2, 3000),
+            draw(4, 2),
+            8,
+        ),
+        "lora_update": (draw(2, 5, scale=300.0), draw(4, 2), 8),
+        "merge_lora": (draw(4, 5), draw(2, 5), draw(4, 2), 8),
+        "unmerge_lora": (draw(4, 5), draw(2, 5), draw(4, 2), 8),
+        "bottleneck_adapter": (draw(3, 9), BOTTLENECK),
+    },
+    "metrics.zero_shot": {
+        "zero_shot": (draw(3, 3000), draw(5, 3000)),
+        "retrieval_ranks": (draw(5, 5),),
+        "recall_at_k": (draw(5, 5),),
+    },
+}
+EACH = [
+    pytest.param(room, name, id=name) for room, calls in CALLS.items() for name in calls
+]
+# Functions without an array of floating numbers among their arguments.
+WITHOUT_NUMBERS = {
+    "objectives.language": {"shift_labels", "pad_labels", "mask_prompt", "check_room"},
+    "objectives.masked": {"mask_tokens"},
+    "train.optimizers": {"matrices_only"},
+    "blocks.adapters": {"bottleneck_adapter_shapes"},
+}
+# What has a law of its own: it draws, or takes a function of its texts.
+ELSEWHERE = {"mine_hard_negatives", "zero_shot_classifier", "a_number_for_each"}
+
+
+# Each operator in them rounds its own result, as PyTorch's does.
+MADE_OF_OPERATORS = {
+    *("info_nce", "clip_loss", "itc_loss", "distillation_loss", "hint_loss"),
+    *("uncertainty_weighting", "bottleneck_adapter", "weighted_sum"),
+}
+
+
+def deep(value, dtype):
+    """Every floating array of a value, in lists and mappings too, in a dtype."""
+    if isinstance(value, dict):
+        return {key: deep(each, dtype) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(deep(each, dtype) for each in value)
+    return cast(value, dtype)
+
+
+def flat(result):
+    """The arrays and numbers of a result, one after the other."""
+    if isinstance(result, dict):
+        return [each for key in sorted(result) for each in flat(result[key])]
+    if isinstance(result, (list, tuple)):
+        return [each for part in result for each in flat(part)]
+    return [result]
+
+
+@law
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("room, name", EACH)
+def test_half_precision_is_computed_in_single(room, name):
+    """float16 in, float16 out, to the bits of float32 rounded once; a number that is a
+    Python float is the same."""
+    function = getattr(importlib.import_module(f"refvlm.{room}"), name)
+    half = deep(CALLS[room][name], np.float16)
+    ours = flat(function(*half))
+    single = flat(function(*deep(half, np.float32)))
+    for got, full in zip(ours, single, strict=True):
+        if isinstance(full, float):
+            assert math.isclose(got, full, rel_tol=1e-3)
+        elif name in MADE_OF_OPERATORS:
+            with np.errstate(over="ignore"):
+                assert_close(got, full.astype(np.float16), 5e-3)
+        else:
+            assert_rounded_once(got, full)
+
+
+@law
+@pytest.mark.parametrize("room", CALLS)
+def test_half_precision_leaves_nobody_out(room):
+    """What is offered and has no line in CALLS says why."""
+    module = importlib.import_module(f"refvlm.{room}")
+    offered = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+    known = set(CALLS[room]) | WITHOUT_NUMBERS.get(room, set()) | ELSEWHERE
+    assert offered <= known
