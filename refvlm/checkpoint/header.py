@@ -9,7 +9,8 @@
 That is all of it, which is its virtue: nothing in it is a program. The format's own
 library reads the header, and holds every number in it against every other and against
 the size of the file. What it accepts are tensors that follow one another to the end,
-without gap or overlap; so where each one lies follows from the shapes before it.
+without gap or overlap; so where each one lies follows from the shapes before it. Of a
+name that stands there twice it takes the last; here such a header is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from .documents import MEGABYTE
+from .documents import MEGABYTE, parse_object
 from .errors import CheckpointError, quoted
 
 # 100,000 tensors have a header of 10 MB. The library reads headers of 100 MB, for which
@@ -74,6 +75,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
             f"{path} is cut short, damaged or no safetensors file: download it again. "
             f"The safetensors library says {quoted(str(problem))}"
         ) from None
+    _check_names(file.read(length), path)
     records, position = {}, 8 + length
     for name, tensor in slices.items():
         kind, shape = tensor.get_dtype(), tuple(tensor.get_shape())
@@ -85,6 +87,12 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
     if position != opened.st_size or not os.path.samestat(opened, now):
         raise CheckpointError(f"{path} was changed while it was opened: load it again")
     return records
+
+
+def _check_names(header: bytes, path: str | os.PathLike) -> None:
+    """Refuse a name that stands there twice: which of the two is meant?"""
+    text = header.decode("utf-8", errors="replace")
+    parse_object(text, f"the header of {path}", CheckpointError)
 
 
 def _check(kind: str, shape: tuple[int, ...], tensor: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .documents import is_there, read_json
 from .errors import CheckpointError, listed, quoted
-from .stored import MappedFile, StoredTensor
+from .stored import StoredTensor, TensorFile
 from .weights import Weights
 
 SINGLE = "model.safetensors"
@@ -40,7 +40,7 @@ def load(path: str | Path, dtype: Any = np.float32) -> Weights:
     if path.suffix == ".json":
         files = _shards(path)
     else:
-        files = [MappedFile(path)]
+        files = [TensorFile(path)]
     tensors = {
         name: StoredTensor(file, record, floating)
         for file in files
@@ -78,7 +78,7 @@ def _pickle(path: Path) -> CheckpointError:
     )
 
 
-def _shards(path: Path) -> list[MappedFile]:
+def _shards(path: Path) -> list[TensorFile]:
     """The files of an index, each holding just the tensors that the index says."""
     place = read_json(path).get("weight_map")
     if not isinstance(place, dict) or not place:
@@ -105,13 +105,13 @@ def _is_plain(shard: Any) -> bool:
     )
 
 
-def _shard(index: Path, shard: str, names: set[str]) -> MappedFile:
+def _shard(index: Path, shard: str, names: set[str]) -> TensorFile:
     path = index.parent / shard
     if not is_there(path):
         raise CheckpointError(
             f"{index} names the shard {quoted(shard)}, which is not there: download it"
         )
-    file = MappedFile(path)
+    file = TensorFile(path)
     absent = [quoted(name) for name in sorted(names - file.records.keys())]
     if absent:
         raise CheckpointError(

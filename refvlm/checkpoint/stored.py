@@ -1,15 +1,22 @@
-r"""A tensor on the disk: mapped into memory, decoded when it is first asked for.
+r"""A tensor on the disk: read and decoded when it is first asked for.
 
-A file of float32 is used where it lies: the array is a view of the mapped file, and
-the system reads the pages as they are touched. Other floating types are converted a
+A file of float32 is read straight into its array. Other floating types are converted a
 block at a time, so that the file's bytes and the array are never both held. A bfloat16
 is the upper half of a float32, $\text{float32} = \text{uint16} \cdot 2^{16}$ as bits.
+
+A file may change while it is open. One that is replaced (`save` does so, and whoever
+downloads should) leaves the old one open, and nobody notices. One that is written over
+in its place is noticed at the next read, by its size and the time of its last change;
+what was read before stays what it was. It is not mapped into memory: a mapped file that
+is cut short kills the process that looks at it, and one that is written over changes
+weights behind the back of their model.
 """
 
 from __future__ import annotations
 
-import mmap
+import os
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -22,45 +29,72 @@ from .header import FLOATING, Record, read_header
 BLOCK = 1 << 16  # numbers decoded at a time: they stay in the cache
 
 
-class MappedFile:
-    """A safetensors file whose header has been checked, mapped into memory."""
+class TensorFile:
+    """A safetensors file whose header has been checked, open for reading."""
 
     def __init__(self, path: str | Path):
         self.path = path
-        with open_ordinary(path) as file:
-            self.records = read_header(file, path)
-            try:
-                self.memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as problem:
-                raise CheckpointError(f"{path} cannot be mapped: {problem}") from None
-        self.size = len(self.memory)
+        self.file = open_ordinary(path)
+        weakref.finalize(self, self.file.close)
+        self.version = self._version()
+        self.records = read_header(self.file, path)
         self.reading = threading.Lock()
 
-    def numbers(self, record: Record) -> np.ndarray:
-        """The stored numbers as one flat, read-only view."""
-        if self.memory.size() != self.size:
-            raise CheckpointError(f"{self.path} was changed while it was in use")
-        if record.begin == record.end:
-            return np.empty(0, record.storage)
-        count = (record.end - record.begin) // record.storage.itemsize
-        return np.frombuffer(self.memory, record.storage, count, record.begin)
+    def __reduce__(self):
+        """A copy in another process opens the file again, if it is still the same."""
+        return _open_again, (os.path.abspath(self.path), self.version)
 
-    def forget(self, begin: int, end: int) -> None:
-        """Give the pages of these bytes back; they can be read again at any time."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            begin -= begin % mmap.PAGESIZE
-            self.memory.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+    def read(self, begin: int, numbers: np.ndarray) -> np.ndarray:
+        """Fill a flat array with what is stored from there on."""
+        room, filled = numbers.view(np.uint8).data, 0
+        while part := filled < len(room) and self._fill(room[filled:], begin + filled):
+            filled += part
+        if filled != len(room) or self._version() != self.version:
+            raise CheckpointError(
+                f"{self.path} was changed while it was in use: load it again. Whoever "
+                "writes a checkpoint puts a new file in the place of the old one"
+            )
+        return numbers
+
+    def _fill(self, room: memoryview, begin: int) -> int:
+        """How many bytes were read into the room, perhaps not all."""
+        if hasattr(os, "preadv"):  # leaves the place alone that forked processes share
+            return os.preadv(self.file.fileno(), [room], begin)
+        self.file.seek(begin)
+        part = self.file.read(len(room))
+        room[: len(part)] = part
+        return len(part)
+
+    def _version(self) -> tuple[int, int]:
+        """What differs, if anything does, between a file and what it was before."""
+        now = os.fstat(self.file.fileno())
+        return now.st_size, now.st_mtime_ns
+
+
+def _open_again(path: str, version: tuple[int, int]) -> TensorFile:
+    file = TensorFile(path)
+    if file.version != version:
+        raise CheckpointError(
+            f"{path} is not the file any more that the copied model was loaded from"
+        )
+    return file
 
 
 class StoredTensor:
-    """A tensor of a mapped file: its shape at once, its values at the first look."""
+    """A tensor of a file: its shape at once, its values at the first look."""
 
     __slots__ = ("_array", "_dtype", "_file", "_record", "shape")
 
-    def __init__(self, file: MappedFile, record: Record, dtype: np.dtype | None):
+    def __init__(self, file: TensorFile, record: Record, dtype: np.dtype | None):
         self.shape = record.shape
         self._file, self._record, self._dtype = file, record, dtype
         self._array: np.ndarray | None = None
+
+    def __reduce__(self):
+        return StoredTensor, (self._file, self._record, self._dtype)
+
+    def __deepcopy__(self, memo):
+        return self  # nobody can write to it
 
     @property
     def is_floating(self) -> bool:
@@ -77,31 +111,32 @@ class StoredTensor:
         return self._array
 
     def _read(self) -> np.ndarray:
-        numbers = self._file.numbers(self._record)
-        kind = self._record.kind
+        record, kind = self._record, self._record.kind
+        count = (record.end - record.begin) // record.storage.itemsize
+        stored = record.storage.newbyteorder("=")
+        natural = np.dtype(np.float32) if kind == "BF16" else stored
+        dtype = (self._dtype or natural) if self.is_floating else stored
+        if (self.is_floating and dtype != stored) or kind == "BF16":
+            return self._convert(np.empty(count, dtype))
+        numbers = self._file.read(record.begin, np.empty(count, record.storage))
         if kind == "BOOL":
             return numbers != 0
-        if not self.is_floating:
-            return numbers.astype(numbers.dtype.newbyteorder("="))
-        natural = np.dtype(np.float32) if kind == "BF16" else numbers.dtype
-        dtype = (self._dtype or natural).newbyteorder("=")
-        if kind != "BF16" and numbers.dtype == dtype and numbers.flags.aligned:
+        if self.is_floating:
             self._check(numbers, numbers)
-            return numbers
-        return self._convert(numbers, dtype)
+        return numbers.astype(stored, copy=False)
 
-    def _convert(self, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        values = np.empty(numbers.shape, dtype)
-        width = numbers.itemsize
-        for start in range(0, len(numbers), BLOCK):
-            block = numbers[start : start + BLOCK]
-            if self._record.kind == "BF16":
-                block = bfloat16_from_bits(block)
+    def _convert(self, values: np.ndarray) -> np.ndarray:
+        """Read block by block into an array of another type."""
+        record, block = self._record, np.empty(BLOCK, self._record.storage)
+        for start in range(0, len(values), BLOCK):
+            part = values[start : start + BLOCK]
+            begin = record.begin + start * block.itemsize
+            numbers = self._file.read(begin, block[: len(part)])
+            if record.kind == "BF16":
+                numbers = bfloat16_from_bits(numbers)
             with np.errstate(over="ignore", under="ignore"):
-                values[start : start + BLOCK] = block
-            self._check(values[start : start + BLOCK], block, start)
-            begin = self._record.begin + start * width
-            self._file.forget(begin, begin + len(block) * width)
+                part[:] = numbers
+            self._check(part, numbers, start)
         return values
 
     def _check(self, values: np.ndarray, stored: np.ndarray, offset: int = 0) -> None:

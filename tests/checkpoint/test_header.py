@@ -70,6 +70,12 @@ BAD_HEADERS = {
     b'"data_offsets": [0, 8]}}',
     "a name whose last entry does not fit": b'{"x": %b, "x": %b}'
     % (LISTED % (8, 8), LISTED % (4, 4)),
+    "a name whose last entry fits": b'{"x": %b, "x": %b}'
+    % (LISTED % (4, 4), LISTED % (8, 8)),
+    "a name twice, spelled in two ways": b'{"x": %b, "\\u0078": %b}'
+    % (LISTED % (8, 8), LISTED % (8, 8)),
+    "metadata twice": b'{"__metadata__": {"a": "b", "a": "c"}, "x": %b}'
+    % (LISTED % (8, 8)),
     "a dtype that NumPy lacks": {"x": entry("F8_E4M3", [8], 0, 8)},
     "numbers of half a byte": {"x": entry("F4", [16], 0, 8)},
     "complex numbers": {"x": entry("C64", [1], 0, 8)},
@@ -96,8 +102,6 @@ ODD_HEADERS = {
     "a field too many": b'{"x": {"dtype": "U8", "shape": [8], '
     b'"data_offsets": [0, 8], "note": 0}}',
     "an entry that is a list": b'{"x": %b}' % (LISTED % (8, 8)),
-    "a name whose last entry fits": b'{"x": %b, "x": %b}'
-    % (LISTED % (4, 4), LISTED % (8, 8)),
 }
 
 
