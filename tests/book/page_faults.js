@@ -72,6 +72,14 @@ function figures() {
     .filter(({ width }) => width > 0);
 }
 
+// A caption that the style sheet hides is words that a figure was given for nobody.
+function hiddenCaptions() {
+  const captions = [...document.querySelectorAll("figcaption, table > caption")];
+  return captions
+    .filter((caption) => !caption.closest("details") && !caption.getClientRects().length)
+    .map((caption) => `hidden caption: "${caption.textContent.trim().slice(0, 60)}"`);
+}
+
 function duplicateIds() {
   const seen = new Map();
   for (const { id } of document.querySelectorAll("[id]")) {
@@ -121,6 +129,7 @@ async function faults() {
     ...mathsErrors(),
     ...unsetMaths(),
     ...(await images()),
+    ...hiddenCaptions(),
     ...duplicateIds(),
     ...sidewaysScroll(),
     ...cutOff(),
