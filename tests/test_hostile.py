@@ -247,7 +247,7 @@ def test_hostile_directories_without_safetensors_say_what_to_do(tmp_path):
     """Nothing at all, or pickles only, is not opened; the message helps."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(CheckpointError, match=r"config\.json: there is no such file"):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
         refvlm.load(empty)
     files = good_files(tmp_path / "pickled")
     del files["model.safetensors"]
@@ -260,7 +260,7 @@ def test_hostile_directories_without_safetensors_say_what_to_do(tmp_path):
 @pytest.mark.parametrize("path", ["", "a\0b", "a" * 5000, "\udcff", "nowhere"])
 def test_hostile_names_of_directories_are_refused(path):
     """Names that no file system takes are no directory, like those that are free."""
-    with pytest.raises(CheckpointError, match=r"not a directory|no such file"):
+    with pytest.raises(CheckpointError, match=r"not a directory|no config"):
         refvlm.load(path)
 
 

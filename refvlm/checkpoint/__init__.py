@@ -9,6 +9,7 @@ Files come from outside and are not trusted: the safetensors library checks size
 offsets before anything is allocated, and pickles are never opened.
 """
 
+from .directories import lack
 from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, MissingTensorError
 from .loading import load
@@ -22,6 +23,7 @@ __all__ = [
     "Weights",
     "expect",
     "is_there",
+    "lack",
     "load",
     "read_json",
     "read_text",

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from .errors import CheckpointError, quoted
 
 MEGABYTE = 1 << 20
+LFS_POINTER = b"version https://git-lfs"  # where half a clone should have the file
 
 
 def read_json(
@@ -41,6 +42,8 @@ def read_text(
         content = file.read(min(size, limit) + 1)
     if len(content) > min(size, limit):
         raise error(f"{path} is larger than {limit} bytes: this is not a file to trust")
+    if content.startswith(LFS_POINTER):
+        raise error(f"{path} is a Git LFS pointer, not the file: run git lfs pull")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as problem:

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from .documents import MEGABYTE, parse_object
+from .documents import LFS_POINTER, MEGABYTE, parse_object
 from .errors import CheckpointError, quoted
 
 # 100,000 tensors have a header of 10 MB. The library reads headers of 100 MB, for which
@@ -56,7 +56,7 @@ class Record:
 def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
     """name -> record, in the order of the file at this path, which `file` has open."""
     first = file.read(8)
-    if first == b"version ":
+    if first == LFS_POINTER[:8]:
         raise CheckpointError(
             f"{path} is a Git LFS pointer, not the tensors: run git lfs pull"
         )

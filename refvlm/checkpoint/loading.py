@@ -2,7 +2,9 @@
 
 A large model comes in shards, with `model.safetensors.index.json` saying which tensor
 is in which file. The index is from outside as well: a shard is a plain file name in the
-same directory, and each shard holds exactly the tensors that the index says.
+same directory, and holds what the index says and nothing that it places elsewhere. What
+the index leaves out is a tensor like those of a single file: whoever opens the model
+says whether it may be there.
 """
 
 from __future__ import annotations
@@ -12,14 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from .directories import INDEX, PICKLES, SINGLE, lack, pickle_error
 from .documents import is_there, read_json
 from .errors import CheckpointError, listed, quoted
 from .stored import StoredTensor, TensorFile
 from .weights import Weights
-
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def load(path: str | Path, dtype: Any = np.float32) -> Weights:
@@ -36,16 +35,19 @@ def load(path: str | Path, dtype: Any = np.float32) -> Weights:
     if path.is_dir():
         path = _find(path)
     if path.suffix in PICKLES:
-        raise _pickle(path)
+        raise pickle_error([path])
     if path.suffix == ".json":
         files = _shards(path)
     else:
         files = [TensorFile(path)]
-    tensors = {
-        name: StoredTensor(file, record, floating)
-        for file in files
-        for name, record in file.records.items()
-    }
+    tensors: dict[str, StoredTensor] = {}
+    for file in files:
+        for name, record in file.records.items():
+            if name in tensors:
+                raise CheckpointError(
+                    f"{path}: tensor {quoted(name)} is in two shards, which may differ"
+                )
+            tensors[name] = StoredTensor(file, record, floating)
     return Weights.of_tensors(tensors, str(path))
 
 
@@ -54,28 +56,7 @@ def _find(directory: Path) -> Path:
     for name in (SINGLE, INDEX):
         if is_there(directory / name):
             return directory / name
-    try:
-        names = sorted(entry.name for entry in directory.iterdir())
-    except OSError as problem:
-        raise CheckpointError(f"{directory} cannot be listed: {problem}") from None
-    others = [quoted(name) for name in names if name.endswith(".safetensors")]
-    pickles = [name for name in names if name.endswith(PICKLES)]
-    if others:
-        hint = f"; it has {listed(others)}: give the path of the file that you mean"
-    elif pickles:
-        raise _pickle(directory / pickles[0])
-    else:
-        hint = ": is this the directory of a downloaded model?"
-    raise CheckpointError(f"{directory} has neither {SINGLE} nor {INDEX}{hint}")
-
-
-def _pickle(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is a pickle, a program that runs when it is opened, and is never "
-        "opened here. Convert it once, where you trust it, with PyTorch: "
-        "safetensors.torch.save_file(torch.load(path, weights_only=True), "
-        f"{SINGLE!r})"
-    )
+    raise lack(directory, f"{SINGLE} nor {INDEX}")
 
 
 def _shards(path: Path) -> list[TensorFile]:
@@ -91,7 +72,7 @@ def _shards(path: Path) -> list[TensorFile]:
                 "shard is given by a plain file name, ending in .safetensors"
             )
         wanted.setdefault(shard, set()).add(name)
-    return [_shard(path, shard, names) for shard, names in wanted.items()]
+    return [_shard(path, shard, names, place) for shard, names in wanted.items()]
 
 
 def _is_plain(shard: Any) -> bool:
@@ -105,7 +86,9 @@ def _is_plain(shard: Any) -> bool:
     )
 
 
-def _shard(index: Path, shard: str, names: set[str]) -> TensorFile:
+def _shard(
+    index: Path, shard: str, names: set[str], place: dict[str, str]
+) -> TensorFile:
     path = index.parent / shard
     if not is_there(path):
         raise CheckpointError(
@@ -117,10 +100,11 @@ def _shard(index: Path, shard: str, names: set[str]) -> TensorFile:
         raise CheckpointError(
             f"{path} lacks {listed(absent)}, which {index.name} says it holds"
         )
-    excess = [quoted(name) for name in sorted(file.records.keys() - names)]
+    others = file.records.keys() & place.keys()
+    excess = [quoted(name) for name in sorted(others - names)]
     if excess:
         raise CheckpointError(
-            f"{path} also holds {listed(excess)}, which {index.name} places elsewhere "
-            "or nowhere: the directory mixes two checkpoints"
+            f"{path} also holds {listed(excess)}, which {index.name} places elsewhere: "
+            "the directory mixes two checkpoints"
         )
     return file

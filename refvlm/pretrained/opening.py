@@ -38,13 +38,26 @@ def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
     if str(path) in SHIPPED and not os.path.isdir(directory):
         directory = shipped(str(path))
     if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
-        raise checkpoint.CheckpointError(
-            f"{path} is not a directory: give the folder that holds config.json"
-        )
+        raise _no_directory(directory)
     file = directory / "config.json"
+    if not checkpoint.is_there(file):
+        raise checkpoint.lack(directory, file.name)
     document = fields.read(file)
     return fields.built(file, document, _family).open(directory, document, dtype)
 
 
 def _family(document):
     return FAMILIES[fields.only(document, "model_type", *FAMILIES)]
+
+
+def _no_directory(path):
+    """What to say of a file, and of what is not there at all."""
+    if os.path.isfile(path):
+        return checkpoint.CheckpointError(
+            f"{path} is not a directory but a file: give the folder that holds the "
+            f"weights with their config.json, {path.parent}"
+        )
+    return checkpoint.CheckpointError(
+        f"{path} is not a directory: give the folder that holds config.json. Nothing "
+        "is downloaded here, so a model known by its name is downloaded first"
+    )

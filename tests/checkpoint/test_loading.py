@@ -93,7 +93,6 @@ FIRST, SECOND = "model-1.safetensors", "model-2.safetensors"
         ([], "weight_map"),
         ({"a": FIRST, "b": FIRST, "c": "model-3.safetensors"}, "not there"),
         ({"a": FIRST, "b": FIRST, "c": SECOND, "d": SECOND}, "lacks 'd'"),
-        ({"a": FIRST, "c": SECOND}, "also holds 'b'"),
         ({"a": FIRST, "b": SECOND, "c": SECOND}, "lacks 'b'|also holds 'b'"),
     ],
 )
@@ -101,6 +100,23 @@ def test_load_index_and_shards_have_to_agree(tmp_path, weight_map, message):
     """Each shard holds just the tensors that the index says, or two downloads met."""
     with pytest.raises(CheckpointError, match=message):
         load(sharded(tmp_path, weight_map))
+
+
+@law
+def test_load_takes_what_an_index_leaves_out(tmp_path):
+    """A buffer that no index lists, rotary_emb.inv_freq, is there as in a single file:
+    whether it may be is asked once, when the tensors are held against the model."""
+    weights = load(sharded(tmp_path, {"a": FIRST, "c": SECOND}))
+    assert set(weights) == {"a", "b", "c"}
+
+
+@contract
+def test_load_refuses_what_two_shards_hold_and_no_index_places(tmp_path):
+    """Of two tensors of one name that the index leaves out, neither is meant more."""
+    sharded(tmp_path, {"a": FIRST, "c": SECOND})
+    save(tmp_path / SECOND, {"c": np.ones(4), "b": np.zeros(2)})
+    with pytest.raises(CheckpointError, match="'b' is in two shards"):
+        load(tmp_path)
 
 
 @contract
@@ -128,7 +144,7 @@ def test_load_says_what_is_there_instead(tmp_path):
     with pytest.raises(CheckpointError, match="has neither"):
         load(tmp_path)
     small_file(tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match=r"it has 'other\.safetensors'"):
+    with pytest.raises(CheckpointError, match=r"rename it model\.safetensors"):
         load(tmp_path)
     with pytest.raises(CheckpointError, match="no such file"):
         load(tmp_path / "absent.safetensors")
