@@ -20,7 +20,7 @@ from . import demands
 
 @shapes(demands.features_in_pairs, demands.a_positive_base)
 def position_frequencies(dim, base=10000.0):
-    r"""One frequency for each pair of features: $\omega_i = b^{-2i/d}$ for
+    r"""One frequency for each pair of features: $\omega_i = \Theta^{-2i/d}$ for
     $0 \le i < d/2$.
 
     float64 (dim / 2,), falling from 1 towards 1 / base. Source: [Cortes] 2.3.
@@ -33,8 +33,8 @@ def position_frequencies(dim, base=10000.0):
 
 @shapes(demands.features_in_pairs, demands.length_is_a_count)
 def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
-    r"""Positions as waves: $P_{p,2i} = \sin(p\,\omega_i)$ and
-    $P_{p,2i+1} = \cos(p\,\omega_i)$, with $\omega_i = b^{-2i/d}$.
+    r"""Positions as waves: $\psi_{m,2i} = \sin(m\,\omega_i)$ and
+    $\psi_{m,2i+1} = \cos(m\,\omega_i)$, with $\omega_i = \Theta^{-2i/d}$.
 
     (length, dim), to be added to the tokens. Source: [Cortes] 2.3, [Foundations].
 
@@ -49,7 +49,7 @@ def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
 
 @shapes(demands.features_in_pairs)
 def position_shift_matrix(shift, dim, base=10000.0):
-    r"""The one matrix that moves every position on by `shift`: $P_{p+k} = R_k P_p$.
+    r"""The one matrix that moves every position on by `shift`: $\psi_{m+k} = A_k \psi_m$.
 
     float64 (dim, dim): along the diagonal, for each frequency, the block
     $\begin{pmatrix} \cos k\omega & \sin k\omega \\ -\sin k\omega & \cos k\omega
@@ -71,7 +71,7 @@ def position_shift_matrix(shift, dim, base=10000.0):
 
 @shapes(demands.places_are_learned, x="... t d", embedding="n d", returns="... t d")
 def add_positions(x, embedding, offset=0):
-    r"""Learned positions: $x_p + E_{p}$, one learned row for each place.
+    r"""Learned positions: $x_m + \psi_m$, one learned row for each place.
 
     x is (..., t, d); its first token stands at `offset`. embedding (n, d) is a
     weight, so it cannot say anything about places past its last row.
@@ -83,8 +83,8 @@ def add_positions(x, embedding, offset=0):
 
 @shapes(demands.features_in_pairs, demands.positions_are_numbers)
 def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
-    r"""(cos, sin) of the angles by which rotary positions turn: $p\,\omega_i$ with
-    $\omega_i = \theta^{-2i/d}$.
+    r"""(cos, sin) of the angles by which rotary positions turn: $m\,\omega_i$ with
+    $\omega_i = \Theta^{-2i/d}$.
 
     positions is a vector of whole numbers, or (..., t); each result is (..., t,
     dim / 2), one angle for each pair of features. The angles are computed in
@@ -149,7 +149,7 @@ def apply_rotary_vjp(d_out, x, cos, sin, interleaved):
 def interpolate_positions(
     positions, new_size, old_size=None, num_prefix_tokens=1, antialias=True
 ):
-    r"""Positions learned on one grid of patches, for another: $R\,E\,C^\top$ with a
+    r"""Positions learned on one grid of patches, for another: $R\,\Psi\,C^\top$ with a
     matrix of bicubic weights for the rows and one for the columns.
 
     positions is (..., prefix + h w, d), the result (..., prefix + h' w', d) for
