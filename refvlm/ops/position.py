@@ -49,7 +49,8 @@ def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
 
 @shapes(demands.features_in_pairs)
 def position_shift_matrix(shift, dim, base=10000.0):
-    r"""The one matrix that moves every position on by `shift`: $\psi_{m+k} = A_k \psi_m$.
+    r"""The one matrix that moves every position on by `shift`:
+    $\psi_{m+k} = A_k \psi_m$.
 
     float64 (dim, dim): along the diagonal, for each frequency, the block
     $\begin{pmatrix} \cos k\omega & \sin k\omega \\ -\sin k\omega & \cos k\omega
