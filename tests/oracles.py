@@ -93,9 +93,15 @@ class Compare:
         )
         inputs = _floating(args, options)
         expected = {k: v for k, v in answers.items() if k.startswith("gradient.")}
-        if getattr(ours, "derivative", ours) is None:
-            expected = {}  # a reader's function that has no vjp yet
-        for key, value in _our_answers(ours, args, options, expected).items():
+        try:
+            found = _our_answers(ours, args, options, expected)
+        except TypeError as error:
+            # A reader's function that has no vjp yet; every operator of ours has one,
+            # or a reason, by a law of its own.
+            if not str(error).endswith("has no derivative"):
+                raise
+            found = _our_answers(ours, args, options, {})
+        for key, value in found.items():
             assert_close(value, answers[key], tolerance)
         single = [cast(value, np.float32) for value in args]
         named = {name: cast(value, np.float32) for name, value in options.items()}

@@ -40,7 +40,7 @@ def weighted_sum(losses: Sequence, weights: Sequence[float]):
 def uncertainty_weighting(losses: Sequence, log_variances):
     r"""Learn how much each loss counts:
     $L = \sum_i \left(\frac{L_i}{2\sigma_i^2} + \log \sigma_i\right)$, with the
-    parameters $s_i = \log \sigma_i^2$.
+    parameters $u_i = \log \sigma_i^2$.
 
     A loss that stays large is taken to be noisy, and counts less; the logarithm
     is the price of saying so. `log_variances` (n) start at 0 and are learnt with

@@ -14,12 +14,13 @@ from ..shapes import ShapeError
 
 def distillation_loss(student_logits, teacher_logits, temperature=2.0):
     r"""How far the student's distribution is from the teacher's:
-    $T^2\,\mathrm{KL}(p_t \,\|\, p_s)$ with $p = \mathrm{softmax}(x/T)$, averaged.
+    $\tau^2\,\mathrm{KL}(p \,\|\, q)$, with $p$ the teacher's $\mathrm{softmax}(s/\tau)$
+    and $q$ the student's, averaged.
 
     Both are (..., c), and the mean is over all rows. The teacher is given, and
-    gets no gradient. That of the student is $T\,(p_s - p_t)$ over the number of
-    rows. The difference shrinks like 1/T, so $T^2$ keeps the weight of this loss
-    beside others, whatever T is.
+    gets no gradient. That of the student is $\tau\,(q - p)$ over the number of
+    rows. The difference shrinks like $1/\tau$, so $\tau^2$ keeps the weight of this
+    loss beside others, whatever the temperature is.
 
     Source: [Cortes] 7.4, which names the other divergence and has no square.
     Oracle: torch.nn.functional.kl_div, reduction="batchmean", times T squared.
@@ -34,7 +35,7 @@ def distillation_loss(student_logits, teacher_logits, temperature=2.0):
             f"teacher {teacher_logits.shape}; both need the same rows and classes"
         )
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"distillation_loss: T is above 0, not {temperature!r}")
+        raise ValueError(f"distillation_loss: temperature is above 0, not {temperature!r}")
     n_classes = student_logits.shape[-1]
     student = (student_logits * (1 / temperature)).reshape(-1, n_classes)
     teacher = (value_of(teacher_logits) * (1 / temperature)).reshape(-1, n_classes)

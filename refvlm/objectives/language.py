@@ -25,7 +25,7 @@ IGNORE = -100
 
 def language_modeling_loss(logits, labels, ignore_index=IGNORE, reduction="mean"):
     r"""The surprise at the next token:
-    $-\frac1N \sum_t \log p(y_{t+1} \mid y_{\le t})$.
+    $-\frac1N \sum_i \log p(y_{i+1} \mid y_{\le i})$.
 
     logits (b, t, v), labels (b, t). N counts the labels that are not ignored,
     without the first of each row, which nobody is asked for. reduction="sum"
@@ -52,7 +52,7 @@ def language_modeling_loss(logits, labels, ignore_index=IGNORE, reduction="mean"
 
 def perplexity(logits, labels, ignore_index=IGNORE) -> float:
     r"""Among how many equally likely tokens the model might be guessing:
-    $\exp\left(-\frac1N \sum_t \log p(y_{t+1} \mid y_{\le t})\right)$.
+    $\exp\left(-\frac1N \sum_i \log p(y_{i+1} \mid y_{\le i})\right)$.
 
     In float64, whatever the logits are; of a loss above 709 it is inf even there.
 
@@ -77,7 +77,7 @@ def check_room(function: str, ids: np.ndarray, *numbers: int) -> None:
 
 @shapes(labels="... t of integers", returns="... t")
 def shift_labels(labels, ignore_index=IGNORE):
-    r"""What each position is asked for: $w_t = y_{t+1}$, and nothing of the last.
+    r"""What each position is asked for: $y_{i+1}$, and nothing of the last.
 
     To shift the labels and keep the logits is the same as to cut both,
     `logits[:, :-1]` against `labels[:, 1:]`, and copies no logits.
@@ -114,7 +114,7 @@ def pad_labels(labels, n_prefix, ignore_index=IGNORE):
 
 @shapes(ids="b t of integers", returns="b t")
 def mask_prompt(ids, answers: Sequence[Sequence[tuple[int, int]]], ignore_index=IGNORE):
-    r"""Labels that ask for the answers alone: $y_t = x_t$ where t lies in one of the
+    r"""Labels that ask for the answers alone: $y_i = x_i$ where i lies in one of the
     spans (start, stop) of its row, else ignored.
 
     `answers` holds a list of spans for each row, as many as the assistant has turns.
