@@ -35,7 +35,9 @@ def distillation_loss(student_logits, teacher_logits, temperature=2.0):
             f"teacher {teacher_logits.shape}; both need the same rows and classes"
         )
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"distillation_loss: temperature is above 0, not {temperature!r}")
+        raise ValueError(
+            f"distillation_loss: temperature is above 0, not {temperature!r}"
+        )
     n_classes = student_logits.shape[-1]
     student = (student_logits * (1 / temperature)).reshape(-1, n_classes)
     teacher = (value_of(teacher_logits) * (1 / temperature)).reshape(-1, n_classes)

@@ -196,7 +196,7 @@ def test_distillation_loss_refuses_another_vocabulary():
 @pytest.mark.parametrize("temperature", [0.0, -2.0, float("nan")])
 def test_distillation_loss_refuses_what_is_no_temperature(temperature):
     """0 would divide by nothing."""
-    with pytest.raises(ValueError, match="T is above 0"):
+    with pytest.raises(ValueError, match="temperature is above 0"):
         distillation_loss(np.zeros((3, 4)), np.zeros((3, 4)), temperature)
 
 
