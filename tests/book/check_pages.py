@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 import shutil
 import sys
 import time
@@ -40,6 +41,23 @@ FLAGS = (
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+# question -> (the page of the first answer, a word of what it shows)
+QUESTIONS = {
+    "GQA": ("book/attention.html", "queries"),
+    "softmax": ("book/linear-maps-and-probabilities.html", "softmax"),
+    "InfoNCE": ("book/contrastive-clip.html", "InfoNCE"),
+}
+ANSWERS = """
+const done = arguments[arguments.length - 1];
+const waited = setInterval(() => {
+  if (!document.querySelector("ul.search li")) return;
+  clearInterval(waited);
+  done([...document.querySelectorAll("ul.search li")].map((line) => [
+    line.querySelector("a").getAttribute("href"),
+    line.querySelector("p")?.textContent ?? "",
+  ]));
+}, 50);
+"""
 LOCAL = ("file:", "data:", "blob:", "about:", "chrome:", "devtools:")
 
 
@@ -131,6 +149,27 @@ def look_at(
     return dict.fromkeys(faults)
 
 
+def search_faults(chrome: webdriver.Chrome, site: Path) -> list[str]:
+    """Questions whose chapter is not the first answer, or whose answers are raw."""
+    faults = []
+    for question, (chapter, word) in QUESTIONS.items():
+        if not (site / chapter).is_file():
+            continue
+        chrome.get(f"{(site / 'search.html').as_uri()}?q={question}")
+        answers = chrome.execute_async_script(ANSWERS)
+        address, said = answers[0]
+        if not address.startswith(chapter):
+            faults.append(f"the first answer to {question} is {address}")
+        if word not in said:
+            faults.append(f"the first answer to {question} lacks {word}: {said[:60]}")
+        faults += [
+            f"an answer to {question} is raw: {said[:60]}"
+            for _, said in answers
+            if re.search(r"\\[a-z(]|\{[a-z:]+\}`", said)
+        ]
+    return faults
+
+
 def take_screenshot(chrome: webdriver.Chrome, width: str, file: Path) -> None:
     height = chrome.execute_script("return document.documentElement.scrollHeight")
     clip = {"x": 0, "y": 0, "width": WIDTHS[width][0], "height": height, "scale": 1}
@@ -196,9 +235,10 @@ def main() -> int:
         return 2
     try:
         found = look_at_all(chrome, site, pages, arguments.screenshots)
+        lost = search_faults(chrome, site)
     finally:
         chrome.quit()
-    for faults in (link_faults(site), notebook_faults(site)):
+    for faults in (link_faults(site), notebook_faults(site), {"search.html": lost}):
         for page, sentences in faults.items():
             found.setdefault(page, {}).update({fault: [] for fault in sentences})
     count = report(found)

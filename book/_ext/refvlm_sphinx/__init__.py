@@ -22,6 +22,7 @@ from . import (
     notebooks,
     offline,
     rooms,
+    search_texts,
 )
 
 
@@ -36,6 +37,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         notebooks,
         offline,
         rooms,
+        search_texts,
     ):
         repair.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}
