@@ -34,8 +34,19 @@ def show_line(line):
         return
     width = shutil.get_terminal_size().columns - 1
     with contextlib.suppress(OSError):
-        shown = f"\r{line[:width]:<{width}}"
+        shown = f"\r{fitting(printable(line), width):<{width}}"
         print(shown, end="", file=sys.stderr, flush=True)
+
+
+def fitting(line, width):
+    """As many of the parts of a line, two spaces between them, as fit, none cut.
+
+    >>> fitting("step 12  loss 3.456  9 s left", 20)
+    'step 12  loss 3.456'
+    """
+    while len(line) > width and "  " in line:
+        line = line[: line.rindex("  ")].rstrip()
+    return line[:width]
 
 
 def end_line():

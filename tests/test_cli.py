@@ -50,7 +50,8 @@ def test_describe_prints_what_the_model_says(model, picture):
     vlm = refvlm.load(model)
     expected = vlm.describe(str(picture), max_new_tokens=8)
     assert done.stdout.decode().strip() == expected.strip()
-    assert done.stderr == b""
+    assert b"cut at --max-new-tokens 8" in done.stderr
+    assert done.stderr.count(b"\n") == 1
 
 
 @law
@@ -76,8 +77,10 @@ def test_describe_json_is_one_object(model, picture, capsys):
     assert 1 <= answer["tokens"] <= 5
     assert answer["seconds_to_first_token"] > 0
     assert set(answer) == {
-        *("text", "prompt", "tokens", "seconds_to_first_token", "tokens_per_second")
+        *("text", "prompt", "finished", "confidence", "notices"),
+        *("tokens", "seconds_to_first_token", "tokens_per_second"),
     }
+    assert 0 < answer["confidence"] <= 1
 
 
 @law
@@ -296,7 +299,7 @@ def test_describe_json_prints_nothing_on_an_error(model, capsys):
 def test_describe_ends_its_line_before_an_error(model, picture, monkeypatch, capsys):
     """What was said so far stays a line of its own; the error follows it."""
 
-    def stream(*_):
+    def stream(*_, **__):
         yield 72, "Hello"
         raise ValueError("then it broke")
 
@@ -330,7 +333,7 @@ def test_describe_first_token_waits_for_the_picture(model, picture, monkeypatch)
 
 
 def slow_stream(clock):
-    def stream(*_):
+    def stream(*_, **__):
         for _ in range(100):  # a picture takes its time
             next(clock)
         yield 72, "a"

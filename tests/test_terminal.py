@@ -83,3 +83,22 @@ def test_complain_does_not_mind_a_closed_stream(monkeypatch, stream):
     """Where nobody can be told, nothing breaks."""
     monkeypatch.setattr("sys.stderr", stream)
     assert terminal.complain("nobody hears this") is None
+
+
+@law
+def test_show_line_leaves_out_whole_parts(monkeypatch):
+    """On 80 columns nothing is cut in the middle: half a number would be another."""
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    parts = [f"number {i} 0.123456" for i in range(6)]
+    terminal.show_line("  ".join(parts))
+    assert screen.shown[0] == "\r" and len(screen.shown) == 80
+    assert screen.shown[1:].rstrip() == "  ".join(parts[:4])
+
+
+@example
+def test_fitting_cuts_what_has_no_parts():
+    """One part that is too long is cut."""
+    assert terminal.fitting("abcdef", 4) == "abcd"
+    assert terminal.fitting("ab  cdef", 8) == "ab  cdef"

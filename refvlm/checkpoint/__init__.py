@@ -13,7 +13,7 @@ from .directories import lack
 from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, MissingTensorError
 from .loading import load
-from .saving import save, write_text
+from .saving import save, write_bytes, write_text
 from .strict import expect
 from .weights import Weights
 
@@ -28,5 +28,6 @@ __all__ = [
     "read_json",
     "read_text",
     "save",
+    "write_bytes",
     "write_text",
 ]

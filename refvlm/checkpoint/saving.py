@@ -46,8 +46,13 @@ def save(
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file as UTF-8: whole, or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file: whole, or not at all."""
     with _replacing(Path(path)) as partial:
-        partial.write_bytes(text.encode())
+        partial.write_bytes(data)
 
 
 @contextlib.contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from pathlib import Path
 
 
 def whole(text: str) -> int:
@@ -31,13 +29,3 @@ def words(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("a text with words in it, not an empty one")
     return text
-
-
-def new_file(text: str) -> Path:
-    """A file that can be written: its folder is there, and it is no folder itself."""
-    path = Path(text)
-    if not os.path.isdir(path.parent) or os.path.isdir(path):
-        raise argparse.ArgumentTypeError(
-            f"a file in a folder that exists, not {text!r:.200}"
-        )
-    return path

@@ -1,13 +1,29 @@
-"""`describe` and `ask`: what a picture shows, in words on standard output."""
+"""`describe` and `ask`: what a picture shows, in words on standard output.
+
+With --json, one object instead:
+
+    text                     what the model said
+    prompt                   what it was asked, spaces around and between words mended
+    finished                 whether it ended by itself, or was cut at the limit
+    confidence               the probability of its least likely token
+    notices                  what else is worth knowing, as sentences
+    tokens                   how many tokens the answer has
+    seconds_to_first_token   from the start of the command, loading included
+    tokens_per_second        of the tokens after the first; null for a single one
+"""
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import sys
 import time
 
 from ..terminal import Progress, complain, escaped, for_terminal, is_terminal
-from .arguments import new_file, positive, words
+from .arguments import positive, words
+from .notices import is_finished, notices
+from .outputs import FORMATS, new_picture
 from .status import BAD_USAGE, EXITS, GOOD
 
 
@@ -24,7 +40,7 @@ def add_describe(commands):
         "--prompt",
         type=words,
         metavar="TEXT",
-        help="the request (default: to describe the image)",
+        help='the request (default: "Describe the image.")',
     )
     _add_options(describe)
 
@@ -39,12 +55,32 @@ def add_ask(commands):
     )
     _add_picture(ask)
     ask.add_argument(
-        "prompt",
+        "question",
         type=words,
+        nargs="+",
         metavar="QUESTION",
-        help='for example "how many circles are there?"',
+        help='for example "how many circles are there?"; best in quotes, for a shell '
+        "may take ? for itself",
+    )
+    ask.add_argument(
+        "--questions",
+        action=_Questions,
+        help="list the questions that the weights that come along know, and exit",
     )
     _add_options(ask)
+
+
+class _Questions(argparse.Action):
+    """Print the list and leave, as --help does."""
+
+    def __init__(self, option_strings, dest, **options):
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser, *_):
+        from ..scenes.wording import as_list
+
+        print("\n".join(as_list()))
+        parser.exit(GOOD)
 
 
 def _add_picture(command):
@@ -66,32 +102,35 @@ def _add_options(command):
         type=positive,
         default=256,
         metavar="N",
-        help="stop after so many tokens (default: %(default)s)",
+        help="stop after N tokens, cut or not (default: %(default)s)",
     )
     command.add_argument(
         "--show-attention",
-        type=new_file,
-        metavar="PNG",
-        help="write a picture of where the decoder looked for each word",
+        type=new_picture,
+        metavar="FILE",
+        help="write a picture of where the decoder looked for each word into a new "
+        f"file, in the format of its suffix: {', '.join(FORMATS)} (default: none)",
     )
     command.add_argument(
         "--verbose",
         action="store_true",
-        help="report progress and times on standard error",
+        help="report progress, and times in seconds, on standard error",
     )
     command.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object: text, prompt, tokens and times",
+        help="print one JSON object: text, prompt, finished (false where it was cut), "
+        "confidence (the probability of the least likely token), notices, tokens, "
+        "seconds_to_first_token and tokens_per_second",
     )
     command.set_defaults(run=_answer)
 
 
 def _answer(options) -> int:
     from .. import pretrained
-    from ..text import DESCRIBE
+    from ..generate import Confidence
 
-    shipped, prompt = pretrained.shipped_model(), options.prompt or DESCRIBE
+    shipped, prompt = pretrained.shipped_model(), _prompt(options)
     if not options.model and not shipped.is_dir():
         complain(
             f"refvlm: {shipped} is missing. Give a FastVLM checkpoint directory with "
@@ -104,19 +143,51 @@ def _answer(options) -> int:
     vlm = _speaker(pretrained.load(options.model or shipped))
     if options.show_attention:
         picture = vlm.read(picture)  # it is needed twice, and a pipe is read once
-    ids, pieces, times = _say(vlm, picture, prompt, options, started)
-    timing = _timing(times)
+    choose = Confidence(vlm.stop_ids)
+    ids, pieces, times = _say(vlm, picture, prompt, options, started, choose)
+    confidence = float(choose.least[0])
+    beside, timing = notices(vlm, prompt, ids, confidence), _timing(times)
     if options.json:
-        answer = {"text": "".join(pieces).strip(), "prompt": prompt, **timing}
+        answer = {
+            "text": "".join(pieces).strip(),
+            "prompt": prompt,
+            "finished": is_finished(vlm, ids),
+            "confidence": confidence,
+            "notices": beside,
+            **timing,
+        }
         print(_as_json(answer))
+    else:
+        for notice in beside:
+            complain(f"refvlm: {notice}")
     if options.verbose:
         _report(timing)
     if options.show_attention:
-        from ..analysis.attention_pictures import attention_picture
-
-        sheet = attention_picture(vlm, picture, prompt, ids)
-        sheet.save(options.show_attention, "PNG")
+        _show_attention(vlm, picture, prompt, ids, options.show_attention)
     return GOOD
+
+
+def _prompt(options):
+    """What is asked: a question in one line, whatever spaces it was given with."""
+    from ..text import DESCRIBE
+
+    if hasattr(options, "question"):
+        return " ".join(" ".join(options.question).split())
+    return (options.prompt or DESCRIBE).strip()
+
+
+def _show_attention(vlm, picture, prompt, ids, path):
+    from ..analysis.attention_pictures import attention_picture, words_of
+    from ..checkpoint import write_bytes
+
+    pieces = [vlm.tokenizer.decode([token], markers=False) for token in ids]
+    if not words_of(pieces):
+        complain(f"refvlm: the answer has no words, so there is no {path}")
+        return
+    file = io.BytesIO()
+    sheet = attention_picture(vlm, picture, prompt, ids)
+    sheet.save(file, FORMATS[path.suffix.lower()])
+    write_bytes(path, file.getvalue())
 
 
 def _speaker(model):
@@ -129,13 +200,14 @@ def _speaker(model):
     return model
 
 
-def _say(vlm, picture, prompt, options, started):
+def _say(vlm, picture, prompt, options, started, choose):
     """(ids, pieces of text, times) of the answer, printed as it comes."""
     progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
     ids: list[int] = []
     pieces: list[str] = []
     times: list[float] = []
-    stream = vlm.describe_stream(picture, prompt, options.max_new_tokens, progress)
+    asked = picture, prompt, options.max_new_tokens
+    stream = vlm.describe_stream(*asked, progress=progress, choose=choose)
     try:
         for token, piece in stream:
             if token >= 0:

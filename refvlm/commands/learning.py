@@ -14,8 +14,11 @@ from pathlib import Path
 
 from ..recipes import RECIPES, recipe_file
 from ..terminal import complain, end_line, show_line
-from .arguments import new_file, positive, whole
+from .arguments import positive, whole
+from .outputs import new_file, unwritable
 from .status import EXITS, GOOD
+
+WIDTH = 36  # of the headings in a table of scores, of whatever model
 
 
 def add_train(commands):
@@ -23,9 +26,10 @@ def add_train(commands):
     train = commands.add_parser(
         "train",
         help="train a tiny model from nothing",
-        description="Train a tiny model from random weights. The state of the run is "
+        description="Train a tiny model from random weights: on two cores about 70 "
+        "minutes for fastvlm-tiny, and 20 for clip-tiny. The state of the run is "
         "saved as it goes: interrupted, the same command continues it. At the end the "
-        "finished model is written.",
+        "finished model is written. No other file that is there is touched.",
         epilog=EXITS,
     )
     train.add_argument("recipe", choices=RECIPES, help="what to train")
@@ -40,13 +44,15 @@ def add_train(commands):
         "--out",
         metavar="DIR",
         type=Path,
-        help="where the finished model is written (default: model, in the run's DIR)",
+        help="where the finished model is written, a new or an empty folder (default: "
+        "model, in the run's DIR)",
     )
     train.add_argument(
         "--stop",
         type=whole,
         metavar="N",
-        help="stop after N steps in all, to go on another time",
+        help="stop after N steps in all, to go on another time (default: train to the "
+        "end)",
     )
     train.set_defaults(run=_train)
 
@@ -54,13 +60,18 @@ def add_train(commands):
 def _train(options) -> int:
     from ..train.loop import total_steps
     from ..train.running import STATE, make_directory, run
+    from ..train.state import saved_step
 
     directory = options.directory or Path("runs") / options.recipe
-    out = options.out or directory / "model"
+    begun = saved_step(directory / STATE, options.recipe)
+    out = _model_folder(directory, options.out, begun is None)
     make_directory(directory)
     file = recipe_file(options.recipe)
     recipe = file.recipe()
-    complain(f"training {options.recipe} in {directory}; Ctrl-C saves and stops")
+    before = "" if begun is None else f", from step {begun} of {total_steps(recipe)}"
+    complain(
+        f"training {options.recipe} in {directory}{before}; Ctrl-C saves and stops"
+    )
     try:
         with _as_ctrl_c("SIGTERM", "SIGHUP"):
             state = run(recipe, directory, lambda p: show_line(str(p)), options.stop)
@@ -81,6 +92,19 @@ def _train(options) -> int:
     file.publish(recipe, state, out)
     print(out)
     return GOOD
+
+
+def _model_folder(directory, out, is_new):
+    """Where the model goes: a new or an empty folder that can be written, but for a
+    run's own, which is written again."""
+    for folder in (directory, out or directory):
+        if why := unwritable(folder):
+            raise ValueError(f"{folder} cannot be written ({why}): give another folder")
+    folder = out or directory / "model"
+    is_own = out is None and not is_new
+    if folder.is_dir() and any(folder.iterdir()) and not is_own:
+        raise ValueError(f"{folder} is not empty: give another folder for the model")
+    return folder
 
 
 @contextlib.contextmanager
@@ -108,14 +132,22 @@ def add_score(commands):
         "score",
         help="count what a model gets right about fresh scenes",
         description="Draw scenes that no training has seen, ask the model about "
-        "them, and count what is right.",
+        "them, and count what is right. A thousand scenes of each kind take about four "
+        "minutes with fastvlm-tiny and half a minute with clip-tiny; the limits, half "
+        "of that.",
         epilog=EXITS,
     )
     score.add_argument(
         "model",
         nargs="?",
         metavar="DIR",
-        help="a model that knows scenes (default: the weights that come along)",
+        help="a model that knows scenes (default: fastvlm-tiny, which comes along)",
+    )
+    score.add_argument(
+        "--limits",
+        action="store_true",
+        help="count on scenes and questions unlike those of training, where the model "
+        "fails; shares come with their least and largest over five seeds",
     )
     score.add_argument(
         "--scenes",
@@ -125,10 +157,18 @@ def add_score(commands):
         help="how many scenes of each kind (default: %(default)s)",
     )
     score.add_argument(
-        "--seed", type=whole, default=1, metavar="N", help="of the scenes"
+        "--seed",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="of the scenes (default: %(default)s)",
     )
     score.add_argument(
-        "--json", metavar="FILE", type=new_file, help="write the shares to a file too"
+        "--json",
+        metavar="FILE",
+        type=new_file,
+        help="write the counts to a new file too, as {seed, scenes, found: {test: "
+        "{heading: [right, asked]}}} (default: none)",
     )
     score.set_defaults(run=_score)
 
@@ -141,10 +181,14 @@ def _score(options) -> int:
 
     model = pretrained.load(options.model or pretrained.shipped_model())
     count, seed, found = options.scenes, options.seed, {}
-    tests = scored_by(model).score(model, count, seed, _show_scenes)
+    file = scored_by(model)
+    count_all = file.limits if options.limits else file.score
+    tests = count_all(model, count, seed, _show_scenes)
     for test, shares in tests:
         end_line()
-        print(test, *(f"  {line}" for line in table(shares)), sep="\n", flush=True)
+        print(
+            test, *(f"  {line}" for line in table(shares, WIDTH)), sep="\n", flush=True
+        )
         found[test] = shares
     if options.json:
         told = {"seed": seed, "scenes": count, "found": found}

@@ -1,5 +1,5 @@
 """Generation: from logits to ids, one after the other."""
 
-from .decoding import decode, greedy
+from .decoding import Confidence, decode, greedy
 
-__all__ = ["decode", "greedy"]
+__all__ = ["Confidence", "decode", "greedy"]

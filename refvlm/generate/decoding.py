@@ -44,3 +44,24 @@ def decode(
         if stopped.all() or position == max_new_tokens - 1:
             return
         logits = step(ids)
+
+
+class Confidence:
+    r"""Greedy decoding that notes how likely its least likely token was,
+    $\min_t \max_y P(y \mid y_{<t}, x_v)$, for each row: `least` (b,).
+
+    What a row is fed after it has stopped does not count; the stop itself does. Where a
+    text has many right continuations, a low one is no sign of a mistake.
+    """
+
+    def __init__(self, stop_ids: Collection[int] = ()):
+        self.stops = np.array(sorted(stop_ids), dtype=np.int64)
+        self.least, self.stopped = np.ones(1), np.zeros(1, bool)  # as many as rows come
+
+    def __call__(self, logits):
+        ids = greedy(logits)
+        likely = ops.softmax(logits, dim=-1).max(axis=-1)
+        least = np.minimum(self.least, likely)
+        self.least = np.where(self.stopped, self.least, least)
+        self.stopped = self.stopped | np.isin(ids, self.stops)
+        return ids

@@ -13,15 +13,17 @@ averaged; different things are not, and the nearest of both names the class.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 
 from .. import scenes
+from ..scenes.beyond import ALONE
 from ..scenes.pairing import PROMPTS, caption, different
 from ..scenes.world import PAIRS
-from .shares import Share, share_of
+from .limits import drawn, over_rounds
+from .shares import Share, Spread, share_of
 from .zero_shot import retrieval_ranks, zero_shot_classifier
 
 CLASSES = tuple(" ".join(pair) for pair in PAIRS)
@@ -75,6 +77,24 @@ def named(model: Towers, things, rng, split: str, count: int, progress=None):
         "colour": share_of(word[0] == pair[0] for word, pair in zip(words, pairs)),
         "shape": share_of(word[1] == pair[1] for word, pair in zip(words, pairs)),
     }
+
+
+def named_limits(
+    model: Towers, count: int, seed: int, progress=None
+) -> Iterator[tuple[str, dict[str, Spread]]]:
+    """("zero-shot", family -> spread): single objects unlike those of training."""
+    things = thing_directions(model)
+
+    def one_round(number, seed):
+        shares = {}
+        for name, family in ALONE.items():
+            some, pictures = drawn(family, name, number, seed)
+            said = names(model, pictures, things)
+            pairs = [" ".join(scene.objects[0].pair) for scene in some]
+            shares[name] = share_of(map(operator.eq, said, pairs))
+        return {"zero-shot": shares}
+
+    yield from over_rounds(one_round, count, seed, progress).items()
 
 
 def retrieved(model: Towers, rng, rounds: int) -> dict[str, Share]:

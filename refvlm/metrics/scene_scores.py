@@ -15,6 +15,13 @@ from .. import scenes
 from ..text.chat import DESCRIBE
 from .shares import Share
 
+HEADINGS = (
+    *("captions", *(f"captions of {n}" for n in range(1, len(scenes.NUMBERS)))),
+    "captions without a false fact",
+    *("questions", *scenes.KINDS),
+    *(f"questions about {n}" for n in range(1, len(scenes.NUMBERS))),
+)
+
 Answer = Callable[[Sequence[np.ndarray], Sequence[str]], list[str]]
 
 
@@ -53,6 +60,7 @@ def score(
         _score_some(answer, split, seed, numbers, questions, draw, report)
         if progress is not None:
             progress(numbers.stop, count)
+    report.shares = {h: report.shares[h] for h in HEADINGS if h in report.shares}
     return report
 
 

@@ -6,6 +6,7 @@ its n says little.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -21,6 +22,21 @@ class Share(NamedTuple):
         return f"{100 * share:5.1f} % of {self.asked}"
 
 
+class Spread(tuple[Share, ...]):
+    """A share over several rounds, each of a seed of its own: in all, and from the
+    least to the largest.
+
+    >>> print(Spread([Share(3, 4), Share(4, 4)]))
+     87.5 % of 8 (75 to 100)
+    """
+
+    def __str__(self):
+        asked = [share for share in self if share.asked]
+        total = Share(sum(s.right for s in asked), sum(s.asked for s in asked))
+        shares = [100 * share.right / share.asked for share in asked] or [math.nan]
+        return f"{total} ({min(shares):.0f} to {max(shares):.0f})"
+
+
 def share_of(answers: Iterable[bool]) -> Share:
     """The share of the answers that are right.
 
@@ -31,7 +47,7 @@ def share_of(answers: Iterable[bool]) -> Share:
     return Share(sum(map(bool, answers)), len(answers))
 
 
-def table(shares: Mapping[str, Share]) -> list[str]:
-    """The shares as lines of text, one for each heading."""
-    width = max(map(len, shares), default=0)
+def table(shares: Mapping[str, Share | Spread], width: int = 0) -> list[str]:
+    """The shares as lines of text, one for each heading, which is at least so wide."""
+    width = max(width, *map(len, shares), 0)
     return [f"{heading:<{width}}  {share}" for heading, share in shares.items()]

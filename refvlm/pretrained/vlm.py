@@ -11,10 +11,10 @@ anything is computed; nothing is fetched from a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .. import checkpoint, image, ops, text
 from ..arguments import check_whole, is_whole
 from ..autodiff import value_of
 from ..blocks.kv_cache import ContextError
-from ..generate import decode
+from ..generate import Confidence, decode, greedy
 from ..models import fastvlm, fields, qwen2
 from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
@@ -33,6 +33,13 @@ CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into
 
 # Tensors that a published file may hold and inference has no use for.
 UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
+
+
+class Reply(NamedTuple):
+    """What was said, and how likely the least likely of its tokens was."""
+
+    text: str
+    confidence: float
 
 
 class VLM:
@@ -88,11 +95,13 @@ class VLM:
         max_new_tokens: int,
         attention_mask=None,
         progress: Progress | None = None,
+        choose: Callable = greedy,
     ) -> Iterator[np.ndarray]:
         """The new ids (b,) one at a time, greedily, with a cache.
 
         What is given is checked at once; the picture is looked at when the first id is
         asked for, and `progress(done, blocks)` is called after each block of the tower.
+        `choose(logits)` makes ids of scores.
         """
         check_whole("generate", max_new_tokens=max_new_tokens)
         given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
@@ -101,9 +110,9 @@ class VLM:
                 "attention_mask hides the last token of a row, which the answer would "
                 "follow: pad shorter prompts on the left"
             )
-        return self._stream(given, max_new_tokens, progress)
+        return self._stream(given, max_new_tokens, progress, choose)
 
-    def _stream(self, given, max_new_tokens, progress):
+    def _stream(self, given, max_new_tokens, progress, choose):
         ids, mask, seen = given.ids, given.mask, None
         if given.pixels is not None:
             with np.errstate(all="ignore"):
@@ -134,13 +143,20 @@ class VLM:
             table = self.weights[fastvlm.EMBEDDING]
             return step(ops.embedding(ids[:, None], table))
 
-        yield from decode(step(embeddings), next_token, max_new_tokens, self.stop_ids)
+        scores = step(embeddings)
+        yield from decode(scores, next_token, max_new_tokens, self.stop_ids, choose)
 
     def generate(
-        self, pixel_values, input_ids, max_new_tokens: int, attention_mask=None
+        self,
+        pixel_values,
+        input_ids,
+        max_new_tokens: int,
+        attention_mask=None,
+        choose: Callable = greedy,
     ) -> np.ndarray:
         """The new ids only, (b, new): greedy, up to a stop id (kept) or the limit."""
-        steps = self.stream(pixel_values, input_ids, max_new_tokens, attention_mask)
+        given = pixel_values, input_ids, max_new_tokens, attention_mask
+        steps = self.stream(*given, choose=choose)
         new = [ids[:, None] for ids in steps]
         return np.concatenate([np.empty((len(input_ids), 0), np.int64), *new], axis=1)
 
@@ -170,12 +186,14 @@ class VLM:
         prompt: str = text.DESCRIBE,
         max_new_tokens: int = 256,
         progress: Progress | None = None,
+        choose: Callable = greedy,
     ) -> Iterator[tuple[int, str]]:
         """Yield (id, text) as the answer comes; a text may be empty or end a word."""
         ids = self.prompt_ids(prompt)
         pixels = self.preprocessor(picture)[None]
         decoder = text.StreamDecoder(self.tokenizer, markers=False)
-        for (new,) in self.stream(pixels, ids, max_new_tokens, progress=progress):
+        given = pixels, ids, max_new_tokens
+        for (new,) in self.stream(*given, progress=progress, choose=choose):
             yield int(new), decoder.add(int(new))
         yield -1, decoder.finish()
 
@@ -191,24 +209,30 @@ class VLM:
 
         Prompts of the same length are answered together; a picture may be any source.
         """
+        return [said.text for said in self.replies(pictures, prompts, max_new_tokens)]
+
+    def replies(self, pictures, prompts, max_new_tokens: int = 96) -> list[Reply]:
+        """The same answers, each with how sure the model was of it."""
         ids = [self.prompt_ids(prompt) for prompt in prompts]
         shown = {}
         for picture in pictures:
             if id(picture) not in shown:
                 shown[id(picture)] = self.preprocessor(picture)
         pixels = [shown[id(picture)] for picture in pictures]
-        said = [""] * len(ids)
+        said = [Reply("", 1.0)] * len(ids)
         for length in sorted({row.shape[1] for row in ids}):
             alike = [i for i, row in enumerate(ids) if row.shape[1] == length]
             for start in range(0, len(alike), ANSWERS_AT_ONCE):
                 some = alike[start : start + ANSWERS_AT_ONCE]
+                confidence = Confidence(self.stop_ids)
                 new = self.generate(
                     np.stack([pixels[i] for i in some]),
                     np.concatenate([ids[i] for i in some]),
                     max_new_tokens,
+                    choose=confidence,
                 )
-                for i, row in zip(some, new):
-                    said[i] = self._spoken(row)
+                for i, row, least in zip(some, new, confidence.least):
+                    said[i] = Reply(self._spoken(row), float(least))
         return said
 
     def read(self, picture) -> np.ndarray:

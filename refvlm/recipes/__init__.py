@@ -4,6 +4,7 @@
     publish(recipe, state, directory)         the finished model, for anyone to load
     MODEL                                     the class that `refvlm.load` makes of it
     score(model, count, seed, progress)       yields (test, heading -> share)
+    limits(model, count, seed, progress)      the same, on what training never showed
 
 That is what every file of the table offers, and all that `train` and `score` ask.
 """

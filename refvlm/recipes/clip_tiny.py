@@ -23,8 +23,8 @@ import numpy as np
 from .. import image, ops, scenes, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
-from ..metrics.clip_scores import clip_scores
-from ..metrics.shares import Share
+from ..metrics.clip_scores import clip_scores, named_limits
+from ..metrics.shares import Share, Spread
 from ..models import clip
 from ..models.clip_config import CLIPConfig
 from ..objectives.contrastive import (
@@ -170,6 +170,7 @@ class CLIPTiny(Recipe):
         seeing = weights.scope(SEEING)
         unseen, seen = seeing_loss(tokens[:, 1:], seeing, pairs.cells, pairs.objects)
         parts = {"seeing": float(value_of(unseen)), "seen": seen}
+        parts["pictures"] = len(pairs.pixels)
         if stage.name == "see":
             return unseen, parts
         images = ops.linear(tokens[:, 0], weights[clip.VISUAL_PROJECTION])
@@ -228,6 +229,13 @@ def score(
     """Objects named in `count` fresh pictures of each split, and captions found."""
     fresh = 2**31 + seed  # the seeds of training are small numbers
     yield from clip_scores(model, count, seed=fresh, progress=progress).items()
+
+
+def limits(
+    model: CLIP, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Spread]]]:
+    """Single objects unlike those of training: where it ends."""
+    yield from named_limits(model, count, seed, progress)
 
 
 def _sees(name):

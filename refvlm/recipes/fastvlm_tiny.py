@@ -22,7 +22,8 @@ from ..autodiff import value_of
 from ..blocks.training_mode import Training
 from ..checkpoint import Weights
 from ..metrics import scene_scores
-from ..metrics.shares import Share
+from ..metrics.limits import spoken_limits
+from ..metrics.shares import Share, Spread
 from ..models import fastvlm, qwen2
 from ..models.fastvithd import fastvithd, fold
 from ..objectives.language import IGNORE
@@ -220,6 +221,7 @@ class FastVLMTiny(Recipe):
         seeing = weights.scope(SEEING)
         unseen, seen = seeing_loss(features, seeing, shard.cells, shard.objects)
         parts = {"seeing": float(value_of(unseen)), "seen": seen}
+        parts["pictures"] = len(shard.pixels)
         if stage.name == "see":
             return unseen, parts
         image = fastvlm.projector(features, weights.scope(fastvlm.PROJECTOR))
@@ -314,3 +316,10 @@ def score(
             model.answers, split, number, seed, draw=paint, progress=progress
         )
         yield name, report.shares
+
+
+def limits(
+    model: VLM, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Spread]]]:
+    """Captions and questions unlike those of training: where it ends."""
+    yield from spoken_limits(model.replies, count, seed, progress)

@@ -24,31 +24,53 @@ from .state import State, load_state, save_state, saved_step
 
 STATE, HISTORY = "state.safetensors", "history.csv"
 SAVE_EVERY = 500  # steps
+COUNTED = "tokens", "pictures"  # of a step, where a recipe notes them: its speed
 
 
 class Progress(NamedTuple):
-    """How a run stands: means since the last report, and what is left of it."""
+    """How a run stands: means since the last report, and what is left of it.
+
+    What matters most stands first, for a terminal that is not wide.
+    """
 
     step: int
     total: int
     stage: str
     parts: dict[str, float]
     steps_per_second: float
-    tokens_per_second: float
     seconds_left: float
 
     def __str__(self):
-        parts = "  ".join(
-            f"{name} {value:.4g}"
-            for name, value in self.parts.items()
-            if name != "tokens"
+        noted = {n: v for n, v in self.parts.items() if n not in ("loss", *COUNTED)}
+        speeds = (
+            f"{self.parts[name] * self.steps_per_second:,.0f} {name}/s"
+            for name in COUNTED
+            if name in self.parts
         )
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        return (
-            f"step {self.step}/{self.total}  {self.stage}  {parts}  "
-            f"{self.steps_per_second:.1f} steps/s  "
-            f"{self.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02d} left"
+        return "  ".join(
+            [
+                f"step {self.step}/{self.total}",
+                self.stage,
+                f"loss {self.parts['loss']:.4g}",
+                f"{in_words(self.seconds_left)} left",
+                *list(speeds)[:1],
+                f"{self.steps_per_second:.1f} steps/s",
+                *(f"{name} {value:.4g}" for name, value in noted.items()),
+            ]
         )
+
+
+def in_words(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> in_words(14356), in_words(61), in_words(9)
+    ('3 h 59 min', '1 min 1 s', '9 s')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def run(
@@ -68,6 +90,11 @@ def run(
     make_directory(directory)
     path = directory / STATE
     is_new = not path.exists()
+    if is_new and (directory / HISTORY).exists():
+        raise CheckpointError(
+            f"{directory} holds a {HISTORY} and no run that it would be of: give "
+            "another folder"
+        )
     state = begin(recipe) if is_new else resume(path, recipe)
     saved = None if is_new else state.step
     started, since = time.perf_counter(), state.step
@@ -147,7 +174,6 @@ def progress_of(recipe, state, steps, seconds) -> Progress:
         stage.name,
         parts,
         per_second,
-        parts.get("tokens", 0.0) * per_second,
         (total_steps(recipe) - state.step) / per_second,
     )
 

@@ -1,25 +1,36 @@
 """The spec of refvlm/commands/learning.py: `train` and `score`."""
 
+import functools
 import json
 import os
+import re
 import signal
 import time
 
 import pytest
 
 from refvlm import cli
+from refvlm.commands.learning import WIDTH
+from refvlm.metrics.scene_scores import HEADINGS
 from refvlm.metrics.shares import Share
 from refvlm.pretrained import shipped_model
 from refvlm.recipes import clip_tiny, fastvlm_tiny
+from refvlm.scenes.beyond import ALONE, SEVERAL, UNSAYABLE
+from refvlm.scenes.rewording import REQUESTS
 from refvlm.train.state import load_state
 
 from ..spec import contract, law
 
 
+@functools.cache
+def short_recipe():
+    return fastvlm_tiny.recipe(3, 1)
+
+
 @pytest.fixture
 def short(monkeypatch):
-    """The recipe with three steps of each stage."""
-    recipe = fastvlm_tiny.recipe(3, 1)
+    """The recipe with three steps of the first stage and one of the second."""
+    recipe = short_recipe()
     monkeypatch.setattr(fastvlm_tiny, "recipe", lambda: recipe)
 
 
@@ -140,7 +151,7 @@ def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch, capsys):
     assert cli.main(arguments) == 0
     assert asked == {"pictures": 7, "seed": 2**31 + 3}
     assert json.loads(file.read_text())["found"] == {"train": {"zero-shot": [3, 7]}}
-    assert capsys.readouterr().out == "train\n  zero-shot   42.9 % of 7\n"
+    assert capsys.readouterr().out == f"train\n  {'zero-shot':<36}   42.9 % of 7\n"
 
 
 @contract
@@ -150,6 +161,94 @@ def test_train_refuses_a_file_for_a_folder(short, tmp_path, capsys):
     file.write_text("mine")
     assert cli.main(["train", "fastvlm-tiny", "--run", str(file)]) == 1
     assert "give another folder" in told(capsys)
+    assert file.read_text() == "mine"
+
+
+@contract
+@pytest.mark.parametrize("option", ["--run", "--out"])
+def test_train_refuses_what_cannot_be_written(short, tmp_path, monkeypatch, option):
+    """Before it trains, and without a trace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("refvlm.train.running.run", None)
+    assert cli.main(["train", "fastvlm-tiny", option, "/proc/none/there"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@contract
+def test_train_writes_into_no_folder_of_others(short, tmp_path, monkeypatch, capsys):
+    """A folder for the model is new or empty; a run's own is written again."""
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "training.csv").write_text("mine")
+    run = ["train", "fastvlm-tiny", "--run", str(tmp_path / "run")]
+    assert cli.main([*run, "--out", str(full)]) == 1
+    assert "is not empty" in told(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+    assert (full / "training.csv").read_text() == "mine"
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "config.json").write_text("mine")
+    assert cli.main(run) == 1
+    (tmp_path / "run" / "model" / "config.json").unlink()
+    assert cli.main(run) == 0 and cli.main(run) == 0
+
+
+@law
+def test_train_says_from_which_step_it_goes_on(short, tmp_path, capsys):
+    """A run that is begun says nothing of the kind."""
+    command = ["train", "fastvlm-tiny", "--run", str(tmp_path / "run"), "--stop"]
+    assert cli.main([*command, "1"]) == 0
+    assert "from step" not in told(capsys)
+    assert cli.main([*command, "2"]) == 0
+    assert "run, from step 1 of 4; Ctrl-C saves" in told(capsys)
+
+
+@law
+def test_recipes_note_what_their_speed_is_told_in(short, tmp_path):
+    """Pictures from the first step on, and tokens where there are any."""
+    command = ["train", "fastvlm-tiny", "--run", str(tmp_path)]
+    assert cli.main(command) == 0
+    rows = load_state(tmp_path / "state.safetensors", "fastvlm-tiny").history
+    assert [row["pictures"] for row in rows] == [16] * 4
+    assert ["tokens" in row for row in rows] == [False, False, False, True]
+
+
+@law
+def test_help_tells_every_default():
+    """Each option that takes a value says what it is where it is not given."""
+    parser = cli._parser()
+    (commands,) = (a for a in parser._actions if isinstance(a.choices, dict))
+    untold = [
+        (name, action.option_strings[-1])
+        for name, command in commands.choices.items()
+        for action in command._actions
+        if action.option_strings and action.nargs != 0
+        if "(default: " not in (action.help or "")
+    ]
+    assert untold == [("spec", "--impl"), ("spec", "-k")]
+
+
+@law
+def test_score_prints_every_model_in_one_form(capsys):
+    """A title, and lines of heading, share and count in the same columns."""
+    model = str(shipped_model("clip-tiny"))
+    assert cli.main(["score", model, "--scenes", "5", "--limits"]) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "zero-shot" and len(lines) == len(ALONE)
+    for line in lines:
+        assert re.fullmatch(r"  .{36}  [ \d]{3}\.\d % of 5 \(\d+ to \d+\)", line)
+    others = *HEADINGS, *SEVERAL, *UNSAYABLE, *REQUESTS
+    assert max(map(len, others)) <= WIDTH == 36
+
+
+@contract
+def test_score_replaces_no_file(tmp_path, monkeypatch, capsys):
+    """Not even one of its own: the numbers of another day may be wanted."""
+    file = tmp_path / "scores.json"
+    file.write_text("mine")
+    monkeypatch.setattr("refvlm.pretrained.load", None)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["score", "--json", str(file)])
+    assert stop.value.code == 2 and "is there already" in told(capsys)
     assert file.read_text() == "mine"
 
 

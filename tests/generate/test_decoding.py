@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm.generate import decode, greedy
+from refvlm.generate import Confidence, decode, greedy
 
 from ..spec import example, law, tensors
 
@@ -77,3 +77,25 @@ def test_decode_is_lazy():
     """A token can be shown before the next one is computed."""
     steps = decode(np.eye(4)[[0]], lambda ids: 1 / 0, 5)
     assert int(next(steps)[0]) == 0
+
+
+@example
+def test_confidence_is_the_least_probability_of_what_was_chosen():
+    """Scores log 3 and log 1 of two tokens are 3/4 and 1/4; a tie is one half."""
+    confidence = Confidence()
+    ids = confidence(np.log([[3.0, 1.0], [1.0, 1.0]]))
+    np.testing.assert_array_equal(ids, [0, 0])
+    np.testing.assert_allclose(confidence.least, [0.75, 0.5])
+    confidence(np.log([[1.0, 4.0], [9.0, 1.0]]))
+    np.testing.assert_allclose(confidence.least, [0.75, 0.5])
+    confidence(np.log([[1.0, 1.0], [9.0, 1.0]]))
+    np.testing.assert_allclose(confidence.least, [0.5, 0.5])
+
+
+@law
+def test_confidence_counts_the_stop_and_nothing_after_it():
+    """Row 0 stops at once, with 3/4; what it is fed afterwards is no answer."""
+    confidence = Confidence(stop_ids={0})
+    confidence(np.log([[3.0, 1.0], [1.0, 3.0]]))
+    confidence(np.log([[1.0, 1.0], [1.0, 1.5]]))
+    np.testing.assert_allclose(confidence.least, [0.75, 0.6])

@@ -7,6 +7,7 @@ import pytest
 
 from refvlm import checkpoint
 from refvlm.checkpoint import CheckpointError
+from refvlm.terminal import fitting
 from refvlm.train import running, state
 from refvlm.train.loop import begin, train
 from refvlm.train.state import load_state
@@ -67,6 +68,26 @@ def test_run_reports_how_it_stands(tmp_path):
     assert told[-1].seconds_left == 0.0
     assert told[0].parts["loss"] > told[-1].parts["loss"]
     assert "loss" in str(told[0]) and "left" in str(told[0])
+
+
+@example
+@pytest.mark.parametrize(
+    "parts, speed",
+    [
+        ({"pictures": 16.0}, "66 pictures/s"),
+        ({"pictures": 16.0, "tokens": 3012.5}, "12,351 tokens/s"),
+        ({}, "4.1 steps/s"),
+    ],
+)
+def test_progress_says_speed_and_time_within_80_columns(parts, speed):
+    """Tokens where there are any, else pictures; the time in hours and minutes; what a
+    narrow terminal may leave out stands last."""
+    noted = {"seen": 0.123456, "loss": 1.23456, **parts, "norm": 0.987654}
+    line = str(running.Progress(12500, 17200, "speak", noted, 4.1, 14356.0))
+    told = fitting(line, 79)
+    assert told.startswith("step 12500/17200  speak  loss 1.235  3 h 59 min left  ")
+    assert speed in told and "0 tokens/s" not in line.split("  ")
+    assert line.endswith("4.1 steps/s  seen 0.1235  norm 0.9877")
 
 
 @law
@@ -179,3 +200,12 @@ def damaged(directory, damage):
     arrays = {name: np.array(stored[name]) for name in stored} | damage
     checkpoint.save(path, {n: a for n, a in arrays.items() if a is not None})
     return path
+
+
+@contract
+def test_run_leaves_the_history_of_somebody_else(tmp_path):
+    """A history.csv without a state is not this run's: it is not written over."""
+    (tmp_path / "history.csv").write_text("mine")
+    with pytest.raises(CheckpointError, match="holds a history.csv"):
+        running.run(Line(), tmp_path)
+    assert (tmp_path / "history.csv").read_text() == "mine"

@@ -1,0 +1,48 @@
+"""What is said beside an answer, on standard error: what a user should know of it."""
+
+from __future__ import annotations
+
+
+def notices(vlm, prompt: str, ids: list[int], confidence: float) -> list[str]:
+    """The notices of an answer; most answers have none."""
+    found = []
+    if ids and not is_finished(vlm, ids):
+        found.append(
+            f"cut at --max-new-tokens {len(ids)}: a larger number lets it go on"
+        )
+    if is_of_scenes(vlm):
+        from ..metrics.limits import UNSURE
+
+        found += _of_the_question(prompt)
+        if confidence < UNSURE:
+            found.append(
+                f"unsure: the least likely word had a probability of {confidence:.2f}"
+            )
+    return found
+
+
+def is_finished(vlm, ids: list[int]) -> bool:
+    """Whether the model itself ended its answer."""
+    return bool(ids) and ids[-1] in vlm.stop_ids
+
+
+def is_of_scenes(vlm) -> bool:
+    """Whether these are the weights that come along, which know a drawn world alone."""
+    from .. import pretrained
+
+    shipped = pretrained.shipped_model()
+    return shipped.is_dir() and vlm.directory.resolve() == shipped.resolve()
+
+
+def _of_the_question(prompt):
+    from ..scenes import wording
+    from ..text import DESCRIBE
+
+    if prompt == DESCRIBE or wording.form_of(prompt):
+        return []
+    known = wording.spelled_as_known(prompt)
+    if known is None and prompt.rstrip(".?! ").lower() == DESCRIBE.lower()[:-1]:
+        known = DESCRIBE
+    if known is not None:
+        return [f'these weights know this question in one spelling: "{known}"']
+    return ["these weights know other questions: `refvlm ask --questions` lists them"]

@@ -1,0 +1,62 @@
+"""What a command writes: new files, in folders that can be written, and nothing else.
+
+    describe, ask   --show-attention FILE    a picture, in the format of its suffix
+    score           --json FILE              the counts
+    train           --run DIR                the state and history of its own run
+                    --out DIR                the finished model's files
+
+What is there already is never replaced, be it an input of the command or not; only a
+run goes on in its own folder. All of it is checked before the work begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def new_file(text: str) -> Path:
+    """A file that is not there yet, in a folder that takes it."""
+    path = Path(text)
+    if problem := _problem(path):
+        raise argparse.ArgumentTypeError(problem)
+    return path
+
+
+def new_picture(text: str) -> Path:
+    """The same, for a picture whose format its suffix tells."""
+    path = new_file(text)
+    if path.suffix.lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(
+            f"a picture that ends in {', '.join(FORMATS)}, not {text!r:.200}"
+        )
+    return path
+
+
+def _problem(path):
+    name = repr(str(path))[:200]
+    if path.is_dir():
+        return f"{name} is a folder: give the name of a new file"
+    if os.path.lexists(path):
+        return f"{name} is there already: give another name, or take it away first"
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r:.200}"
+    if why := unwritable(path.parent):
+        return f"{name} cannot be written: {why}"
+    return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be written into a folder, or into the nearest one above it where
+    it is still to be made; None if something can."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as problem:
+        return f"{problem.strerror}: {str(folder)!r:.200}"
