@@ -118,6 +118,12 @@ class CLIP:
                 f"model's vocabulary ends at {vocabulary - 1}: they are of different "
                 "checkpoints"
             )
+        if self.config.text.ends_with_highest_id and max(ids, default=0) not in after:
+            raise text.TokenizerError(
+                f"{self.directory}: the tokenizer does not put the highest id behind a "
+                "text, which this model takes for its end: the files are of different "
+                "checkpoints, or tokenizer.json is missing"
+            )
         return ids
 
     def _directions(self, items, features):

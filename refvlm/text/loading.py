@@ -2,8 +2,8 @@
 
 `tokenizer.json` describes everything. Older checkpoints, Apple's FastVLM among them,
 have `vocab.json` (token -> id) and `merges.txt` (pairs to merge, best first), and leave
-the rest to the name of the model: here, Qwen2's. In both, markers may stand in
-`added_tokens.json` and `tokenizer_config.json`.
+the rest to the name of a class in `tokenizer_config.json`; see `families`. In both,
+markers may stand in `added_tokens.json` and `tokenizer_config.json`.
 """
 
 from __future__ import annotations
@@ -15,36 +15,41 @@ from typing import Any
 
 from ..checkpoint import is_there, read_json, read_text
 from .byte_level import BYTE_OF
-from .description import FLAGS, describe
+from .description import FLAGS
 from .engine import Engine, is_id
 from .errors import TokenizerError, one_error
+from .families import family
 from .tokenizer import Tokenizer, open_engine
 
+Marker = tuple[int, dict[str, Any]]
 FILE_LIMIT = 64 << 20  # Qwen2's tokenizer.json has 7 MB
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
     """The tokenizer in a directory: `tokenizer.json`, else `vocab.json` + `merges.txt`.
 
-    Source: [Cortes] 7.1. Oracle: transformers.Qwen2Tokenizer.
+    Source: [Cortes] 7.1. Oracle: transformers.Qwen2Tokenizer, GPT2Tokenizer and
+    CLIPTokenizer.
     """
     directory = Path(directory)
     description = directory / "tokenizer.json"
     vocabulary, merges = directory / "vocab.json", directory / "merges.txt"
     with one_error(directory):
+        config = _read_config(directory)
         if is_there(description):
             text = read_text(description, FILE_LIMIT, TokenizerError)
             with one_error(description):
                 engine = open_engine(text, str(description))
         elif is_there(vocabulary) and is_there(merges):
             ids, pairs = _read_vocabulary(vocabulary), _read_merges(merges)
-            engine = open_engine(json.dumps(describe(ids, pairs)), str(directory))
+            described = family(directory, ids, config)(ids, pairs, config)
+            engine = open_engine(json.dumps(described), str(directory))
         else:
             raise TokenizerError(
                 f"{directory} has no tokenizer.json, nor vocab.json with merges.txt: "
                 "download the tokenizer's files too"
             )
-        engine = _add_markers(engine, _read_markers(directory), directory)
+        engine = _add_markers(engine, _read_markers(directory, config), directory)
         tokenizer = Tokenizer(engine, str(directory))
         if tokenizer.is_byte_level:
             _check_alphabet(engine, directory)
@@ -75,7 +80,14 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     return merges
 
 
-def _read_markers(directory: Path) -> list[tuple[int, dict[str, Any]]]:
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / "tokenizer_config.json"
+    return read_json(path, FILE_LIMIT, TokenizerError) if is_there(path) else {}
+
+
+def _read_markers(
+    directory: Path, config: dict[str, Any]
+) -> list[tuple[int, dict[str, Any]]]:
     """(id, marker) pairs, from the two files that may name them."""
     markers = []
     path = directory / "added_tokens.json"
@@ -84,18 +96,16 @@ def _read_markers(directory: Path) -> list[tuple[int, dict[str, Any]]]:
             fields = {"content": content, "special": True, "normalized": False}
             markers.append(_marker(token_id, fields, path))
     path = directory / "tokenizer_config.json"
-    if is_there(path):
-        config = read_json(path, FILE_LIMIT, TokenizerError)
-        described = config.get("added_tokens_decoder", {})
-        if not isinstance(described, dict):
-            raise TokenizerError(f"{path}: added_tokens_decoder is not an object")
-        for key, fields in described.items():
-            token_id = int(key) if re.fullmatch("[0-9]{1,9}", key) else None
-            markers.append(_marker(token_id, fields, path))
+    described = config.get("added_tokens_decoder", {})
+    if not isinstance(described, dict):
+        raise TokenizerError(f"{path}: added_tokens_decoder is not an object")
+    for key, fields in described.items():
+        token_id = int(key) if re.fullmatch("[0-9]{1,9}", key) else None
+        markers.append(_marker(token_id, fields, path))
     return markers
 
 
-def _marker(token_id: Any, fields: Any, path: Path) -> tuple[int, dict[str, Any]]:
+def _marker(token_id: Any, fields: Any, path: Path) -> Marker:
     if (
         not is_id(token_id)
         or not isinstance(fields, dict)
@@ -106,9 +116,7 @@ def _marker(token_id: Any, fields: Any, path: Path) -> tuple[int, dict[str, Any]
     return token_id, {k: fields[k] for k in ("content", *FLAGS) if k in fields}
 
 
-def _add_markers(
-    engine: Engine, markers: list[tuple[int, dict[str, Any]]], directory: Path
-) -> Engine:
+def _add_markers(engine: Engine, markers: list[Marker], directory: Path) -> Engine:
     """Add the markers that are not known; each must get the id it was trained as."""
     known = set(engine.markers.values())
     new = {token_id: marker for token_id, marker in markers if token_id not in known}

@@ -22,6 +22,7 @@ from .. import tiny
 from ..models.test_clip import JSON
 from ..oracles import import_torchvision
 from ..spec import assert_close, contract, law, oracle
+from ..text.vocabulary import learn, learn_clip, write_family
 from ..weights import random_weights
 
 START, END, SIZE = 257, 258, 11
@@ -172,6 +173,66 @@ def test_clip_directory_equals_transformers(compare, directory, model):
     double = refvlm.load(directory, dtype=np.float64)
     likely = double.probabilities(PICTURES, TEXTS)
     assert_close(likely, answers["likely"], 1e-11)
+
+
+HARD = ["A Photo of a CAT.", "it's  \t 2026\n", "Zwölf Boxkämpfer", "the table", ""]
+
+
+def write_older(directory, eos):
+    """A directory as the first CLIP was published: vocab.json, merges.txt, and an end
+    token that config.json gives as 2, wrongly, or as what it is."""
+    vocabulary, merges = learn_clip()
+    config = copy.deepcopy(CONFIG)
+    end = vocabulary["<|endoftext|>"]
+    config["text_config"] |= {
+        "vocab_size": len(vocabulary),
+        "bos_token_id": vocabulary["<|startoftext|>"],
+        "eos_token_id": end if eos == "right" else 2,
+    }
+    shapes = clip.expected_shapes(CLIPConfig.from_json(config))
+    tensors = random_weights(shapes, seed=9)
+    write(directory, config, {name: np.asarray(t) for name, t in tensors.items()})
+    (directory / "tokenizer.json").unlink()
+    return write_family(directory, "CLIPTokenizer", vocabulary, merges)
+
+
+@oracle
+@pytest.mark.parametrize("eos", ["right", "2, as of old"])
+def test_older_clip_directory_equals_transformers(compare, tmp_path, eos):
+    """Without tokenizer.json, and with the end token that older files give: the same
+    ids and the same features as transformers has of the same directory."""
+    directory = write_older(tmp_path, eos)
+
+    def ask(torch):
+        import_torchvision()
+        from transformers import CLIPModel, CLIPTokenizer
+
+        theirs = CLIPModel.from_pretrained(directory).double()
+        tokenizer = CLIPTokenizer.from_pretrained(directory)
+        given = tokenizer(HARD, padding=True, return_tensors="pt")
+        read = theirs.text_model(**given).pooler_output
+        features = theirs.text_projection(read).detach()
+        return {
+            "ids": np.concatenate([tokenizer(text).input_ids for text in HARD]),
+            "features": (features / features.norm(dim=1, keepdim=True)).numpy(),
+        }
+
+    answers = compare.answers(ask, (HARD, eos, learn_clip()))
+    model = refvlm.load(directory, dtype=np.float64)
+    ids = np.concatenate([model.token_ids(text) for text in HARD])
+    np.testing.assert_array_equal(ids, answers["ids"])
+    assert_close(model.text_features(HARD), answers["features"], 1e-11)
+
+
+@contract
+def test_token_ids_without_an_end_are_refused_where_the_highest_id_ends(tmp_path):
+    """By Qwen2's rules no text has an end; the highest id of a text would be taken
+    for it, and the features would be those of some word."""
+    directory = write_older(tmp_path, "2, as of old")
+    vocabulary, merges = learn()
+    write_family(directory, "Qwen2Tokenizer", vocabulary, merges)
+    with pytest.raises(TokenizerError, match="does not put the highest id behind"):
+        refvlm.load(directory).text_features(["the table"])
 
 
 @contract

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm.recipes.fastvlm_tiny import corpus
-from refvlm.text import Tokenizer, TokenizerError, train_byte_level
+from refvlm.text import Tokenizer, TokenizerError, load_tokenizer, train_byte_level
 from refvlm.text.library import LibraryEngine
 from refvlm.text.plain import PlainEngine
 
@@ -174,3 +174,40 @@ def test_plain_engine_refuses_what_disagrees(what):
     """A file that contradicts itself is of two checkpoints, or damaged."""
     with pytest.raises(TokenizerError, match="^here: its "):
         PlainEngine(changed(*WRONG[what]), "here")
+
+
+def without(document, *path):
+    """The document without what the path leads to."""
+    document = copy.deepcopy(document)
+    *above, last = path
+    parent = document
+    for step in above:
+        parent = parent[step]
+    del parent[last]
+    return document
+
+
+HOLES = [
+    (without(SMALL, "model"), "it has no 'model', where the format wants one"),
+    (without(SMALL, "added_tokens"), "it has no 'added_tokens'"),
+    (without(SMALL, "model", "vocab"), "it has no 'vocab'"),
+    (without(SMALL, "added_tokens", 0, "content"), "it has no 'content'"),
+    (changed(["model"], []), "a part of it is of another kind than the format says"),
+    (changed(["added_tokens"], 3), "a part of it is of another kind"),
+    (changed(["model", "merges"], [3]), "a part of it is of another kind"),
+    (changed(["model", "vocab"], "ab"), "a part of it is of another kind"),
+]
+
+
+@contract
+@pytest.mark.parametrize(("document", "said"), HOLES)
+def test_plain_engine_says_in_a_sentence_what_is_wrong(
+    tmp_path, monkeypatch, document, said
+):
+    """'model' alone is no reason: what is wrong with it, and what to do?"""
+    monkeypatch.setattr("refvlm.text.loading.open_engine", PlainEngine.from_json)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(TokenizerError) as caught:
+        load_tokenizer(tmp_path)
+    assert f"{tmp_path}" in str(caught.value) and said in str(caught.value)
+    assert str(caught.value).lower().endswith("download it again")

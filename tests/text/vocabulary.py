@@ -1,10 +1,12 @@
 """A small byte-level vocabulary, learnt in a moment, and the files that hold it."""
 
+import collections
 import functools
 import itertools
 import json
 import re
 
+from refvlm.text import bpe_train
 from refvlm.text.byte_level import byte_alphabet
 
 CORPUS = """
@@ -93,3 +95,33 @@ def transformers_tokenizer(directory):
     from transformers import Qwen2Tokenizer
 
     return Qwen2Tokenizer.from_pretrained(directory, local_files_only=True)
+
+
+@functools.cache
+def learn_clip(merges_wanted=120):
+    """CLIP's vocabulary and merges: small letters, and a mark at each word's end."""
+    alphabet = byte_alphabet()
+    words = collections.Counter(
+        tuple(alphabet[byte] for byte in word.encode())
+        for word in re.findall(r"[^\W\d_]+|\d|[^\w\s]+", CORPUS.lower())
+    )
+    ended = {(*word[:-1], word[-1] + "</w>"): count for word, count in words.items()}
+    merges = bpe_train(ended, merges_wanted)
+    letters = list(alphabet.values())
+    ends = [letter + "</w>" for letter in letters]
+    tokens = [*letters, *ends, *map("".join, merges), *CLIP_MARKERS]
+    return {token: number for number, token in enumerate(tokens)}, merges
+
+
+CLIP_MARKERS = ["<|startoftext|>", "<|endoftext|>"]
+
+
+def write_family(directory, name, vocabulary, merges, **config):
+    """vocab.json, merges.txt, and the class that is to read them (None: not said)."""
+    directory.mkdir(exist_ok=True, parents=True)
+    (directory / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config |= {} if name is None else {"tokenizer_class": name}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config))
+    return directory

@@ -1,0 +1,148 @@
+"""Families of tokenizers that share `vocab.json` with `merges.txt`, and little else.
+
+The two files say which pairs are merged, and not how a text is cut before: Qwen2, GPT-2
+and CLIP have the same files and other ids. `tokenizer_config.json` says which it is, by
+the name of the class in transformers that wrote them. What is made here is the object
+in the `tokenizer.json` that such a directory lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .byte_level import BYTE_OF
+from .description import describe, framing
+from .errors import TokenizerError
+
+Document = dict[str, Any]
+Pairs = Iterable[tuple[str, str]]
+
+# How CLIP cuts a text, once its white space is single and its letters are small: an
+# English contraction, a run of letters, one digit, or a run of signs. Spaces are lost:
+# the last piece of a word says that it is the last.
+CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+WORD_END = "</w>"
+ROLES = ("bos", "eos", "unk", "pad")
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def qwen2(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
+    """Oracle: transformers.Qwen2Tokenizer."""
+    return describe(vocabulary, merges, _markers(vocabulary, config))
+
+
+def gpt2(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
+    """No normal form, and GPT-2's own cut, which the byte-level step has built in.
+
+    Oracle: transformers.GPT2Tokenizer.
+    """
+    letters = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True}
+    spaced = config.get("add_prefix_space") is True
+    cut = {**letters, "add_prefix_space": spaced}
+    document = describe(vocabulary, merges, _markers(vocabulary, config))
+    return {**document, "normalizer": None, "pre_tokenizer": cut}
+
+
+def clip(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
+    """Small letters, single spaces, a mark at the end of each word, and a frame.
+
+    Oracle: transformers.CLIPTokenizer.
+    """
+    names = _frame(config)
+    document = describe(vocabulary, merges, dict.fromkeys(names))
+    letters = document["decoder"]
+    space = {"Regex": r"\s+"}
+    cut = {"type": "Split", "pattern": {"Regex": CLIP_WORDS}, "behavior": "Removed"}
+    last = {"type": "Replace", "pattern": {"Regex": WORD_END + r"\z"}, "content": ""}
+    word_end = {"type": "Replace", "pattern": {"String": WORD_END}, "content": " "}
+    return {
+        **document,
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "NFC"},
+                {"type": "Replace", "pattern": space, "content": " "},
+                {"type": "Lowercase"},
+            ],
+        },
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {**cut, "invert": True},
+                {**letters, "add_prefix_space": False},
+            ],
+        },
+        "post_processor": framing(*((name, vocabulary[name]) for name in names)),
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [letters, last, word_end],
+        },
+        "model": document["model"]
+        | {"end_of_word_suffix": WORD_END, "unk_token": names[1]},
+    }
+
+
+FAMILIES: dict[str, Callable[..., Document]] = {
+    "Qwen2Tokenizer": qwen2,
+    "GPT2Tokenizer": gpt2,
+    "CLIPTokenizer": clip,
+}
+UNSAID = ("None", "PreTrainedTokenizer", "TokenizersBackend")  # no family's name
+
+
+def family(
+    directory: Path, vocabulary: Mapping[str, int], config: Mapping
+) -> Callable[..., Document]:
+    """The rules by which a directory's vocabulary is used.
+
+    Where no class is named, CLIP's is known by its word ends, and Qwen2's is assumed.
+    """
+    named = config.get("tokenizer_class")
+    name = str(named).removesuffix("Fast")
+    ends = any(token.endswith(WORD_END) for token in vocabulary)
+    if name in UNSAID:
+        name = "CLIPTokenizer" if ends else "Qwen2Tokenizer"
+    if name == "CLIPTokenizer":
+        _check_clip(directory, vocabulary, config)
+    if name not in FAMILIES or (ends and name != "CLIPTokenizer"):
+        raise TokenizerError(
+            f"{directory}: tokenizer_config.json says {named!r:.60}, "
+            f"{'which has no word ends' if name in FAMILIES else 'unknown here'}: "
+            "vocab.json and merges.txt alone do not say how such a tokenizer cuts a "
+            "text. transformers writes the tokenizer.json that does: "
+            f"AutoTokenizer.from_pretrained({str(directory)!r})"
+            f".save_pretrained({str(directory)!r})"
+        )
+    return FAMILIES[name]
+
+
+def _check_clip(directory, vocabulary, config):
+    wanted = [*_frame(config), *(letter + WORD_END for letter in BYTE_OF)]
+    absent = [token for token in wanted if token not in vocabulary]
+    if absent:
+        raise TokenizerError(
+            f"{directory}: the vocabulary has no {absent[0]!r:.60}, without which it "
+            "is not CLIP's, as tokenizer_config.json says: the files are of different "
+            "checkpoints"
+        )
+
+
+def _frame(config):
+    """The markers before and after every text."""
+    return _name(config, "bos_token", START), _name(config, "eos_token", END)
+
+
+def _markers(vocabulary, config):
+    """What transformers takes for a marker because the class or the file gives it a
+    role, declared or not."""
+    names = [END, *(_name(config, f"{role}_token", END) for role in ROLES)]
+    return [name for name in dict.fromkeys(names) if name in vocabulary]
+
+
+def _name(config, role, default):
+    """A marker's name, which older files give as an object."""
+    given = config.get(role)
+    given = given.get("content") if isinstance(given, Mapping) else given
+    return given if isinstance(given, str) else default
