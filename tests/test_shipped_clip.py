@@ -9,6 +9,7 @@ import refvlm
 from refvlm import scenes
 from refvlm.metrics.clip_scores import clip_scores
 from refvlm.pretrained import shipped_model
+from refvlm.scenes.beyond import ALONE
 
 from .oracles import import_torchvision
 from .spec import assert_close, law, oracle
@@ -49,6 +50,20 @@ def test_clip_card_tells_the_scores():
                 assert asked >= 1000
                 cells.append(f"{100 * right / asked:.1f} %")
             assert f"| {' | '.join(cells)} |" in card
+
+
+@law
+def test_clip_card_tells_the_limits():
+    """Every row is what `score --limits` wrote beside it, over five seeds."""
+    card = (DIRECTORY / "README.md").read_text(encoding="utf-8")
+    found = json.loads((DIRECTORY / "limits.json").read_text())["found"]["zero-shot"]
+    assert set(found) == set(ALONE)
+    for name, rounds in found.items():
+        shares = [100 * right / of for right, of in rounds]
+        total = 100 * sum(right for right, _ in rounds) / sum(of for _, of in rounds)
+        ends = f"{min(shares):.0f} to {max(shares):.0f} %"
+        assert f"| {name} | {total:.1f} % | {ends} |" in card
+        assert len(rounds) == 5
 
 
 @oracle

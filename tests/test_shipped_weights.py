@@ -1,6 +1,7 @@
 """The spec of weights/: what comes along is small, whole, and right about scenes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,14 @@ from PIL import Image
 
 import refvlm
 from refvlm import checkpoint, cli, scenes
+from refvlm.generate import Confidence
+from refvlm.metrics.limits import UNSURE, drawn
 from refvlm.metrics.scene_scores import score
 from refvlm.pretrained import shipped_model
 from refvlm.recipes.fastvlm_tiny import scene_tokenizer
+from refvlm.scenes import wording
+from refvlm.scenes.beyond import ALONE, SEVERAL, UNSAYABLE
+from refvlm.scenes.rewording import REQUESTS, WORDINGS
 from refvlm.text.chat import DESCRIBE
 
 from .oracles import import_torchvision
@@ -94,6 +100,87 @@ def test_card_tells_the_scores():
     for kind in scenes.KINDS:
         right, asked = found["train"][kind]
         assert f"{100 * right / asked:.1f} %" in card, kind
+
+
+def cells(rounds):
+    """(share, its least and largest by seed) as a card has them."""
+    asked = [(right, of) for right, of in rounds if of]
+    shares = [100 * right / of for right, of in asked]
+    total = 100 * sum(right for right, _ in asked) / sum(of for _, of in asked)
+    return f"{total:.1f} %", f"{min(shares):.0f} to {max(shares):.0f} %"
+
+
+@law
+def test_card_tells_the_limits():
+    """Every row is what `score --limits` wrote beside it, over five seeds."""
+    card = (DIRECTORY / "README.md").read_text(encoding="utf-8")
+    found = json.loads((DIRECTORY / "limits.json").read_text())["found"]
+    for name, rounds in found["captions"].items():
+        assert len(rounds) == 5 and sum(of for _, of in rounds) >= 500
+        row = name, *cells(rounds), cells(found["unsure"][name])[0]
+        assert f"| {' | '.join(row)} |" in card
+    for name in UNSAYABLE:
+        assert f"| {name} | | | {cells(found['unsure'][name])[0]} |" in card
+    for name in WORDINGS:
+        kinds = found[f"questions, {name}"]
+        told = (cells(kinds[kind])[0] if kind in kinds else "" for kind in scenes.KINDS)
+        assert f"| {' | '.join([name, *cells(kinds['all']), *told])} |" in card
+    for request in REQUESTS:
+        row = request, *cells(found["requests in other words"][request])
+        assert f"| {' | '.join(row)} |" in card
+    for name in ("right captions", "right answers"):
+        share = cells(found["unsure"][name])[0]
+        assert f"{name}, {share}" in card or f"{name}, that are {share}" in card
+        assert float(share.split()[0]) < 1
+
+
+@law
+def test_limits_are_found_again(vlm):
+    """With other seeds, twenty of a few kinds: about what the card has."""
+    found = json.loads((DIRECTORY / "limits.json").read_text())["found"]
+    families = ALONE | SEVERAL | UNSAYABLE
+    for name in (
+        "of radius 0.25 to 0.32",
+        "two to four in a row",
+        "eight to ten objects",
+    ):
+        some, pictures = drawn(families[name], name, 20, 77)
+        said = vlm.replies(pictures, [DESCRIBE] * 20)
+        counted = {"unsure": sum(reply.confidence < UNSURE for reply in said)}
+        if name not in UNSAYABLE:
+            judged = [scenes.judge(reply.text, s) for reply, s in zip(said, some)]
+            counted["captions"] = sum(j.true and j.complete for j in judged)
+        for test, right in counted.items():
+            rounds = found[test][name]
+            share = sum(r for r, _ in rounds) / sum(of for _, of in rounds)
+            assert abs(right / 20 - share) < 0.25, (name, test)
+
+
+@law
+@pytest.mark.parametrize("file", [ROOT / "README.md", DIRECTORY / "README.md"])
+def test_questions_are_listed_word_for_word(file):
+    """In the README and on the card, and none that is not asked."""
+    listed = re.findall(r"(?m)^\| (\w+) \| `(.*\?)` \|$", file.read_text())
+    forms = wording.FORMS.items()
+    assert listed == [(kind, form) for kind, some in forms for form in some]
+    for name, words in wording.WORDS.items():
+        assert f"`{name}` for {', '.join(words)}" in file.read_text()
+    assert f"`THING` for `{wording.THING}`" in file.read_text()
+    assert f"`{DESCRIBE}`" in file.read_text()
+
+
+@law
+def test_replies_are_the_answers(vlm):
+    """And as sure as the command is of one picture alone."""
+    picture = np.asarray(Image.open(PICTURE).convert("RGB"))
+    prompts = [DESCRIBE, "how many objects are there?"]
+    replies = vlm.replies([picture] * 2, prompts)
+    assert [text for text, _ in replies] == vlm.answers([picture] * 2, prompts)
+    for prompt, (text, sure) in zip(prompts, replies):
+        alone = Confidence(vlm.stop_ids)
+        pieces = vlm.describe_stream(picture, prompt, choose=alone)
+        assert "".join(piece for _, piece in pieces).strip() == text
+        assert alone.least[0] == pytest.approx(sure, rel=1e-4)
 
 
 @oracle
