@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping, Set
 from numbers import Real
 from typing import TypeGuard
 
@@ -31,6 +33,31 @@ def check_whole(function: str, least: int = 0, **numbers):
                 f"{function}: {name} must be a whole number of at least {least}, "
                 f"not {number!r:.60}"
             )
+
+
+def several(function: str, name: str, items) -> list:
+    """A list of what was given as several: a list, a tuple, a generator, a batch.
+
+    One thing alone is easily given by mistake, and many can be walked through: a text
+    by its letters, a picture by its rows.
+
+    >>> several("answers", "pictures", (picture for picture in ("a.png", "b.png")))
+    ['a.png', 'b.png']
+    >>> several("answers", "pictures", "a.png")
+    Traceback (most recent call last):
+    ValueError: answers: pictures is a list, even of one, [picture], not one str alone
+    """
+    alone = isinstance(items, (str, bytes, bytearray, os.PathLike, Mapping, Set))
+    rows = isinstance(items, np.ndarray) and not (
+        items.ndim == 4 or (items.ndim == 1 and items.dtype.kind in "OUS")
+    )
+    if alone or rows or hasattr(items, "read") or not isinstance(items, Iterable):
+        what = f"an array of shape {items.shape}" if rows else type(items).__name__
+        raise ValueError(
+            f"{function}: {name} is a list, even of one, [{name[:-1]}], not "
+            f"{what if rows else f'one {what}'} alone"
+        )
+    return list(items)
 
 
 def per_axis(value, axes: int, name: str, least: int = 0) -> tuple[int, ...]:

@@ -1,11 +1,15 @@
 """The spec of refvlm/arguments.py."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from refvlm.arguments import check_axes, check_whole, is_whole, per_axis
+from refvlm.arguments import check_axes, check_whole, is_whole, per_axis, several
 
-from .spec import contract, example
+from .spec import contract, example, law
 
 
 @example
@@ -22,6 +26,51 @@ def test_check_whole_names_function_argument_and_value(k):
     check_whole("topk", least=1, k=1)
     with pytest.raises(ValueError, match="topk: k must be .* at least 1, not"):
         check_whole("topk", least=1, k=k)
+
+
+@law
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["a", "b"],
+        ("a", "b"),
+        (letter for letter in "ab"),
+        iter(["a", "b"]),
+        np.array(["a", "b"]),
+        np.array(["a", "b"], object),
+    ],
+)
+def test_several_takes_whatever_is_a_list(items):
+    """A list, a tuple, a generator, an array: the same list."""
+    assert several("answers", "prompts", items) == ["a", "b"]
+    batch = np.zeros((2, 3, 3, 3), np.uint8)
+    assert [row.shape for row in several("f", "pictures", batch)] == [(3, 3, 3)] * 2
+
+
+@contract
+@pytest.mark.parametrize(
+    ("alone", "what"),
+    [
+        ("photo.jpg", "one str alone"),
+        (b"photo", "one bytes alone"),
+        (Path("photo.jpg"), "one PosixPath alone"),
+        (io.BytesIO(b"photo"), "one BytesIO alone"),
+        (Image.new("RGB", (2, 2)), "one Image alone"),
+        (np.zeros((4, 4, 3)), "an array of shape (4, 4, 3) alone"),
+        (np.zeros(3), "an array of shape (3,) alone"),
+        ({"a": 1}, "one dict alone"),
+        ({"a"}, "one set alone"),
+        (None, "one NoneType alone"),
+        (3, "one int alone"),
+    ],
+)
+def test_several_refuses_one_thing_alone(alone, what):
+    """A text would be read letter by letter, a picture row by row; a set has no order
+    in which answers could be given."""
+    with pytest.raises(ValueError) as caught:
+        several("answers", "pictures", alone)
+    told = f"answers: pictures is a list, even of one, [picture], not {what}"
+    assert str(caught.value) == told
 
 
 @contract

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import is_whole
+from ..arguments import is_whole, several
 from .geometry import (
     RESAMPLING,
     center_crop,
@@ -67,7 +67,9 @@ class Preprocessor:
 
     def batch(self, sources: Iterable[Source]) -> np.ndarray:
         """The inputs of several pictures, float32 (n, 3, height, width)."""
-        inputs = [self(source) for source in sources]
+        inputs = [self(source) for source in several("batch", "sources", sources)]
+        if not inputs:
+            raise ImageError("a batch of no pictures has no size: give at least one")
         if len({pixels.shape for pixels in inputs}) != 1:
             raise ImageError(
                 "a batch needs pictures that come out at one size, but these are "

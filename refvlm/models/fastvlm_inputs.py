@@ -20,6 +20,10 @@ MAX_PIXELS = 1 << 24
 """The largest picture taken: 4096 x 4096, which needs some 2 GB and a minute."""
 
 
+LARGEST_PIXEL = 16.0
+"""Beyond what any normalisation makes of a colour, which is some three deviations."""
+
+
 class Inputs(NamedTuple):
     """Pictures or None, ids with one place for each picture or many, a mask or None."""
 
@@ -107,6 +111,12 @@ def check_pixels(pixel_values, dtype):
         pixels = pixels.astype(dtype, copy=False)
     if not np.isfinite(pixels).all():
         raise ValueError(f"pixel_values has NaN, or numbers too large for {dtype}")
+    low, high = float(pixels.min()), float(pixels.max())
+    if max(-low, high) > LARGEST_PIXEL:
+        raise ValueError(
+            f"pixel_values goes from {low:g} to {high:g}, as bytes do, but must be as "
+            "vlm.preprocessor(picture) makes it: FastVLM's pixels go from 0 to 1"
+        )
     return pixels
 
 

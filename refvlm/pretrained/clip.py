@@ -12,7 +12,6 @@ with merges.txt) and preprocessor_config.json. `pretrained.save` writes one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, image, ops, text
+from ..arguments import several
 from ..models import clip, fields
 from ..models.clip_config import CLIPConfig
 from ..shapes import ShapeError
@@ -74,7 +74,7 @@ class CLIP:
 
     def image_features(self, pictures: Sequence) -> np.ndarray:
         """A direction for each picture: paths, streams, bytes or arrays -> (n, d)."""
-        pictures = _listed("image_features", "pictures", pictures)
+        pictures = _some("image_features", "pictures", pictures)
 
         def features(some):
             pixels = self.preprocessor.batch(some).astype(self.dtype, copy=False)
@@ -84,7 +84,7 @@ class CLIP:
 
     def text_features(self, texts: Sequence[str]) -> np.ndarray:
         """A direction for each text, (n, d)."""
-        rows = [self.token_ids(one) for one in _listed("text_features", "texts", texts)]
+        rows = [self.token_ids(one) for one in _some("text_features", "texts", texts)]
 
         def features(some):
             return clip.text_features(clip.padded(some), self.weights, self.config)
@@ -140,10 +140,9 @@ class CLIP:
         return directions
 
 
-def _listed(function, name, items):
-    """A list that is not empty; one item alone is easily given by mistake."""
-    if isinstance(items, (str, bytes, os.PathLike)) or not hasattr(items, "__len__"):
-        raise ValueError(f"{function}: {name} is a list, even of one: [{name[:-1]}]")
-    if not len(items):
+def _some(function, name, items):
+    """A list that is not empty."""
+    items = several(function, name, items)
+    if not items:
         raise ValueError(f"{function}: {name} is empty: give at least one")
-    return list(items)
+    return items

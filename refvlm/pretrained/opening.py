@@ -43,7 +43,9 @@ def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
     if not checkpoint.is_there(file):
         raise checkpoint.lack(directory, file.name)
     document = fields.read(file)
-    return fields.built(file, document, _family).open(directory, document, dtype)
+    family = fields.built(file, document, _family)
+    # Absolute: what is read later, and by copies elsewhere, is read from there.
+    return family.open(Path(os.path.abspath(directory)), document, dtype)
 
 
 def _family(document):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import checkpoint, image, ops, text
-from ..arguments import check_whole, is_whole
+from ..arguments import check_whole, is_whole, several
 from ..autodiff import value_of
 from ..blocks.kv_cache import ContextError
 from ..generate import Confidence, decode, greedy
@@ -207,12 +207,22 @@ class VLM:
     def answers(self, pictures, prompts, max_new_tokens: int = 96) -> list[str]:
         """An answer to each prompt about the picture beside it, in batches.
 
-        Prompts of the same length are answered together; a picture may be any source.
+        Prompts of the same length are answered together; a picture may be any source,
+        and pictures and prompts are any lists of one length.
         """
         return [said.text for said in self.replies(pictures, prompts, max_new_tokens)]
 
     def replies(self, pictures, prompts, max_new_tokens: int = 96) -> list[Reply]:
         """The same answers, each with how sure the model was of it."""
+        check_whole("answers", max_new_tokens=max_new_tokens)
+        pictures = several("answers", "pictures", pictures)
+        prompts = several("answers", "prompts", prompts)
+        if len(pictures) != len(prompts):
+            raise ValueError(
+                f"answers: {len(pictures)} pictures and {len(prompts)} prompts, but "
+                "each prompt has its picture beside it: repeat a picture that several "
+                "ask about, [picture] * len(prompts)"
+            )
         ids = [self.prompt_ids(prompt) for prompt in prompts]
         shown = {}
         for picture in pictures:

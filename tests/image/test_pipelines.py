@@ -185,5 +185,16 @@ def test_pipeline_batch_refuses_pictures_of_several_sizes():
     steps = image.Preprocessor(shortest_edge=4)
     with pytest.raises(image.ImageError, match="come out at one size"):
         steps.batch([noise(4, 4), noise(4, 8)])
-    with pytest.raises(image.ImageError, match="come out at one size"):
+    with pytest.raises(image.ImageError, match="give at least one"):
         steps.batch([])
+
+
+@contract
+def test_pipeline_batch_refuses_one_picture_for_several():
+    """A path alone would be read letter by letter, a picture row by row."""
+    steps = image.Preprocessor(crop_to=(4, 4))
+    for alone in ("photo.jpg", noise(4, 4), b"bytes"):
+        with pytest.raises(ValueError, match=r"sources is a list, even of one"):
+            steps.batch(alone)
+    several = (noise(4, 4, seed=seed) for seed in (1, 2))
+    assert steps.batch(several).shape == (2, 3, 4, 4)

@@ -187,3 +187,21 @@ def test_check_inputs_holds_all_tokens_against_the_context():
         check(PIXELS[:1], [[1] * 200 + [IMAGE]], new_tokens=309)
     with pytest.raises(ContextError, match="context of 512"):
         check(None, np.ones((1, 300_000), int))
+
+
+@contract
+@pytest.mark.parametrize(
+    ("factor", "shift"), [(255, 0), (-255, 0), (1, 100), (1e30, 0)]
+)
+def test_check_pixels_refuses_the_levels_of_bytes(factor, shift):
+    """Pixels of 0 to 255 are 255 times too bright, and get an answer all the same."""
+    pixels = np.linspace(0, 1, 48).reshape(1, 3, 4, 4) * factor + shift
+    with pytest.raises(ValueError, match="as bytes do, but must be as vlm"):
+        check_pixels(pixels, np.dtype(np.float32))
+
+
+@law
+def test_check_pixels_allows_any_normalisation():
+    """White, in the narrowest deviations that are used, and a little more."""
+    pixels = np.array([-2.7, 0, 2.7, 8]).reshape(1, 1, 2, 2).repeat(3, 1)
+    assert check_pixels(pixels, np.dtype(np.float32)).shape == (1, 3, 2, 2)

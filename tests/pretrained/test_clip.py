@@ -249,7 +249,7 @@ def test_load_names_every_tensor_that_does_not_fit(tmp_path):
 @contract
 def test_features_are_asked_of_lists(model):
     """A text alone would be read letter by letter: it is refused."""
-    with pytest.raises(ValueError, match=r"texts is a list, even of one: \[text\]"):
+    with pytest.raises(ValueError, match=r"texts is a list, even of one, \[text\]"):
         model.text_features("a star.")
     with pytest.raises(ValueError, match="pictures is a list"):
         model.image_features("star.png")
