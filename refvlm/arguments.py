@@ -87,18 +87,17 @@ def margins(padding, reach, stride, function: str) -> tuple[tuple[int, int], ...
     >>> margins("same", reach=(3, 4), stride=(1, 1), function="conv2d")
     ((1, 1), (1, 2))
     """
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         if any(s != 1 for s in stride):
             raise ValueError(
                 f'{function}: padding "same" needs stride 1, not {tuple(stride)}'
             )
         return tuple([((r - 1) // 2, r // 2) for r in reach])
-    if padding == "valid":
-        padding = 0
-    if isinstance(padding, str):
+    if isinstance(padding, str) and padding != "valid":
         raise ValueError(
             f'{function}: padding is a number, "same" or "valid", not {padding!r}'
         )
+    padding = 0 if isinstance(padding, str) else padding
     if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
         if len(padding) != len(reach):
             raise ValueError(f"{function}: padding is a pair for each axis: {padding}")

@@ -137,8 +137,7 @@ def _in_order(function, parameters, gradients, traced):
                 f"but {name} is {variable.shape}"
             )
     return [
-        by_name[name].astype(variable.dtype, copy=False)
-        for name, variable in traced.items()
+        np.asarray(by_name[name], variable.dtype) for name, variable in traced.items()
     ]
 
 

@@ -143,6 +143,8 @@ def shapes(
                 result = function(*values, residuals=options[RESIDUALS])
             else:
                 result = function(*values)
+            if isinstance(result, np.generic):  # of no axes, NumPy makes a scalar
+                result = np.asarray(result)
             if output is not None:
                 _check_result(function, output, result.shape, sizes)
             return in_half(result) if is_half else result

@@ -24,6 +24,8 @@ reads and writes the picture as it lies in memory.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..parallel import blocks, in_parallel, shares
@@ -37,7 +39,8 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
     r"""$y_{c,i,j} = b_c + \sum_{u,v} w_{c,u,v}\, x_{c,\,is+ud,\,js+vd}$.
 
     x is (images, c, h, w), weight (c m, 1, kh, kw), the result (images, c m, h', w');
-    output channel o reads input channel o // m.
+    output channel o reads input channel o // m. NotImplemented where a result is not
+    finite: a zero of the band times infinity is nan, in rows that never saw it.
     """
     images, channels = x.shape[:2]
     filters = band(weight.reshape(channels, -1, *walk.kernel), walk)
@@ -53,7 +56,7 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
     def work(share):
         mine = min(size, share.stop - share.start)
         room = (mine, height, walk.kernel[1], walk.out[1])
-        shifted = np.zeros(room, x.dtype)
+        shifted, total = np.zeros(room, x.dtype), 0.0
         for part in blocks(share.stop - share.start, size):
             part = slice(share.start + part.start, share.start + part.stop)
             channel = np.arange(part.start, part.stop) % channels
@@ -63,8 +66,12 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
             np.matmul(filters[channel, :, None], looks[:, None], out=out[part])
             if bias is not None:
                 out[part] += bias[channel]
+            total += np.vdot(out[part], out[part])
+        return math.isfinite(total)
 
-    in_parallel(work, shares(len(planes)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not all(in_parallel(work, shares(len(planes)))):
+            return NotImplemented
     out = out.reshape(images, len(weight), groups * ROWS, walk.out[1])
     return np.ascontiguousarray(out[:, :, : walk.out[0]])
 

@@ -26,6 +26,8 @@ def convolve(x, weight, bias, stride, padding, dilation, groups, residuals):
     images = as_images(x, axes)
     if is_depthwise(weight, groups):
         out = depthwise_banded(images, weight, walk, bias)
+        if out is NotImplemented:
+            return NotImplemented
     elif residuals is None:
         out = correlate_by_rows(images, weight, walk, bias, groups)
     else:
@@ -42,7 +44,10 @@ def convolve_vjp(
     walk = geometry(x.shape[-axes:], weight.shape[2:], stride, padding, dilation)
     d_images, d_x, d_weight, d_bias = as_images(d_out, axes), None, None, None
     if "x" in needs and is_depthwise(weight, groups):
-        d_x = depthwise_back(d_images, weight, walk, groups).reshape(x.shape)
+        d_x = depthwise_back(d_images, weight, walk, groups)
+        if d_x is NotImplemented:
+            return NotImplemented
+        d_x = d_x.reshape(x.shape)
     elif "x" in needs:
         d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
     if "weight" in needs and is_depthwise(weight, groups):

@@ -7,6 +7,8 @@ tap looked at.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..sums import total
@@ -19,6 +21,7 @@ def depthwise_back(d_out, weight, walk: Geometry, channels):
 
     (images, c m, h', w') -> (images, c, h, w): a depthwise convolution over the
     spread gradients with the filter turned round, one for each of the m filters.
+    NotImplemented as `depthwise_banded`.
     """
     turned = weight[:, :, ::-1, ::-1]
     framed, many = spread(d_out, walk), len(weight) // channels
@@ -26,10 +29,12 @@ def depthwise_back(d_out, weight, walk: Geometry, channels):
     back = Geometry(
         walk.kernel, (1, 1), still, walk.dilation, framed.shape[-2:], walk.size
     )
-    total = depthwise_banded(framed[:, ::many], turned[::many], back)
-    for m in range(1, many):
-        total += depthwise_banded(framed[:, m::many], turned[m::many], back)
-    return total
+    parts = [
+        depthwise_banded(framed[:, m::many], turned[m::many], back) for m in range(many)
+    ]
+    if any(part is NotImplemented for part in parts):
+        return NotImplemented
+    return functools.reduce(np.add, parts)
 
 
 def spread(d_out, walk: Geometry):

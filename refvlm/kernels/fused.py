@@ -45,7 +45,9 @@ def of_arrays(kernel: Callable) -> Callable:
 
 @of_arrays
 def pointwise_mlp(x, weight_1, bias_1, weight_2, bias_2):
-    """A few hundred pixels at a time through both layers."""
+    """A few hundred pixels at a time through both layers, where there are any."""
+    if not (x.size and weight_1.size and weight_2.size):
+        return NotImplemented
     weight_1, weight_2 = weight_1[:, :, 0, 0], weight_2[:, :, 0, 0]
     pixels = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
     dtype = np.result_type(x, weight_1, bias_1, weight_2, bias_2)
@@ -118,6 +120,8 @@ def convolutional_stem(x, weight_1, bias_1, weight_2, bias_2, weight_3, bias_3):
     bands = in_parallel(
         lambda rows: _band(x, layers, heights, rows), even_blocks(heights[-1], ROWS)
     )
+    if any(band is NotImplemented for band in bands):
+        return NotImplemented
     return np.concatenate(bands, axis=2)
 
 
@@ -132,6 +136,8 @@ def _band(x, layers, heights, rows):
         padding = above_below, (weight.shape[3] // 2,) * 2
         groups = x.shape[1] // weight.shape[1]
         x = convolve(x, weight, bias, stride, padding, 1, groups, None)
+        if x is NotImplemented:
+            return NotImplemented
         gelu_into(x, x)
     return x
 

@@ -33,6 +33,9 @@ class Heads:
         self.query = self.split(query)
         self.key, self.value = self._shared(key), self._shared(value)
         self.is_causal = is_causal
+        self.skips = is_causal and all(
+            np.isfinite(array.sum()) for array in (query, key, value)
+        )
         self.bias = self.hidden = None
         if attn_mask is not None and attn_mask.dtype == bool:
             self.hidden = self.of_scores(~attn_mask)
@@ -81,8 +84,9 @@ class Heads:
         return blocks(self.queries, max(fit, FEWEST_QUERIES))
 
     def visible(self, rows):
-        """How many keys this block of queries may look at."""
-        return min(rows.stop, self.keys) if self.is_causal else self.keys
+        """How many keys this block of queries may look at. What none of them may see
+        is skipped, unless a weight of 0 times it is not 0."""
+        return min(rows.stop, self.keys) if self.skips else self.keys
 
     def scores(self, piece, rows, visible):
         """(heads, group, rows, visible): scaled, masked, the caller's to write to."""

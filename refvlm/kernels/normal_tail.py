@@ -93,7 +93,7 @@ LOG_TAIL = (
     -0.797904265,
     -0.693147181,
 )
-FAR = 13.0  # Phi(-13) = 6e-39: nothing is left of it in float32
+FAR = 13.0  # Phi(-13) = 6e-39: nothing is left of it in float32, nor of the curve
 FARTHEST = 39.0  # and Phi(-39) is 0 in float64
 BLOCK = 131_072  # long enough calls to share between threads, and near a core's cache
 
@@ -113,7 +113,7 @@ def gelu(x, approximate):
 
 
 def gelu_vjp(d_out, x, approximate):
-    """Its gradient, in a new array."""
+    """Its gradient, in a new array: nan at an infinity, whose density is 0."""
     if approximate != "none":
         return NotImplemented
     flat, d_flat = (np.ascontiguousarray(array).reshape(-1) for array in (x, d_out))
@@ -123,7 +123,9 @@ def gelu_vjp(d_out, x, approximate):
 
     def work(share):
         for part in _parts(share):
-            np.multiply(d_flat[part], slope(flat[part]), out=flat_d_x[part])
+            slopes = slope(flat[part])
+            slopes[np.isinf(flat[part])] = math.nan
+            np.multiply(d_flat[part], slopes, out=flat_d_x[part])
 
     in_parallel(work, shares(len(flat), BLOCK))
     return d_x
@@ -151,11 +153,17 @@ def _parts(share):
 def _gelu_block32(x, out, scratch):
     """max(x, 0) - |x| Phi(-|x|), which keeps small results small."""
     distance, tail = scratch[:, : len(x)]
+    lowest = np.minimum.reduce(x, initial=0)
+    far = None if lowest > -FAR else x <= -FAR
+    if far is not None:  # a share of 0, of which -inf makes nan
+        least = -0.0 if lowest > -math.inf else np.where(x > -math.inf, -0.0, math.nan)
     _distance_into(distance, x)
     _tail_into(tail, distance)
     tail *= distance
     np.clip(x, 0, math.inf, out=out)  # one bound would be three times as slow
     out -= tail
+    if far is not None:
+        np.copyto(out, least, where=far, casting="same_kind")
 
 
 def _slope32(x):

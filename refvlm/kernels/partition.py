@@ -16,7 +16,7 @@ def topk_indices(x, k, dim, largest):
     many as there is room for, from the left. nan is beyond nothing: that is left to the
     definition, and so are few entries, which are sorted sooner.
     """
-    if x.size < FEW:
+    if x.size < FEW or not k:
         return NotImplemented
     x = np.moveaxis(value_of(x), dim, -1)
     if largest:

@@ -42,6 +42,8 @@ def batch_norm(x, running_mean, running_var, weight, bias, training, eps):
     mean, scale = _terms(x, running_mean, running_var, training, eps)
     if weight is not None:
         scale = scale * weight
+    if not np.isfinite(scale).all():
+        return NotImplemented  # of two infinities a shift makes nan
     shift = -mean * scale if bias is None else bias - mean * scale
     out = x * _per_channel(scale, x)
     out += _per_channel(shift, x)

@@ -35,9 +35,9 @@ def relu(x):
 
 @relu.vjp
 def relu_vjp(d_out, out):
-    r"""$\bar x = \bar y$ where $x > 0$, else 0; at the corner 0 is a choice, the
+    r"""$\bar x = \bar y$, and 0 where $x \le 0$; at the corner 0 is a choice, the
     usual one."""
-    return np.where(out > 0, d_out, 0)
+    return np.where(out <= 0, 0, d_out)
 
 
 @differentiable
@@ -167,7 +167,7 @@ def hardswish(x):
 @hardswish.vjp
 def hardswish_vjp(d_out, x):
     r"""$y' = x/3 + 1/2$ where $|x| < 3$; beside it 0 on the left, 1 on the right."""
-    return d_out * np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
+    return d_out * np.where(np.abs(x) >= 3, x > 0, x / 3 + 0.5)
 
 
 @differentiable
@@ -199,7 +199,7 @@ def gelu_vjp(d_out, x, approximate):
     if approximate == "tanh":
         gate, near = sigmoid(2 * tanh_argument(x)), np.clip(x, -FAR, FAR)
         slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * near**2)
-        return d_out * (gate + near * gate * (1 - gate) * slope)
+        return d_out * (gate + x * gate * (1 - gate) * slope)
     return d_out * (normal_cdf(x) + x * normal_pdf(x))
 
 

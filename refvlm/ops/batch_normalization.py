@@ -19,6 +19,7 @@ from .scale_and_shift import affine, per_channel
 @differentiable
 @shapes(
     demands.a_source_of_statistics,
+    demands.eps_is_a_size,
     x="b c ...",
     running_mean="c or None",
     running_var="c or None",

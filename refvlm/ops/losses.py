@@ -142,8 +142,8 @@ def shares(input, target, weight, ignore_index, smoothing=0.0):
         y = (1 - smoothing) * y + smoothing / n_classes
         count = input.size // n_classes
     else:
-        one_hot = (target[..., None] == np.arange(n_classes)).astype(input.dtype)
+        is_class = target[..., None] == np.arange(n_classes)
         counts = (target != ignore_index)[..., None]
-        y = counts * ((1 - smoothing) * one_hot + smoothing / n_classes)
-        count = (counts * one_hot * weight).sum()
-    return np.moveaxis(y * weight, -1, axis), count
+        y = (1 - smoothing) * is_class.astype(input.dtype) + smoothing / n_classes
+        y, count = counts * y, np.where(counts & is_class, weight, 0).sum()
+    return np.moveaxis(np.where(y == 0, 0, y * weight), -1, axis), count

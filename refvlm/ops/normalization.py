@@ -21,6 +21,7 @@ from .scale_and_shift import affine, per_channel
 
 @differentiable
 @shapes(
+    demands.eps_is_a_size,
     x="... *normalized_shape",
     weight="*normalized_shape",
     bias="*normalized_shape",
@@ -66,7 +67,11 @@ def layer_norm_vjp(d_out, x, normalized_shape, weight, bias, eps):
 
 
 @differentiable
-@shapes(x="... *normalized_shape", weight="*normalized_shape")
+@shapes(
+    demands.eps_is_a_size_or_none,
+    x="... *normalized_shape",
+    weight="*normalized_shape",
+)
 @computed_by(rows.rms_norm)
 def rms_norm(x, normalized_shape, weight=None, eps=None):
     r"""Divide by the root mean square:
@@ -111,7 +116,7 @@ def last_axes(normalized_shape):
 
 
 @differentiable
-@shapes(x="b c h w", weight="c", bias="c", returns="b c h w")
+@shapes(demands.eps_is_a_size, x="b c h w", weight="c", bias="c", returns="b c h w")
 @computed_by(pictures.channel_layer_norm)
 def channel_layer_norm(x, weight=None, bias=None, eps=1e-5):
     r"""Layer norm over the channels of each pixel p:
@@ -146,7 +151,12 @@ def channel_layer_norm_vjp(d_out, x, weight, bias, eps):
 
 @differentiable
 @shapes(
-    demands.groups_of_channels, x="b c ...", weight="c", bias="c", returns="b c ..."
+    demands.groups_of_channels,
+    demands.eps_is_a_size,
+    x="b c ...",
+    weight="c",
+    bias="c",
+    returns="b c ...",
 )
 def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     r"""Normalise each group $G$ of channels of a sample over the group and the picture:
@@ -189,7 +199,12 @@ def group_norm_vjp(d_out, x, num_groups, weight, bias, eps):
 
 
 @shapes(
-    demands.channels_with_spread, x="b c ...", weight="c", bias="c", returns="b c ..."
+    demands.channels_with_spread,
+    demands.eps_is_a_size,
+    x="b c ...",
+    weight="c",
+    bias="c",
+    returns="b c ...",
 )
 def instance_norm(
     x,

@@ -45,7 +45,7 @@ def max_pool2d(
     >>> max_pool2d(np.array([[[1.0, 5.0, 2.0, 3.0]]]), (1, 2), return_indices=True)
     (array([[[5., 3.]]]), array([[[1, 3]]]))
     """
-    stride = kernel_size if stride is None else stride
+    stride = kernel_size if stride in (None, ()) else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     views = windows(x, walk, least_of(x.dtype))
     taps = (views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
@@ -57,7 +57,7 @@ def max_pool2d(
 @computed_by(pooling.max_pool2d_vjp)
 def max_pool2d_vjp(d_out, out, x, kernel_size, stride, padding, dilation, ceil_mode):
     r"""$\bar y$ goes to the pixel that won: of equals, the first in reading order."""
-    stride = kernel_size if stride is None else stride
+    stride = kernel_size if stride in (None, ()) else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     won = winners(x, out, walk)[..., None, None, :, :] == pixels_seen(walk)
     return overlap_add(np.where(won, d_out[..., None, None, :, :], 0), walk)
@@ -108,7 +108,7 @@ def avg_pool2d(
     >>> avg_pool2d(np.array([[[1.0, 5.0, 2.0, 3.0]]]), (1, 2))
     array([[[3. , 2.5]]])
     """
-    stride = kernel_size if stride is None else stride
+    stride = kernel_size if stride in (None, ()) else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     views = windows(x, walk)
     total = sum(views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
@@ -128,7 +128,7 @@ def avg_pool2d_vjp(
     divisor_override,
 ):
     r"""Every pixel of a window gets the same share, $\bar y / |W|$."""
-    stride = kernel_size if stride is None else stride
+    stride = kernel_size if stride in (None, ()) else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     count = divisor_override or pixels_counted(walk, padding, count_include_pad)
     share = (d_out / np.asarray(count, d_out.dtype))[..., None, None, :, :]
@@ -156,9 +156,10 @@ def pixels_counted(walk, padding, count_include_pad):
 
 @differentiable
 @shapes(demands.a_grid_of_windows, x="... h w")
+@computed_by(pooling.adaptive_avg_pool2d)
 def adaptive_avg_pool2d(x, output_size):
     r"""The means of a grid of output_size windows that together cover the picture:
-    $Y = A_h X A_w^\top$, where row i of $A$ averages pixels
+    window i of m, over n pixels, is
     $\lfloor i n / m \rfloor$ to $\lceil (i + 1) n / m \rceil - 1$.
 
     x is (..., c, h, w), the result (..., c, h', w'). Neighbouring windows share a
@@ -170,29 +171,39 @@ def adaptive_avg_pool2d(x, output_size):
     >>> adaptive_avg_pool2d(np.array([[[1.0, 5.0, 3.0]]]), (1, 2))
     array([[[3., 4.]]])
     """
-    rows, columns = averaging(x, output_size)
-    return rows @ x @ columns.T
+    rows, columns = grid_of_windows(x, output_size)
+    out = np.empty((*x.shape[:-2], len(rows), len(columns)), x.dtype)
+    for i, j in np.ndindex(len(rows), len(columns)):
+        out[..., i, j] = x[..., rows[i], columns[j]].mean((-2, -1))
+    return out
 
 
 @adaptive_avg_pool2d.vjp
+@computed_by(pooling.adaptive_avg_pool2d_vjp)
 def adaptive_avg_pool2d_vjp(d_out, x, output_size):
-    r"""$\bar X = A_h^\top \bar Y A_w$."""
-    rows, columns = averaging(x, output_size)
-    return rows.T @ d_out @ columns
+    r"""Every pixel of a window gets the same share, $\bar y / |W|$."""
+    rows, columns = grid_of_windows(x, output_size)
+    d_x = np.zeros_like(x)
+    for i, j in np.ndindex(len(rows), len(columns)):
+        window = d_x[..., rows[i], columns[j]]
+        window += d_out[..., i, j, None, None] / math.prod(window.shape[-2:])
+    return d_x
 
 
-def averaging(x, output_size):
-    """The matrices $A_h$ (h', h) and $A_w$ (w', w) of adaptive pooling."""
-    if not isinstance(output_size, (tuple, list)):
-        output_size = (output_size, output_size)
-    matrices = []
-    for m, n in zip(output_size, x.shape[-2:]):
-        m = n if m is None else m
-        window, pixel = np.arange(m)[:, None], np.arange(n)
-        inside = (pixel >= window * n // m) & (pixel < -(-(window + 1) * n // m))
-        mean = inside / inside.sum(axis=1, keepdims=True)
-        matrices.append(mean.astype(x.dtype))
-    return matrices
+def grid_of_windows(x, output_size):
+    """The rows and the columns of each window, as slices."""
+    is_pair = isinstance(output_size, (tuple, list))
+    sizes = output_size if is_pair else (output_size, output_size)
+    return [spans(n, n if m is None else m) for m, n in zip(sizes, x.shape[-2:])]
+
+
+def spans(n, m):
+    """m slices that cover n pixels.
+
+    >>> spans(5, 2)
+    [slice(0, 3, None), slice(2, 5, None)]
+    """
+    return [slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
 
 
 @differentiable

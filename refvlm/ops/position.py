@@ -31,7 +31,7 @@ def position_frequencies(dim, base=10000.0):
     return base ** (-np.arange(0, dim, 2) / dim)
 
 
-@shapes(demands.features_in_pairs, demands.length_is_a_count)
+@shapes(demands.features_in_pairs, demands.length_is_a_count, demands.a_positive_base)
 def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
     r"""Positions as waves: $\psi_{m,2i} = \sin(m\,\omega_i)$ and
     $\psi_{m,2i+1} = \cos(m\,\omega_i)$, with $\omega_i = \Theta^{-2i/d}$.
@@ -47,7 +47,7 @@ def sinusoidal_positions(length, dim, base=10000.0, dtype=np.float64):
     return waves.reshape(length, dim).astype(dtype, copy=False)
 
 
-@shapes(demands.features_in_pairs)
+@shapes(demands.features_in_pairs, demands.a_positive_base)
 def position_shift_matrix(shift, dim, base=10000.0):
     r"""The one matrix that moves every position on by `shift`:
     $\psi_{m+k} = A_k \psi_m$.
@@ -82,7 +82,9 @@ def add_positions(x, embedding, offset=0):
     return x + embedding[offset : offset + x.shape[-2]]
 
 
-@shapes(demands.features_in_pairs, demands.positions_are_numbers)
+@shapes(
+    demands.features_in_pairs, demands.positions_are_numbers, demands.a_positive_theta
+)
 def rotary_angles(positions, dim, theta=10000.0, dtype=np.float64):
     r"""(cos, sin) of the angles by which rotary positions turn: $m\,\omega_i$ with
     $\omega_i = \Theta^{-2i/d}$.

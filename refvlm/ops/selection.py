@@ -71,6 +71,8 @@ def topk_indices(x, k, dim=-1, largest=True):
     >>> topk_indices(np.array([1.0, 5.0, 5.0, 2.0]), k=3, largest=False)
     array([0, 3, 1])
     """
+    if x.ndim == 0:
+        return np.zeros((), int)  # of one number, where it is
     x = np.moveaxis(value_of(x), dim, -1)
     if largest:
         mirrored = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
@@ -100,17 +102,19 @@ def gather(x, dim, index):
     >>> gather(np.array([[1.0, 2.0, 3.0]]), -1, np.array([[2, 0]]))
     array([[3., 1.]])
     """
-    return np.take_along_axis(x, index, axis=dim)
+    x, places = np.atleast_1d(x, index)
+    return np.take_along_axis(x, places, axis=dim).reshape(index.shape)
 
 
 @gather.vjp
 def gather_vjp(d_out, x, dim, index):
     r"""$\bar x_j = \sum_{i:\,t_i = j} \bar y_i$: each entry collects from its uses."""
-    d_x = np.zeros(x.shape, d_out.dtype)
+    index, d_out = np.atleast_1d(index, d_out)
+    d_x = np.zeros(x.shape or 1, d_out.dtype)
     places = list(np.indices(index.shape, sparse=True))
     places[dim] = index
     np.add.at(d_x, tuple(places), d_out)
-    return d_x
+    return d_x.reshape(x.shape)
 
 
 @differentiable

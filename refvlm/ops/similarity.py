@@ -14,7 +14,13 @@ from . import demands
 
 
 @differentiable
-@shapes(demands.length_has_a_power, x="...", dim="axes of x", returns="...")
+@shapes(
+    demands.length_has_a_power,
+    demands.eps_is_a_size,
+    x="...",
+    dim="axes of x",
+    returns="...",
+)
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     r"""Divide by the length: $y = x / \max(\lVert x \rVert_p, \epsilon)$, along dim.
 
@@ -27,8 +33,7 @@ def normalize(x, p=2.0, dim=1, eps=1e-12):
     >>> normalize(np.array([3.0, 4.0]), dim=0)
     array([0.6, 0.8])
     """
-    length = np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
-    return x / np.maximum(length, eps)
+    return x / np.maximum(length(x, p, dim), eps)
 
 
 @normalize.vjp
@@ -38,10 +43,16 @@ def normalize_vjp(d_out, out, x, p, dim, eps):
     p = 2: what would only lengthen x is taken out. Below eps nothing is, and
     $\bar x = \bar y/\epsilon$.
     """
-    length = np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
-    inner = (d_out * out).sum(axis=dim, keepdims=True)
-    lengthening = np.where(length < eps, 0, inner * slope_of_length(out, p, dim))
-    return (d_out - lengthening) / np.maximum(length, eps)
+    size, inner = length(x, p, dim), (d_out * out).sum(axis=dim, keepdims=True)
+    lengthening = np.where(size < eps, 0, inner * slope_of_length(out, p, dim))
+    return (d_out - lengthening) / np.maximum(size, eps)
+
+
+def length(x, p, dim):
+    r"""$\lVert x\rVert_p = \bigl(\sum_i |x_i|^p\bigr)^{1/p}$ along dim, which stays."""
+    if x.ndim == 0:
+        return length(x[None], p, dim)[0]
+    return np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
 
 
 def slope_of_length(unit, p, dim):
@@ -60,7 +71,7 @@ def slope_of_length(unit, p, dim):
 
 
 @differentiable
-@shapes(x1="...", x2="...", dim="axis of x1 x2")
+@shapes(demands.eps_is_a_size, x1="...", x2="...", dim="axis of x1 x2")
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     r"""The cosine of the angle between two vectors:
     $\langle a, b\rangle \,/\, (\max(\lVert a\rVert, \epsilon)
@@ -91,7 +102,7 @@ def cosine_similarity_vjp(d_out, x1, x2, dim, eps):
     return unbroadcast(d_x1, x1.shape), unbroadcast(d_x2, x2.shape)
 
 
-@shapes(a="... n d", b="... m d", returns="... n m")
+@shapes(demands.eps_is_a_size, a="... n d", b="... m d", returns="... n m")
 def cosine_similarity_matrix(a, b, eps=1e-8):
     r"""Every row of a against every row of b: $S_{ij} = \hat a_i \cdot \hat b_j$.
 

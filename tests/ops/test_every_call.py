@@ -105,6 +105,30 @@ def test_operators_refuse_a_word_that_they_do_not_know(name, case):
         getattr(ops, name)(*case.args, **case.options, colour="red")
 
 
+# Numbers that may be anything, and why.
+MAY_BE_ANYTHING = {
+    ("batch_norm", "momentum"): "nobody reads it",
+    ("instance_norm", "momentum"): "nobody reads it",
+    ("swish", "beta"): "it may be learnt: a NaN in it is data",
+}
+NUMBERS = [
+    pytest.param(name, calls[0], option, id=f"{name}-{option}")
+    for name, calls in sorted(CALLS.items())
+    for option, parameter in inspect.signature(getattr(ops, name)).parameters.items()
+    if type(parameter.default) in (int, float) and (name, option) not in MAY_BE_ANYTHING
+]
+NOT_A_NUMBER = "a", np.nan, np.ones(3), [1, 2, 3, 4], (None,)
+
+
+@contract
+@pytest.mark.parametrize("name, case, option", NUMBERS)
+def test_operators_refuse_a_number_that_is_none(name, case, option):
+    """By the name of the option: no NaN comes out in silence, no error of NumPy's."""
+    for value in (*NOT_A_NUMBER, -1) if option == "eps" else NOT_A_NUMBER:
+        with pytest.raises((ValueError, TypeError), match=f"^{name}: .*{option}"):
+            with_argument(name, case, option, value)
+
+
 def without_samples(name, case):
     """The case with an empty first axis wherever its arrays have leading axes, or None
     where none has."""
@@ -155,21 +179,22 @@ def test_operators_of_no_samples_have_their_gradient(name, case):
         assert d_first.shape == first.shape
 
 
-# Operators that take any axes but want one, or that 0.5 says nothing to.
-WANT_MORE = {"argmax", "boolean_mask", "dropout", "normalize"}
+# Operators that 0.5 says nothing to.
+WANT_MORE = {"boolean_mask", "dropout"}
 ALONE = {name for name in CALLS if takes_a_number_alone(name)} - WANT_MORE
 
 
 @house
 @pytest.mark.parametrize("name", sorted(ALONE))
 def test_operators_of_one_number_give_one(name):
-    """An array without axes is an array: its shape is (), and so is its gradient's.
-    Of an operator along `dim`, 0 and -1 name the axis that it would have."""
+    """An array without axes is an array, and no scalar of NumPy's: its shape is (), and
+    so is its gradient's. Of an operator along `dim`, 0 and -1 name the axis that it
+    would have."""
     function, number = getattr(ops, name), np.array(0.5)
     given = [{"dim": 0}, {"dim": -1}] if along_an_axis(function) else [{}]
     for options in given:
         out = function(number, **options)
-        assert out.shape == ()
+        assert isinstance(out, np.ndarray) and out.shape == ()
         if getattr(function, "derivative", None) is not None:
             (d_x,) = pulled_back(function, np.ones(()), number, **options)
-            assert d_x.shape == ()
+            assert isinstance(d_x, np.ndarray) and d_x.shape == ()

@@ -23,6 +23,8 @@ from .features import (
     a_step_of_statistics,
     beta_that_fits,
     channels_with_spread,
+    eps_is_a_size,
+    eps_is_a_size_or_none,
     groups_of_channels,
     ids_of_rows,
     padding_of_a_row,
@@ -30,6 +32,7 @@ from .features import (
 )
 from .places import (
     a_positive_base,
+    a_positive_theta,
     every_pair_has_an_angle,
     features_in_pairs,
     length_is_a_count,

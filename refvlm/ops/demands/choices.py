@@ -12,37 +12,33 @@ from ...shapes import ShapeError
 # Similarity and selection
 
 
-def length_has_a_power(x, p):
-    """p is a number: 2 for the usual length, infinity for the largest entry; and there
-    is an axis to be long along."""
-    if x.ndim == 0:
-        raise ShapeError("normalize: x has no axes, and dim names one: give x[None]")
+def length_has_a_power(p):
+    """p is a number: 2 for the usual length, infinity for the largest entry."""
     if not is_number(p) or math.isnan(p):
         raise ValueError(f"normalize: p is a number, not {p!r}")
 
 
 def entries_to_choose_from(x, dim):
-    """Of no entries none is the largest, and of one number there is no axis."""
-    if x.ndim == 0 and dim is not None:
-        raise ShapeError(f"argmax: x has no axes, but dim is {dim}: leave it out")
-    if (x.size if dim is None else x.shape[dim]) == 0:
+    """Of no entries none is the largest."""
+    if (x.size if dim is None or not x.ndim else x.shape[dim]) == 0:
         raise ShapeError(f"argmax: x is {x.shape} and has no largest entry")
 
 
-def as_many_as_there_are(x, k, dim):
-    """k is a number of entries along dim."""
-    if x.ndim == 0:
-        raise ShapeError("topk: x has no axes, and dim names one: give x[None]")
-    check_whole("topk", least=1, k=k)
-    if k > x.shape[dim]:
-        raise ValueError(f"topk: k is {k}, but there are {x.shape[dim]} entries")
+def as_many_as_there_are(function, x, k, dim):
+    """k is a number of entries along dim; a number alone is one."""
+    check_whole(function, k=k)
+    there = x.shape[dim] if x.ndim else 1
+    if k > there:
+        raise ValueError(f"{function}: k is {k}, but there are {there} entries")
 
 
 def places_are_there(x, dim, index):
-    """The index has the shape of x but along dim, and points into x."""
-    size, along = x.shape[dim], dim % x.ndim
-    around = index.shape[:along] + x.shape[along : along + 1] + index.shape[along + 1 :]
-    if index.ndim != x.ndim or around != x.shape:
+    """The index has the shape of x but along dim, and points into x; a number alone is
+    a row of one, as in PyTorch."""
+    shape, places = x.shape or (1,), index.shape or (1,)
+    along = dim % len(shape)
+    size, around = shape[along], (*places[:along], shape[along], *places[along + 1 :])
+    if len(places) != len(shape) or around != shape:
         raise ShapeError(
             f"gather: x is {x.shape} and index {index.shape}; they may differ along "
             f"dim {dim} only"

@@ -78,6 +78,21 @@ def padding_of_a_row(weight, padding_idx):
 # Norms
 
 
+def eps_is_a_size(function, eps):
+    """A number from 0: below, it would take the place of what it is to make room for,
+    and of a negative number there is no root."""
+    if type(eps) is float and 0 <= eps < math.inf:
+        return  # nearly always; what is a number asks longer
+    if not is_number(eps) or not 0 <= eps < math.inf:
+        raise ValueError(f"{function}: eps is a number from 0, not {eps!r}")
+
+
+def eps_is_a_size_or_none(function, eps):
+    """None stands for the machine's."""
+    if eps is not None:
+        eps_is_a_size(function, eps)
+
+
 def groups_of_channels(x, num_groups):
     """Every group has as many channels, and none is empty."""
     check_whole("group_norm", least=1, num_groups=num_groups)

@@ -17,10 +17,19 @@ def features_in_pairs(function, dim):
         raise ValueError(f"{function}: dim {dim} must be even, for pairs")
 
 
-def a_positive_base(base):
+def a_positive_base(function, base):
     """Something to take powers of."""
-    if not is_number(base) or not base > 0:
-        raise ValueError(f"position_frequencies: base must be positive, not {base!r}")
+    _check_positive(function, "base", base)
+
+
+def a_positive_theta(function, theta):
+    """The same, by the name that configurations have for it."""
+    _check_positive(function, "theta", theta)
+
+
+def _check_positive(function, name, number):
+    if not is_number(number) or not number > 0:
+        raise ValueError(f"{function}: {name} must be positive, not {number!r}")
 
 
 def length_is_a_count(length):

@@ -44,7 +44,7 @@ def dropout_mask_fits(function, query, key, enable_gqa, dropout_p, dropout_mask)
     """No probability without its mask: noise is drawn outside, where its seed is."""
     if dropout_mask is not None:
         _fits_scores(f"{function}: dropout_mask", dropout_mask, query, key, enable_gqa)
-    elif dropout_p:
+    elif not is_number(dropout_p) or dropout_p != 0:
         raise ValueError(
             f"{function}: dropout_p needs its mask: ops.dropout_mask(rng, shape, p)"
         )

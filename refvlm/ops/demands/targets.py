@@ -73,7 +73,7 @@ def a_probability_for_each(function, input, target, reduction):
 
 def smoothing_is_a_share(label_smoothing):
     """A share of the target that is spread over all classes."""
-    if not 0 <= label_smoothing <= 1:
+    if not is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
         raise ValueError(
             f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}"
         )

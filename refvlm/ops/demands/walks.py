@@ -69,7 +69,7 @@ def columns_of_windows(
 
 def window_of_max(function, x, kernel_size, stride, padding, dilation, ceil_mode):
     """A window that fits, and nowhere lies wholly in the padding."""
-    walk = kernel_size if stride is None else stride, padding, dilation, ceil_mode
+    walk = kernel_size if stride in (None, ()) else stride, padding, dilation, ceil_mode
     _pooling_window(function, x, kernel_size, *walk)
 
 
@@ -77,7 +77,7 @@ def window_of_mean(
     function, x, kernel_size, stride, padding, ceil_mode, divisor_override
 ):
     """The same, and something to divide by."""
-    walk = kernel_size if stride is None else stride, padding, 1, ceil_mode
+    walk = kernel_size if stride in (None, ()) else stride, padding, 1, ceil_mode
     _pooling_window(function, x, kernel_size, *walk)
     if divisor_override == 0:
         raise ValueError(f"{function}: divisor_override must not be 0")

@@ -1,0 +1,109 @@
+"""PyTorch's function for each operator, or the reason why there is none."""
+
+
+def functional(name):
+    """`torch.nn.functional.<name>`, as most are called."""
+    return lambda torch: getattr(torch.nn.functional, name)
+
+
+def plain(name):
+    return lambda torch: getattr(torch, name)
+
+
+def attention(torch):
+    """PyTorch's by its formula: its CPU kernel divides an integer by no heads."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    def attend(*args, **options):
+        with sdpa_kernel(SDPBackend.MATH):
+            return torch.nn.functional.scaled_dot_product_attention(*args, **options)
+
+    return attend
+
+
+def along_channels(torch):
+    def norm(x, weight=None, bias=None, eps=1e-5):
+        last = x.permute(0, 2, 3, 1)
+        out = torch.nn.functional.layer_norm(last, last.shape[3:], weight, bias, eps)
+        return out.permute(0, 3, 1, 2)
+
+    return norm
+
+
+def by_halves(torch):
+    def rotate(x, cos, sin, interleaved=False):
+        a, b = (x[..., ::2], x[..., 1::2]) if interleaved else x.chunk(2, -1)
+        turned = a * cos - b * sin, b * cos + a * sin
+        if interleaved:
+            return torch.stack(turned, -1).flatten(-2)
+        return torch.cat(turned, -1)
+
+    return rotate
+
+
+def two_layers(torch):
+    conv, gelu = torch.nn.functional.conv2d, torch.nn.functional.gelu
+    return lambda x, w1, b1, w2, b2: conv(gelu(conv(x, w1, b1)), w2, b2)
+
+
+def gated(torch):
+    linear, silu = torch.nn.functional.linear, torch.nn.functional.silu
+    return lambda x, gate, up: silu(linear(x, gate)) * linear(x, up)
+
+
+def every_pair(torch):
+    cosine = torch.nn.functional.cosine_similarity
+    return lambda a, b, eps=1e-8: cosine(a[..., None, :], b[..., None, :, :], -1, eps)
+
+
+def means_of_planes(torch):
+    return lambda x: x.mean((-2, -1))
+
+
+# PyTorch's function, where it is not torch.nn.functional's of the same name.
+COUNTERPARTS = {
+    **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
+    **{name: plain(name) for name in ("matmul", "sigmoid", "tanh", "topk")},
+    "add_scaled": lambda torch: lambda x, branch, gamma: x + gamma * branch,
+    "apply_rotary": by_halves,
+    "bfloat16_bits": lambda torch: lambda x: x.bfloat16().view(torch.uint16),
+    "channel_layer_norm": along_channels,
+    "cosine_similarity_matrix": every_pair,
+    "gated_linear": gated,
+    "global_avg_pool2d": means_of_planes,
+    "log_softmax": lambda torch: lambda scores, dim=-1: scores.log_softmax(dim),
+    "pointwise_mlp": two_layers,
+    "round_to_bfloat16": lambda torch: lambda x: x.bfloat16().to(x.dtype),
+    "round_to_float16": lambda torch: lambda x: x.half().to(x.dtype),
+    "scaled_dot_product_attention": attention,
+    "softmax": lambda torch: lambda scores, dim=-1: scores.softmax(dim),
+    "swish": lambda torch: lambda x, beta=1.0: x * torch.sigmoid(beta * x),
+}
+
+NO_ARRAY = "nothing floating goes in"
+NOISE = "random: its mask is a product"
+WITHOUT_COUNTERPART = {
+    "additive_mask": NO_ARRAY,
+    "bfloat16_from_bits": NO_ARRAY,
+    "causal_mask": NO_ARRAY,
+    "combine_masks": "masks hold 0 and -inf, which its own laws ask of it",
+    "boolean_mask": "masks hold 0 and -inf, which its own laws ask of it",
+    "dropout": NOISE,
+    "dropout_mask": NO_ARRAY,
+    "drop_path": NOISE,
+    "padding_mask": NO_ARRAY,
+    "position_frequencies": NO_ARRAY,
+    "position_shift_matrix": NO_ARRAY,
+    "prefix_mask": "a mask holds 0 and 1",
+    "rotary_angles": NO_ARRAY,
+    "sinusoidal_positions": NO_ARRAY,
+    "add_positions": "a sum",
+    "attention_weights": "PyTorch keeps them to itself; the attention is compared",
+    "batch_norm_statistics": "PyTorch writes them into its argument",
+    "convolutional_stem": "three convolutions, each compared",
+    "convolve2d": "conv2d of a kernel that is flipped",
+    "instance_norm": "group_norm of as many groups as channels, or batch_norm",
+    "interpolate_positions": "a function of timm, which takes finite tables",
+    "masked_mean": "its own laws say what is hidden",
+    "topk_indices": "of equal entries PyTorch promises no order; topk has the values",
+}
