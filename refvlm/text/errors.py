@@ -14,28 +14,20 @@ class TokenizerError(ValueError):
 
 @contextlib.contextmanager
 def one_error(what: object) -> Iterator[None]:
-    """Whatever the library makes of bad files becomes a TokenizerError."""
+    """Whatever the library makes of bad files becomes a TokenizerError.
+
+    It raises a bare `Exception`, or a panic. What Python raises by itself is a mistake
+    of ours, and no fault of the file.
+    """
     try:
         yield
     except (TokenizerError, KeyboardInterrupt, SystemExit, MemoryError):
         raise
+    except (AttributeError, TypeError, NameError, LookupError):
+        raise
     except BaseException as problem:  # a panic of the library is no Exception
-        reason = printable(_reason(problem))  # it may quote the file
+        reason = printable(str(problem))  # it may quote the file
         raise TokenizerError(f"{what} is not a valid tokenizer: {reason}") from None
-
-
-def _reason(problem: BaseException) -> str:
-    """What the library says, or in words what Python means by a few."""
-    said = str(problem)[:500]
-    if isinstance(problem, KeyError):
-        return f"it has no {said}, where the format wants one: download it again"
-    if isinstance(problem, (TypeError, ValueError, AttributeError, LookupError)):
-        kind = type(problem).__name__
-        return (
-            "a part of it is of another kind than the format says, by which Python "
-            f"means {kind}: {said}. Download it again"
-        )
-    return said
 
 
 def valid_text(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from ..checkpoint.documents import parse_object
 from ..checkpoint.errors import is_text
 from .byte_level_bpe import ByteLevelBPE
-from .description import added_token, describe
+from .description import FLAGS, added_token, describe
 from .engine import Engine, is_id
 from .errors import TokenizerError
 
@@ -28,15 +28,18 @@ class PlainEngine(Engine):
     is_byte_level = True
 
     def __init__(self, document: dict[str, Any], origin: str):
+        added = part(document, "added_tokens", list, origin)
+        model = part(document, "model", dict, origin)
         _check_steps(document, origin)
-        added = document["added_tokens"]
         for fields in added:
             _check_marker(fields, origin)
         self.document, self.origin = document, origin
         self.markers = {fields["content"]: fields["id"] for fields in added}
         self.hidden = {fields["id"] for fields in added if fields["special"]}
-        vocabulary = _with_markers(document["model"]["vocab"], self.markers, origin)
-        merges = _pairs(document["model"]["merges"], vocabulary, origin)
+        vocabulary = _with_markers(
+            part(model, "vocab", dict, origin), self.markers, origin
+        )
+        merges = _pairs(part(model, "merges", list, origin), vocabulary, origin)
         self.bpe = ByteLevelBPE(vocabulary, merges, tuple(self.markers))
 
     @classmethod
@@ -62,18 +65,29 @@ class PlainEngine(Engine):
 
     def frame(self) -> tuple[list[int], list[int]]:
         post = self.document.get("post_processor") or {"type": "ByteLevel"}
-        if post["type"] == "ByteLevel":  # it moves offsets, and adds nothing
+        kind = part(post, "type", str, self.origin)
+        if kind == "ByteLevel":  # it moves offsets, and adds nothing
             return [], []
-        if post["type"] != "TemplateProcessing":
-            raise _beyond(self.origin, "post_processor", post["type"])
-        pieces = post["single"]  # {"SpecialToken": {"id": name}}, and one {"Sequence"}
-        at = [next(iter(piece)) for piece in pieces].index("Sequence")
-
-        def ids(part: Sequence[Any]) -> list[int]:
-            names = [piece["SpecialToken"]["id"] for piece in part]
-            return [i for name in names for i in post["special_tokens"][name]["ids"]]
-
-        return ids(pieces[:at]), ids(pieces[at + 1 :])
+        if kind != "TemplateProcessing":
+            raise _beyond(self.origin, "post_processor", kind)
+        special = part(post, "special_tokens", dict, self.origin)
+        around: tuple[list[int], list[int]] = ([], [])
+        at = 0
+        # {"SpecialToken": {"id": name}} any number of times, and one {"Sequence": ...}
+        for piece in part(post, "single", list, self.origin):
+            if isinstance(piece, dict) and "Sequence" in piece:
+                at += 1
+                continue
+            marker = part(piece, "SpecialToken", dict, self.origin)
+            name = part(marker, "id", str, self.origin)
+            entry = part(special, name, dict, self.origin)
+            ids = part(entry, "ids", list, self.origin)
+            if at > 1 or not all(map(is_id, ids)):
+                raise _beyond(self.origin, "post_processor", post)
+            around[at].extend(ids)
+        if at != 1:
+            raise _beyond(self.origin, "post_processor", post)
+        return around
 
     def with_markers(self, markers: Sequence[tuple[int, Mapping[str, Any]]]) -> Engine:
         listed = [added_token(token_id, **marker) for token_id, marker in markers]
@@ -82,6 +96,20 @@ class PlainEngine(Engine):
 
     def to_json(self) -> str:
         return json.dumps(self.document, indent=2, ensure_ascii=False)
+
+
+KINDS = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+
+
+def part(holder: Any, name: str, kind: type, origin: str) -> Any:
+    """What stands under a name in a file from outside, if it is of that kind."""
+    value = holder.get(name) if isinstance(holder, dict) else None
+    if not isinstance(value, kind):
+        raise TokenizerError(
+            f"{origin}: its {name[:80]!r} is {value!r:.80}, where the format has "
+            f"{KINDS[kind]}: download the file again"
+        )
+    return value
 
 
 def _beyond(origin: str, step: str, found: object) -> TokenizerError:
@@ -116,11 +144,15 @@ def _essence(step: Any) -> Any:
     return step
 
 
-def _check_marker(fields: Mapping[str, Any], origin: str) -> None:
-    if not is_id(fields["id"]) or not fields["content"]:
-        raise TokenizerError(f"{origin}: its added token {fields!r:.80} cannot be read")
-    for flag in ("single_word", "lstrip", "rstrip", "normalized"):
-        if fields[flag]:
+def _check_marker(fields: Any, origin: str) -> None:
+    content = part(fields, "content", str, origin)
+    if not is_id(fields.get("id")) or not content:
+        raise TokenizerError(
+            f"{origin}: its added token {fields!r:.80} has no whole number as its id, "
+            "or no text: download the file again"
+        )
+    for flag in FLAGS:
+        if part(fields, flag, bool, origin) and flag != "special":
             raise _beyond(origin, "added token", {fields["content"]: flag})
 
 
@@ -129,7 +161,10 @@ def _with_markers(vocab: Mapping[str, int], markers: Mapping[str, int], origin: 
     whole = {**vocab, **markers}
     numbers = list(whole.values())
     if not all(map(is_id, numbers)) or not is_text("".join(whole)):
-        raise TokenizerError(f"{origin}: its vocab does not give texts whole numbers")
+        raise TokenizerError(
+            f"{origin}: its vocab does not give each text a whole number: download the "
+            "file again"
+        )
     new = sorted(markers[name] for name in markers if name not in vocab)
     if (
         any(vocab.get(name, number) != number for name, number in markers.items())
@@ -137,18 +172,28 @@ def _with_markers(vocab: Mapping[str, int], markers: Mapping[str, int], origin: 
         or new != list(range(len(vocab), len(whole)))
     ):
         raise TokenizerError(
-            f"{origin}: its vocab and added_tokens do not number the tokens one by one"
+            f"{origin}: its vocab and added_tokens do not number the tokens one by "
+            "one: they are of different checkpoints"
         )
     return whole
 
 
 def _pairs(merges: Sequence[Any], vocabulary: Mapping[str, int], origin: str):
     """The merges, which older files write as "a b" and newer ones as ["a", "b"]."""
-    pairs = [tuple(m.split(" ") if isinstance(m, str) else m) for m in merges]
-    for pair in pairs:
-        known = all(token in vocabulary for token in (*pair, "".join(pair)))
-        if len(pair) != 2 or not known:
+    pairs = []
+    for merge in merges:
+        pair = tuple(merge.split(" ")) if isinstance(merge, str) else merge
+        spelled = isinstance(pair, (list, tuple)) and len(pair) == 2
+        if not spelled or not all(isinstance(token, str) for token in pair):
             raise TokenizerError(
-                f"{origin}: its merge {pair!r:.80} is not of the vocabulary"
+                f"{origin}: its merge {merge!r:.80} is not two tokens: download the "
+                "file again"
             )
+        left, right = pair
+        if not {left, right, left + right} <= vocabulary.keys():
+            raise TokenizerError(
+                f"{origin}: its merge {merge!r:.80} is not of the vocabulary: the "
+                "files are of different checkpoints"
+            )
+        pairs.append((left, right))
     return pairs

@@ -188,15 +188,32 @@ def without(document, *path):
 
 
 HOLES = [
-    (without(SMALL, "model"), "it has no 'model', where the format wants one"),
-    (without(SMALL, "added_tokens"), "it has no 'added_tokens'"),
-    (without(SMALL, "model", "vocab"), "it has no 'vocab'"),
-    (without(SMALL, "added_tokens", 0, "content"), "it has no 'content'"),
-    (changed(["model"], []), "a part of it is of another kind than the format says"),
-    (changed(["added_tokens"], 3), "a part of it is of another kind"),
-    (changed(["model", "merges"], [3]), "a part of it is of another kind"),
-    (changed(["model", "vocab"], "ab"), "a part of it is of another kind"),
+    (without(SMALL, "model"), "its 'model' is None, where the format has an object"),
+    (
+        without(SMALL, "added_tokens"),
+        "its 'added_tokens' is None, where the format has",
+    ),
+    (without(SMALL, "model", "vocab"), "its 'vocab' is None, where the format has an"),
+    (without(SMALL, "model", "merges"), "its 'merges' is None, where the format has a"),
+    (without(SMALL, "added_tokens", 0, "content"), "its 'content' is None, where"),
+    (without(SMALL, "added_tokens", 0, "special"), "its 'special' is None, where"),
+    (changed(["added_tokens", 0, "id"], "7"), "has no whole number as its id"),
+    (changed(["added_tokens", 0, "content"], ""), "no text"),
+    (changed(["added_tokens", 0], 3), "its 'content' is None, where the format has"),
+    (changed(["model"], []), "its 'model' is [], where the format has an object"),
+    (changed(["added_tokens"], 3), "its 'added_tokens' is 3, where the format has a"),
+    (changed(["model", "merges"], [3]), "its merge 3 is not two tokens"),
+    (changed(["model", "merges"], [["a"]]), "its merge ['a'] is not two tokens"),
+    (changed(["model", "merges"], [[["a"], {}]]), "is not two tokens"),
+    (changed(["model", "merges"], ["q zz"]), "its merge 'q zz' is not of the vocab"),
+    (changed(["model", "vocab"], "ab"), "its 'vocab' is 'ab', where the format has"),
+    (changed(["model", "vocab", "a"], "1"), "does not give each text a whole number"),
+    (
+        changed(["model", "vocab", "a"], SMALL["model"]["vocab"]["b"]),
+        "do not number the tokens one by one",
+    ),
 ]
+SENTENCE = r"download the file again$|are of different checkpoints$"
 
 
 @contract
@@ -207,7 +224,52 @@ def test_plain_engine_says_in_a_sentence_what_is_wrong(
     """'model' alone is no reason: what is wrong with it, and what to do?"""
     monkeypatch.setattr("refvlm.text.loading.open_engine", PlainEngine.from_json)
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    with pytest.raises(TokenizerError) as caught:
+    with pytest.raises(TokenizerError, match=SENTENCE) as caught:
         load_tokenizer(tmp_path)
-    assert f"{tmp_path}" in str(caught.value) and said in str(caught.value)
-    assert str(caught.value).lower().endswith("download it again")
+    told = str(caught.value)
+    assert told.startswith(f"{tmp_path / 'tokenizer.json'}: ") and said in told
+
+
+FRAMED = json.loads(
+    Tokenizer(PlainEngine(SMALL, "small"))
+    .framed("<|im_start|>", "<|im_end|>")
+    .to_json()
+)
+POST = FRAMED["post_processor"]
+FRAMES = [
+    {**POST, "single": 3},
+    {**POST, "single": [3]},
+    {**POST, "single": [{"SpecialToken": {"id": "<nobody>"}}, *POST["single"]]},
+    {**POST, "single": [{"SpecialToken": {}}, *POST["single"]]},
+    {**POST, "single": POST["single"][:1]},
+    {**POST, "single": POST["single"] * 2},
+    {**POST, "special_tokens": None},
+    {**POST, "special_tokens": {"<|im_start|>": {"ids": ["1"]}}},
+    {**POST, "special_tokens": {"<|im_start|>": {"ids": 1}}},
+    {**POST, "type": 3},
+    {**POST, "type": "BertProcessing"},
+    [POST],
+]
+
+
+@contract
+@pytest.mark.parametrize("post", FRAMES)
+def test_plain_engine_refuses_a_frame_that_it_cannot_read(post):
+    """What would be put around every text is read to the end, or not at all."""
+    engine = PlainEngine({**FRAMED, "post_processor": post}, "here")
+    with pytest.raises(TokenizerError, match="^here: its .*(again|tokenizers)$"):
+        engine.frame()
+
+
+@contract
+@pytest.mark.parametrize("kind", [AttributeError, TypeError, KeyError, NameError])
+def test_mistakes_of_ours_are_not_called_a_bad_tokenizer(monkeypatch, kind):
+    """A file is not to blame for what our own code does not know."""
+    tokenizer = plain("clip-tiny")
+
+    def broken(*arguments):
+        raise kind("a mistake of our own")
+
+    monkeypatch.setattr(tokenizer._engine.bpe, "encode", broken)
+    with pytest.raises(kind, match="a mistake of our own"):
+        tokenizer.encode("a")
