@@ -203,6 +203,23 @@ def test_describe_stops_cleanly_when_interrupted(moment, picture, tmp_path):
     assert out.endswith(b"\n") or not out
 
 
+@contract
+def test_command_stops_cleanly_when_interrupted_at_once():
+    """Ctrl-C while it is still being imported: one word, and status 130."""
+    program = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "refvlm.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("refvlm", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert done.returncode == 130
+    assert (done.stdout, done.stderr) == (b"", b"interrupted\n")
+
+
 def with_streams(shell, *arguments, **environment):
     """Run the command by a shell that does something to its streams."""
     command = ["bash", "-c", f'"$0" -m refvlm "$@" {shell}; exit ${{PIPESTATUS[0]}}']

@@ -104,6 +104,9 @@ def test_wheel_holds_the_package_and_nothing_beside_it(built):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"refvlm"}
     assert "refvlm/py.typed" in names
+    (scripts,) = (name for name in names if name.endswith("entry_points.txt"))
+    told = zipfile.ZipFile(wheel).read(scripts).decode()
+    assert "refvlm = refvlm.__main__:main" in told
     assert not [name for name in names if "__pycache__" in name]
 
 

@@ -133,8 +133,8 @@ def add_score(commands):
         help="count what a model gets right about fresh scenes",
         description="Draw scenes that no training has seen, ask the model about "
         "them, and count what is right. A thousand scenes of each kind take about four "
-        "minutes with fastvlm-tiny and half a minute with clip-tiny; the limits, half "
-        "of that.",
+        "minutes with fastvlm-tiny and half a minute with clip-tiny; the limits take "
+        "twice as long.",
         epilog=EXITS,
     )
     score.add_argument(

@@ -14,7 +14,7 @@ def add_shapes(commands):
         "parameters and FLOPs, without running it. Its config.json and "
         "preprocessor are enough.",
     )
-    shapes.add_argument("model", metavar="DIR", help="a checkpoint directory")
+    shapes.add_argument("model", metavar="DIR", help="a FastVLM checkpoint directory")
     shapes.set_defaults(run=_shapes)
 
 
