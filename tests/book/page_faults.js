@@ -121,6 +121,29 @@ function cutOff() {
   return [...new Set(cutting.map(named))].map((box) => `cuts off what it holds: ${box}`);
 }
 
+// What is wider than its box scrolls in it, which the edge has to show. Listings fit
+// where there is room, and a formula in a sentence fits a phone.
+function wideBoxes() {
+  const faults = [];
+  for (const box of document.querySelectorAll(".bd-article *")) {
+    const style = getComputedStyle(box);
+    if (!["auto", "scroll"].includes(style.overflowX) || box.closest("mjx-container")) continue;
+    if (box.matches("span.math")) {
+      const drawn = box.querySelector("svg")?.getBoundingClientRect().width || 0;
+      const room = box.getBoundingClientRect().width;
+      if (drawn > room + 2) faults.push(`a formula in a sentence is wider than the page`);
+    } else if (box.scrollWidth > box.clientWidth + 2 && box.clientWidth > 2) {
+      if (!style.backgroundImage.includes("gradient")) {
+        faults.push(`wider than its box, and nothing shows it: ${named(box)}`);
+      } else if (width > 1000 && box.matches("pre")) {
+        const line = box.textContent.trim().slice(0, 40).replace(/\s+/g, " ");
+        faults.push(`a listing is wider than its box: "${line}"`);
+      }
+    }
+  }
+  return [...new Set(faults)];
+}
+
 async function faults() {
   const typeset = window.MathJax && window.MathJax.startup;
   if (typeset) await typeset.promise;
@@ -133,6 +156,7 @@ async function faults() {
     ...duplicateIds(),
     ...sidewaysScroll(),
     ...cutOff(),
+    ...wideBoxes(),
   ];
   return { said, figures: figures() };
 }

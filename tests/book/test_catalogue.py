@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,18 @@ def test_catalogue_names_each_thing_once():
     assert ROWS[: len(numbered)] == numbered, "rows without a number stand last"
     numbers = [int(row["id"].removeprefix("A-")) for row in numbered]
     assert numbers == sorted(set(numbers))
+    assert numbers[0] >= 1 and numbers[-1] <= tables.NAMED_BY_SOURCES
     assert others == sorted(set(others)), "rows without a number stand in order of name"
     cells = [(row["name"], key) for row in ROWS for key in row if not row[key].strip()]
     assert {key for _, key in cells} <= {"id"}, f"empty cells: {cells}"
+
+
+@law
+def test_counts_of_the_catalogue_add_up():
+    """Done and open are all that the sources name."""
+    named, done, still_open, more = map(int, re.findall(r"\d+", tables.counts()))
+    assert named == done + still_open == tables.NAMED_BY_SOURCES
+    assert done + more == len(ROWS)
 
 
 @law

@@ -5,7 +5,9 @@ Each module is one repair, and says what it repairs:
 `code_state` (a stale result is never shown), `dark_figures` (figures that can be read
 on a dark page), `exercises` (no id twice), `listings` (included code names its file),
 `notebooks` (every chapter as a notebook that stands alone), `offline` (no page asks
-anything of another host), `rooms` (the reference, made from the docstrings).
+anything of another host), `page_scripts` (a script only where it is used), `rooms`
+(the reference, made from the docstrings), `search_texts` (a search that shows what a
+section says, from the disk too).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from . import (
     listings,
     notebooks,
     offline,
+    page_scripts,
     rooms,
     search_texts,
 )
@@ -36,6 +39,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         listings,
         notebooks,
         offline,
+        page_scripts,
         rooms,
         search_texts,
     ):

@@ -166,15 +166,6 @@ def is_chapter(app: Sphinx, page: str) -> bool:
     return bool(app.env.toc_secnumbers.get(page, {}).get(""))
 
 
-def add_scripts(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
-) -> None:
-    if page == "search":
-        app.add_js_file(SCRIPT)
-        app.add_js_file("book_search.js")
-
-
 def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", remember, priority=950)
-    app.connect("html-page-context", add_scripts)
     app.connect("build-finished", write_script)

@@ -11,6 +11,7 @@ from pathlib import Path
 from refvlm import ops
 
 CATALOGUE = Path(__file__).parents[2] / "catalogue.csv"
+NAMED_BY_SOURCES = 287
 
 
 class Markdown(str):
@@ -39,6 +40,17 @@ def resolve(name: str):
     return getattr(importlib.import_module(f"refvlm.{module}"), attribute)
 
 
+def counts() -> Markdown:
+    """How many of the things that the sources name stand in the catalogue."""
+    done = sum(bool(row["id"]) for row in catalogue())
+    more = len(catalogue()) - done
+    return Markdown(
+        f"The five sources name {NAMED_BY_SOURCES} things. **{done} are done** and "
+        f"stand here by their numbers; {NAMED_BY_SOURCES - done} are open, or have no "
+        f"function of their own. {more} more rows are for what no source names."
+    )
+
+
 def catalogue_table() -> Markdown:
     """Every row that is done: what it is, its functions, its spec and its chapter."""
     lines = ["| | What, and which source names it | Function, and its spec | Chapter |"]
@@ -50,7 +62,12 @@ def catalogue_table() -> Markdown:
             f"*{_escaped(row['source'])}* | {functions}<br>*{_escaped(row['tests'])}* "
             f"| {{ref}}`{row['chapter']}` |"
         )
-    return Markdown("\n".join(lines))
+    return _filtered(lines)
+
+
+def _filtered(lines: list[str]) -> Markdown:
+    """A long table, above which the page offers a box to filter it by."""
+    return Markdown("\n".join(["```{table}", ":class: filtered", "", *lines, "```"]))
 
 
 def torch_names() -> list[tuple[str, str, str]]:
@@ -72,7 +89,7 @@ def torch_names_table() -> Markdown:
     lines += [
         f"| `{torch}` | `{ours}` | `{file}` |" for torch, ours, file in torch_names()
     ]
-    return Markdown("\n".join(lines))
+    return _filtered(lines)
 
 
 def _escaped(text):
