@@ -2,10 +2,12 @@
 
     python -m refvlm describe photo.jpg
     python -m refvlm ask photo.jpg "how many circles are there?"
+    python -m refvlm ask --questions
     python -m refvlm describe photo.jpg --model FastVLM-0.5B --prompt "What is this?"
     python -m refvlm shapes FastVLM-0.5B
     python -m refvlm train fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny
+    python -m refvlm score weights/fastvlm-tiny --limits
     python -m refvlm spec --laws
 
 The answer goes to standard output as it comes, everything else to standard error.

@@ -3,6 +3,8 @@
     vlm.logits(pixel_values, input_ids)            # (b, tokens, vocabulary)
     vlm.generate(pixel_values, input_ids, 20)      # (b, 20): the new ids only
     vlm.describe("photo.jpg", "What is this?")     # text
+    vlm.answers(["a.jpg", "b.jpg"], ["Where?"] * 2)  # a text for each
+    vlm.replies(["a.jpg", "b.jpg"], ["Where?"] * 2)  # (text, confidence) for each
 
 The directory is Hugging Face's or Apple's, as downloaded: `config.json`, safetensors,
 a tokenizer and a preprocessor. Its tensors are held against its configuration before

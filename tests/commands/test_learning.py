@@ -214,17 +214,18 @@ def test_recipes_note_what_their_speed_is_told_in(short, tmp_path):
 
 @law
 def test_help_tells_every_default():
-    """Each option that takes a value says what it is where it is not given."""
+    """Each option that takes a value says what it is where it is not given. (Those of
+    `spec` choose among tests: without them it is all.)"""
     parser = cli._parser()
     (commands,) = (a for a in parser._actions if isinstance(a.choices, dict))
     untold = [
         (name, action.option_strings[-1])
         for name, command in commands.choices.items()
         for action in command._actions
-        if action.option_strings and action.nargs != 0
+        if name != "spec" and action.option_strings and action.nargs != 0
         if "(default: " not in (action.help or "")
     ]
-    assert untold == [("spec", "--impl"), ("spec", "-k")]
+    assert not untold and len(commands.choices) >= 6
 
 
 @law
