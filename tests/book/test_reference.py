@@ -92,6 +92,12 @@ def test_what_rst_would_read_as_markup_is_escaped():
     assert to_rst(["x_ and *y, |z|"]) == ["x\\_ and \\*y, \\|z\\|", ""]
 
 
+def test_words_between_stars_are_emphasised():
+    """A star of arithmetic or of Python's is none of those."""
+    assert to_rst(["by *and*, as *all of it*."]) == ["by *and*, as *all of it*.", ""]
+    assert to_rst(["f(*a, *b) 2*a*b *x"]) == ["f(\\*a, \\*b) 2\\*a\\*b \\*x", ""]
+
+
 def test_source_and_oracle_become_fields():
     """And a known tag becomes a citation; an interval does not."""
     assert to_rst(["It is. Oracle: torch.erf."])[2] == ":Oracle: torch.erf."

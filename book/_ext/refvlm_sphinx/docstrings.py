@@ -17,6 +17,8 @@ SPAN = re.compile(
     re.DOTALL,
 )
 ITEM = re.compile(r"[-*] ")
+# Words alone: `*args, *rest` and 2*a*b are no emphasis.
+EMPHASIS = re.compile(r"((?<![\w*])\*[A-Za-z](?:[A-Za-z ,'-]*[A-Za-z])?\*(?![\w*]))")
 FIELD = re.compile(r"(?:^|(?<=[\s.]))(Source|Oracle): ")
 
 
@@ -97,4 +99,8 @@ def _joined(before: str, role: str, after: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\*|`_])", r"\\\1", text)
+    """What RST would read as markup, escaped; *words* mean the same to both."""
+    parts = EMPHASIS.split(text)
+    for place in range(0, len(parts), 2):
+        parts[place] = re.sub(r"([\\*|`_])", r"\\\1", parts[place])
+    return "".join(parts)
