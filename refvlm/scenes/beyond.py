@@ -135,6 +135,7 @@ ALONE: dict[str, Family] = {
     "cross": partial(_alone, shapes=("cross",)),
     "noise of 40 to 60 levels": partial(_noise, low=40, high=60),
     "noise of 60 to 90 levels": partial(_noise, low=60, high=90),
+    "noise of 90 to 120 levels": partial(_noise, low=90, high=120),
 }
 """Name -> a function from a generator to a scene of one object."""
 
