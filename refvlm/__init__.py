@@ -7,12 +7,19 @@ print(vlm.describe("photo.jpg", "What is in this picture?"))
 """
 
 import importlib
-import pkgutil
+import os
 
 __version__ = "0.1.0"
 
 # The rooms, by what lies in the folder: `refvlm.ops` opens when it is first named.
-_ROOMS = [room.name for room in pkgutil.iter_modules(__path__) if room.name[0] != "_"]
+# (pkgutil would tell them too, and take longer than all the rest of this import.)
+_FOLDER = __path__[0]
+_ROOMS = [
+    name.removesuffix(".py")
+    for name in sorted(os.listdir(_FOLDER))
+    if name[0] not in "._"
+    and (name.endswith(".py") or os.path.exists(f"{_FOLDER}/{name}/__init__.py"))
+]
 __all__ = ["load", *_ROOMS]
 
 
