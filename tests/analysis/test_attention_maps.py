@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from refvlm import ops
-from refvlm.analysis.attention_maps import attention_entropy, attention_rollout
+from refvlm.analysis import attention_maps
 
 from ..spec import assert_close, contract, example, law, oracle, random_arrays, tensors
 
@@ -13,15 +13,17 @@ from ..spec import assert_close, contract, example, law, oracle, random_arrays, 
 @example
 def test_attention_entropy_of_a_coin():
     """Two equal shares are one bit, log 2 in nats; certainty is nothing."""
-    np.testing.assert_allclose(attention_entropy(np.array([0.5, 0.5])), np.log(2))
-    assert attention_entropy(np.array([1.0, 0.0])) == 0
+    np.testing.assert_allclose(
+        attention_maps.attention_entropy(np.array([0.5, 0.5])), np.log(2)
+    )
+    assert attention_maps.attention_entropy(np.array([1.0, 0.0])) == 0
 
 
 @example
 def test_attention_rollout_of_two_steps():
     """Token 1 looked at 0, half of it; twice, so three quarters come from token 0."""
     looks_back = np.array([[[1.0, 0.0], [1.0, 0.0]]])
-    rollout = attention_rollout([looks_back, looks_back])
+    rollout = attention_maps.attention_rollout([looks_back, looks_back])
     np.testing.assert_array_equal(rollout, [[1.0, 0.0], [0.75, 0.25]])
 
 
@@ -31,24 +33,24 @@ def test_attention_rollout_follows_the_layers_in_order():
     way round, 2 read token 1 before there was anything of token 0 in it."""
     first, second = np.eye(3)[None].copy(), np.eye(3)[None].copy()
     first[0, 1], second[0, 2] = [1, 0, 0], [0, 1, 0]
-    assert attention_rollout([first, second])[2, 0] == 0.25
-    assert attention_rollout([second, first])[2, 0] == 0
+    assert attention_maps.attention_rollout([first, second])[2, 0] == 0.25
+    assert attention_maps.attention_rollout([second, first])[2, 0] == 0
 
 
 @law
 @given(tensors((3, 5)))
 def test_attention_entropy_lies_between_nothing_and_log_n(scores):
     """From one key that takes all, to all keys alike."""
-    entropy = attention_entropy(ops.softmax(scores))
+    entropy = attention_maps.attention_entropy(ops.softmax(scores))
     assert (entropy >= -1e-12).all() and (entropy <= np.log(5) + 1e-12).all()
-    assert_close(attention_entropy(np.full(5, 0.2)), np.log(5))
+    assert_close(attention_maps.attention_entropy(np.full(5, 0.2)), np.log(5))
 
 
 @law
 @given(tensors((2, 3, 4, 4)))
 def test_attention_rollout_rows_sum_to_one(scores):
     """Averages of averages are averages: nothing is lost on the way down."""
-    rollout = attention_rollout(list(ops.softmax(scores)))
+    rollout = attention_maps.attention_rollout(list(ops.softmax(scores)))
     assert_close(rollout.sum(axis=-1), np.ones(4))
     assert (rollout >= 0).all()
 
@@ -57,7 +59,9 @@ def test_attention_rollout_rows_sum_to_one(scores):
 def test_attention_rollout_of_the_residual_alone_is_the_identity():
     """A layer that only keeps what it had moves nothing."""
     weights = ops.softmax(random_arrays(1)(2, 3, 3))
-    np.testing.assert_array_equal(attention_rollout([weights], 1.0), np.eye(3))
+    np.testing.assert_array_equal(
+        attention_maps.attention_rollout([weights], 1.0), np.eye(3)
+    )
 
 
 @oracle
@@ -69,11 +73,11 @@ def test_attention_entropy_equals_torch(compare):
 
     counts = np.random.RandomState(2).randint(1, 50, (4, 6))
     weights = counts / counts.sum(axis=-1, keepdims=True)
-    compare(attention_entropy, reference, weights, gradients=False)
+    compare(attention_maps.attention_entropy, reference, weights, gradients=False)
 
 
 @contract
 def test_attention_rollout_refuses_no_layers():
     """Without a layer there is nothing to follow."""
     with pytest.raises(ValueError, match="at least one layer"):
-        attention_rollout([])
+        attention_maps.attention_rollout([])

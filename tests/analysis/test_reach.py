@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import ops
-from refvlm.analysis.reach import influence, receptive_fields
+from refvlm.analysis import reach
 
 from ..spec import assert_close, example, law, oracle, random_arrays
 
@@ -13,13 +13,16 @@ from ..spec import assert_close, example, law, oracle, random_arrays
 @example
 def test_receptive_fields_of_three_layers():
     """Three pixels, then five; after a stride of two each new pixel counts double."""
-    assert receptive_fields([(3, 1), (3, 2), (3, 1)]) == [3, 5, 9]
+    assert reach.receptive_fields([(3, 1), (3, 2), (3, 1)]) == [3, 5, 9]
 
 
 @example
 def test_receptive_fields_of_two_small_kernels_equal_one_larger():
     """Two 3 x 3 layers see what one 5 x 5 layer sees."""
-    assert receptive_fields([(3, 1), (3, 1)])[-1] == receptive_fields([(5, 1)])[-1]
+    assert (
+        reach.receptive_fields([(3, 1), (3, 1)])[-1]
+        == reach.receptive_fields([(5, 1)])[-1]
+    )
 
 
 layers = st.lists(
@@ -33,7 +36,7 @@ layers = st.lists(
 @given(layers)
 def test_receptive_fields_are_where_the_gradient_is_not_zero(layers):
     """What counting says, the derivative of a real stack of convolutions confirms."""
-    draw, reach = random_arrays(91), receptive_fields(layers)[-1]
+    draw, size = random_arrays(91), reach.receptive_fields(layers)[-1]
 
     def stack(x):
         for kernel, stride, dilation in layers:
@@ -41,17 +44,17 @@ def test_receptive_fields_are_where_the_gradient_is_not_zero(layers):
             x = ops.conv2d(x, weight, None, stride, 0, dilation)
         return x
 
-    felt = influence(stack, np.ones((1, reach, reach))) > 0
-    assert felt.shape == (reach, reach)
+    felt = reach.influence(stack, np.ones((1, size, size))) > 0
+    assert felt.shape == (size, size)
     rows, columns = np.nonzero(felt)
-    assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (0, reach - 1)
+    assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (0, size - 1)
 
 
 @law
 def test_influence_is_zero_beyond_the_receptive_field():
     """A 3 x 3 filter at (4, 5) feels nine pixels, as much as its weights say."""
     weight = random_arrays(92)(1, 1, 3, 3)
-    felt = influence(
+    felt = reach.influence(
         lambda x: ops.conv2d(x, weight, padding=1), np.zeros((1, 9, 9)), (4, 5)
     )
     expected = np.zeros((9, 9))
@@ -68,7 +71,7 @@ def test_influence_equals_torch(compare):
         def network(x):
             return ops.conv2d(ops.max_pool2d(ops.conv2d(x, first), 2), second)
 
-        return influence(network, x, (1, 0))
+        return reach.influence(network, x, (1, 0))
 
     def reference(torch):
         def felt(x, first, second):

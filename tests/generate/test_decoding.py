@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm.generate import Confidence, decode, greedy
+from refvlm import generate
 
 from ..spec import example, law, tensors
 
@@ -22,35 +22,35 @@ SUCCESSORS = np.eye(4)[[2, 3, 1, 3]]
 @example
 def test_decode_follows_the_chain():
     """From scores that prefer 0, the tokens are 0, 2, 1, 3, 3."""
-    steps = decode(np.eye(4)[[0]], chain(SUCCESSORS), max_new_tokens=5)
+    steps = generate.decode(np.eye(4)[[0]], chain(SUCCESSORS), max_new_tokens=5)
     assert [int(ids[0]) for ids in steps] == [0, 2, 1, 3, 3]
 
 
 @example
 def test_greedy_takes_the_lowest_id_of_a_tie():
     """Two tokens with the same score: the lower id, as np.argmax and torch.argmax."""
-    np.testing.assert_array_equal(greedy(np.array([[1.0, 3.0, 3.0]])), [1])
+    np.testing.assert_array_equal(generate.greedy(np.array([[1.0, 3.0, 3.0]])), [1])
 
 
 @law
 @given(tensors((3, 7)))
 def test_greedy_chooses_a_largest_score(logits):
     """No score in the row is larger than that of the chosen token."""
-    chosen = greedy(logits)
+    chosen = generate.greedy(logits)
     assert (logits[np.arange(3), chosen] == logits.max(axis=1)).all()
 
 
 @law
 def test_decode_keeps_the_stop_id_and_ends_with_it():
     """Nothing follows the stop id, and the stop id itself is part of the answer."""
-    steps = decode(np.eye(4)[[0]], chain(SUCCESSORS), 9, stop_ids={1})
+    steps = generate.decode(np.eye(4)[[0]], chain(SUCCESSORS), 9, stop_ids={1})
     assert [int(ids[0]) for ids in steps] == [0, 2, 1]
 
 
 @law
 def test_decode_repeats_the_stop_id_until_every_row_has_stopped():
     """Rows of a batch stop on their own; the last one ends the decoding."""
-    steps = decode(np.eye(4)[[0, 1]], chain(SUCCESSORS), 9, stop_ids={3})
+    steps = generate.decode(np.eye(4)[[0, 1]], chain(SUCCESSORS), 9, stop_ids={3})
     np.testing.assert_array_equal(
         np.stack(list(steps), axis=1), [[0, 2, 1, 3], [1, 3, 3, 3]]
     )
@@ -67,7 +67,7 @@ def test_decode_calls_the_model_once_less_than_it_yields(limit, first):
         calls.append(ids)
         return SUCCESSORS[ids]
 
-    tokens = list(decode(SUCCESSORS[[first]], step, limit))
+    tokens = list(generate.decode(SUCCESSORS[[first]], step, limit))
     assert len(tokens) == limit
     assert len(calls) == limit - 1
 
@@ -75,14 +75,14 @@ def test_decode_calls_the_model_once_less_than_it_yields(limit, first):
 @law
 def test_decode_is_lazy():
     """A token can be shown before the next one is computed."""
-    steps = decode(np.eye(4)[[0]], lambda ids: 1 / 0, 5)
+    steps = generate.decode(np.eye(4)[[0]], lambda ids: 1 / 0, 5)
     assert int(next(steps)[0]) == 0
 
 
 @example
 def test_confidence_is_the_least_probability_of_what_was_chosen():
     """Scores log 3 and log 1 of two tokens are 3/4 and 1/4; a tie is one half."""
-    confidence = Confidence()
+    confidence = generate.Confidence()
     ids = confidence(np.log([[3.0, 1.0], [1.0, 1.0]]))
     np.testing.assert_array_equal(ids, [0, 0])
     np.testing.assert_allclose(confidence.least, [0.75, 0.5])
@@ -95,7 +95,7 @@ def test_confidence_is_the_least_probability_of_what_was_chosen():
 @law
 def test_confidence_counts_the_stop_and_nothing_after_it():
     """Row 0 stops at once, with 3/4; what it is fed afterwards is no answer."""
-    confidence = Confidence(stop_ids={0})
+    confidence = generate.Confidence(stop_ids={0})
     confidence(np.log([[3.0, 1.0], [1.0, 3.0]]))
     confidence(np.log([[1.0, 1.0], [1.0, 1.5]]))
     np.testing.assert_allclose(confidence.least, [0.75, 0.6])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm.autodiff import grad
-from refvlm.objectives.combining import uncertainty_weighting, weighted_sum
+from refvlm.objectives import combining
 from refvlm.shapes import ShapeError
 
 from ..spec import (
@@ -32,13 +32,13 @@ def unstacked(function):
 @example
 def test_weighted_sum_by_hand():
     """1 times 2 and a half times 10."""
-    assert weighted_sum([np.array(2.0), np.array(10.0)], [1.0, 0.5]) == 7
+    assert combining.weighted_sum([np.array(2.0), np.array(10.0)], [1.0, 0.5]) == 7
 
 
 @example
 def test_uncertainty_weighting_starts_at_half_the_sum():
     """With all variances 1 there is no price, and each loss counts half."""
-    total = uncertainty_weighting([np.array(2.0), np.array(4.0)], np.zeros(2))
+    total = combining.uncertainty_weighting([np.array(2.0), np.array(4.0)], np.zeros(2))
     assert total == 3
 
 
@@ -46,7 +46,7 @@ def test_uncertainty_weighting_starts_at_half_the_sum():
 @given(positive, tensors(3, 0, 2), st.floats(0, 5))
 def test_weighted_sum_is_linear(losses, weights, factor):
     """Twice the weights, twice the sum."""
-    function = unstacked(weighted_sum)
+    function = unstacked(combining.weighted_sum)
     total = function(losses, weights)
     assert abs(total - losses @ weights) < 1e-9
     assert abs(function(losses, factor * weights) - factor * total) < 1e-9
@@ -56,7 +56,7 @@ def test_weighted_sum_is_linear(losses, weights, factor):
 @given(positive)
 def test_uncertainty_weighting_is_best_at_the_losses_themselves(losses):
     """sigma^2 = L: there the gradient is zero, and every other choice is dearer."""
-    function = unstacked(uncertainty_weighting)
+    function = unstacked(combining.uncertainty_weighting)
     best = np.log(losses)
     assert np.abs(grad(function, wrt=1)(losses, best)).max() < 1e-12
     least = function(losses, best)
@@ -69,7 +69,7 @@ def test_uncertainty_weighting_is_best_at_the_losses_themselves(losses):
 @given(positive, st.floats(0.1, 10))
 def test_uncertainty_weighting_at_its_best_forgets_the_unit(losses, factor):
     """A loss in other units moves the optimum by a constant: no loss is favoured."""
-    function = unstacked(uncertainty_weighting)
+    function = unstacked(combining.uncertainty_weighting)
     moved = function(losses * factor, np.log(losses * factor))
     before = function(losses, np.log(losses))
     assert abs(moved - before - 1.5 * np.log(factor)) < 1e-9
@@ -80,8 +80,8 @@ def test_weighted_sum_and_uncertainty_weighting_keep_the_dtype():
     """float16 in, float16 out; and nothing that came in was written to."""
     draw = random_arrays(1)
     losses = np.abs(draw(3))
-    check_dtype(lambda x: unstacked(weighted_sum)(x, [1.0, 0.5, 0.1]), losses)
-    check_dtype(unstacked(uncertainty_weighting), losses, draw(3))
+    check_dtype(lambda x: unstacked(combining.weighted_sum)(x, [1.0, 0.5, 0.1]), losses)
+    check_dtype(unstacked(combining.uncertainty_weighting), losses, draw(3))
 
 
 @oracle
@@ -89,7 +89,7 @@ def test_weighted_sum_equals_torch(compare):
     """Arithmetic, and the gradient of each loss is its weight."""
     weights = [1.0, 0.02, 0.005]
     compare(
-        lambda losses: unstacked(weighted_sum)(losses, weights),
+        lambda losses: unstacked(combining.weighted_sum)(losses, weights),
         lambda torch: lambda losses: sum(w * x for w, x in zip(weights, losses)),
         np.abs(random_arrays(2)(3)),
     )
@@ -107,14 +107,16 @@ def test_uncertainty_weighting_equals_torch(compare):
         return function
 
     draw = random_arrays(3)
-    compare(unstacked(uncertainty_weighting), theirs, np.abs(draw(3)), draw(3))
+    compare(
+        unstacked(combining.uncertainty_weighting), theirs, np.abs(draw(3)), draw(3)
+    )
 
 
 @derivative
 def test_weighted_sum_derivative():
     """The weight of each loss."""
     check_vjp(
-        lambda losses: unstacked(weighted_sum)(losses, [1.0, 0.5, 2.0]),
+        lambda losses: unstacked(combining.weighted_sum)(losses, [1.0, 0.5, 2.0]),
         random_arrays(4)(3),
     )
 
@@ -123,22 +125,22 @@ def test_weighted_sum_derivative():
 def test_uncertainty_weighting_derivative():
     """In the losses, and in the log variances."""
     draw = random_arrays(5)
-    check_vjp(unstacked(uncertainty_weighting), np.abs(draw(3)), draw(3))
+    check_vjp(unstacked(combining.uncertainty_weighting), np.abs(draw(3)), draw(3))
 
 
 @contract
 def test_weighted_sum_refuses_a_loss_without_a_weight():
     """Each has one; zip would leave the last one out in silence."""
     with pytest.raises(ValueError, match="2 losses and 1 weights"):
-        weighted_sum([np.array(1.0), np.array(2.0)], [1.0])
+        combining.weighted_sum([np.array(1.0), np.array(2.0)], [1.0])
     with pytest.raises(ShapeError, match=r"one number, not \(2,\)"):
-        weighted_sum([np.zeros(2)], [1.0])
+        combining.weighted_sum([np.zeros(2)], [1.0])
 
 
 @contract
 def test_uncertainty_weighting_refuses_a_loss_without_a_variance():
     """And losses that are not one number each."""
     with pytest.raises(ShapeError, match="2 losses, but log_variances are"):
-        uncertainty_weighting([np.array(1.0), np.array(2.0)], np.zeros(3))
+        combining.uncertainty_weighting([np.array(1.0), np.array(2.0)], np.zeros(3))
     with pytest.raises(ShapeError, match="one number, not an array"):
-        uncertainty_weighting([np.zeros(2), np.zeros(2)], np.zeros(2))
+        combining.uncertainty_weighting([np.zeros(2), np.zeros(2)], np.zeros(2))

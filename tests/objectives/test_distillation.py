@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refvlm import ops
 from refvlm.autodiff import Variable, grad
-from refvlm.objectives.distillation import distillation_loss, hint_loss
+from refvlm.objectives import distillation
 from refvlm.shapes import ShapeError
 
 from ..spec import (
@@ -29,14 +29,18 @@ logits_of = tensors((3, 4), -5, 5)
 @example
 def test_distillation_loss_of_a_coin_against_a_certainty():
     """The teacher is sure, the student tosses a coin: log 2."""
-    loss = distillation_loss(np.zeros((1, 2)), np.array([[0.0, 1000.0]]), 1.0)
+    loss = distillation.distillation_loss(
+        np.zeros((1, 2)), np.array([[0.0, 1000.0]]), 1.0
+    )
     assert abs(loss - np.log(2)) < 1e-12
 
 
 @example
 def test_hint_loss_through_a_projection():
     """1 becomes (1, 3); the teacher has (3, 3); squares 4 and 0."""
-    loss = hint_loss(np.ones((2, 1)), np.full((2, 2), 3.0), np.array([[1.0], [3.0]]))
+    loss = distillation.hint_loss(
+        np.ones((2, 1)), np.full((2, 2), 3.0), np.array([[1.0], [3.0]])
+    )
     assert_close(loss, np.float64(2))
 
 
@@ -46,14 +50,14 @@ def test_distillation_loss_is_the_divergence_from_the_teacher(student, teacher, 
     """The teacher's distribution is the one that is averaged over."""
     p, q = ops.softmax(teacher / T), ops.softmax(student / T)
     expected = T**2 * (p * np.log(p / q)).sum() / 3
-    assert abs(distillation_loss(student, teacher, T) - expected) < 1e-9
+    assert abs(distillation.distillation_loss(student, teacher, T) - expected) < 1e-9
 
 
 @law
 @given(logits_of, st.floats(-10, 10), st.floats(0.5, 10))
 def test_distillation_loss_is_zero_for_the_same_distribution(teacher, shift, T):
     """A constant added to all scores of the student is not seen."""
-    assert abs(distillation_loss(teacher + shift, teacher, T)) < 1e-9
+    assert abs(distillation.distillation_loss(teacher + shift, teacher, T)) < 1e-9
 
 
 @law
@@ -61,7 +65,7 @@ def test_distillation_loss_is_zero_for_the_same_distribution(teacher, shift, T):
 def test_distillation_loss_differs_from_cross_entropy_by_a_constant(student, teacher):
     """At T = 1 it is learning from soft targets: the same gradient."""
     soft = ops.softmax(teacher)
-    distilled = grad(distillation_loss)(student, teacher, 1.0)
+    distilled = grad(distillation.distillation_loss)(student, teacher, 1.0)
     learnt = grad(ops.cross_entropy)(student, soft)
     assert np.abs(distilled - learnt).max() < 1e-12
 
@@ -75,7 +79,7 @@ def test_distillation_loss_at_a_high_temperature_compares_scores(student, teache
         return x - x.mean(axis=1, keepdims=True)
 
     expected = ((centered(student) - centered(teacher)) ** 2).sum() / (2 * 4 * 3)
-    assert abs(distillation_loss(student, teacher, 1e4) - expected) < 0.02
+    assert abs(distillation.distillation_loss(student, teacher, 1e4) - expected) < 0.02
 
 
 @law
@@ -83,25 +87,25 @@ def test_distillation_loss_of_positions_is_that_of_rows():
     """(b, t, c): the mean is over all positions, not over the batch alone."""
     draw = random_arrays(1)
     student, teacher = draw(2, 3, 4), draw(2, 3, 4)
-    rows = distillation_loss(student.reshape(6, 4), teacher.reshape(6, 4))
-    assert_close(distillation_loss(student, teacher), rows)
+    rows = distillation.distillation_loss(student.reshape(6, 4), teacher.reshape(6, 4))
+    assert_close(distillation.distillation_loss(student, teacher), rows)
 
 
 @law
 def test_distillation_loss_gives_the_teacher_no_gradient():
     """It is given: even a traced teacher is taken as it stands."""
     student, teacher = random_arrays(2)(3, 4), Variable(random_arrays(3)(3, 4))
-    loss = distillation_loss(student, teacher)
+    loss = distillation.distillation_loss(student, teacher)
     assert not isinstance(loss, Variable)
-    assert not isinstance(hint_loss(student, teacher), Variable)
+    assert not isinstance(distillation.hint_loss(student, teacher), Variable)
 
 
 @law
 def test_distillation_loss_and_hint_loss_keep_the_dtype():
     """float16 in, float16 out; and nothing that came in was written to."""
     draw = random_arrays(4)
-    check_dtype(distillation_loss, draw(3, 4), draw(3, 4), 4.0)
-    check_dtype(hint_loss, draw(3, 2), draw(3, 4), draw(4, 2), draw(4))
+    check_dtype(distillation.distillation_loss, draw(3, 4), draw(3, 4), 4.0)
+    check_dtype(distillation.hint_loss, draw(3, 2), draw(3, 4), draw(4, 2), draw(4))
 
 
 @oracle
@@ -122,7 +126,7 @@ def test_distillation_loss_equals_torch(compare, temperature):
         )
 
     compare(
-        lambda student: distillation_loss(
+        lambda student: distillation.distillation_loss(
             student, teacher.astype(student.dtype), temperature
         ),
         theirs,
@@ -136,7 +140,7 @@ def test_hint_loss_equals_torch(compare):
     teacher = random_arrays(7)(3, 4)
     draw = random_arrays(8)
     compare(
-        lambda features, projection, bias: hint_loss(
+        lambda features, projection, bias: distillation.hint_loss(
             features, teacher.astype(features.dtype), projection, bias
         ),
         lambda torch: (
@@ -157,7 +161,7 @@ def test_distillation_loss_derivative(temperature):
     """Through the temperature, in the student's scores."""
     teacher = random_arrays(9)(3, 4)
     check_vjp(
-        lambda student: distillation_loss(student, teacher, temperature),
+        lambda student: distillation.distillation_loss(student, teacher, temperature),
         random_arrays(10)(3, 4),
     )
 
@@ -166,7 +170,7 @@ def test_distillation_loss_derivative(temperature):
 @given(logits_of, logits_of, st.floats(0.5, 20))
 def test_distillation_loss_derivative_in_closed_form(student, teacher, T):
     """T (p_s - p_t) over the rows."""
-    gradient = grad(distillation_loss)(student, teacher, T)
+    gradient = grad(distillation.distillation_loss)(student, teacher, T)
     expected = T * (ops.softmax(student / T) - ops.softmax(teacher / T)) / 3
     assert np.abs(gradient - expected).max() < 1e-12
 
@@ -176,7 +180,7 @@ def test_hint_loss_derivative():
     """In the student's features, the projection and its bias."""
     teacher, draw = random_arrays(11)(3, 4), random_arrays(12)
     check_vjp(
-        lambda features, projection, bias: hint_loss(
+        lambda features, projection, bias: distillation.hint_loss(
             features, teacher, projection, bias
         ),
         draw(3, 2),
@@ -189,7 +193,7 @@ def test_hint_loss_derivative():
 def test_distillation_loss_refuses_another_vocabulary():
     """A teacher with other classes cannot be imitated class by class."""
     with pytest.raises(ShapeError, match=r"student has \(3, 4\) .* \(3, 5\)"):
-        distillation_loss(np.zeros((3, 4)), np.zeros((3, 5)))
+        distillation.distillation_loss(np.zeros((3, 4)), np.zeros((3, 5)))
 
 
 @contract
@@ -197,11 +201,11 @@ def test_distillation_loss_refuses_another_vocabulary():
 def test_distillation_loss_refuses_what_is_no_temperature(temperature):
     """0 would divide by nothing."""
     with pytest.raises(ValueError, match="temperature is above 0"):
-        distillation_loss(np.zeros((3, 4)), np.zeros((3, 4)), temperature)
+        distillation.distillation_loss(np.zeros((3, 4)), np.zeros((3, 4)), temperature)
 
 
 @contract
 def test_hint_loss_refuses_features_that_do_not_meet():
     """Without a projection, student and teacher need the same width."""
     with pytest.raises(ShapeError, match=r"input is \(3, 2\) and target \(3, 4\)"):
-        hint_loss(np.zeros((3, 2)), np.zeros((3, 4)))
+        distillation.hint_loss(np.zeros((3, 2)), np.zeros((3, 4)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from refvlm.objectives.masked import mask_tokens, masked_language_modeling_loss
+from refvlm.objectives import masked
 from refvlm.shapes import ShapeError
 
 from ..oracles import import_torchvision
@@ -40,9 +40,11 @@ def fates(seen, ids, chosen):
 def test_mask_tokens_chooses_all_or_none():
     """Probability 1 asks for every token, probability 0 for none."""
     ids = np.arange(20)
-    _, labels = mask_tokens(ids, generator(), MASK, VOCABULARY, probability=1.0)
+    _, labels = masked.mask_tokens(ids, generator(), MASK, VOCABULARY, probability=1.0)
     np.testing.assert_array_equal(labels, ids)
-    seen, labels = mask_tokens(ids, generator(), MASK, VOCABULARY, probability=0.0)
+    seen, labels = masked.mask_tokens(
+        ids, generator(), MASK, VOCABULARY, probability=0.0
+    )
     np.testing.assert_array_equal(seen, ids)
     assert (labels == -100).all()
 
@@ -51,7 +53,7 @@ def test_mask_tokens_chooses_all_or_none():
 def test_masked_language_modeling_loss_does_not_shift():
     """A model that knows the covered token pays nothing for it, where it stands."""
     sure = 1000.0 * np.eye(4)[[[0, 3, 1]]]
-    loss = masked_language_modeling_loss(sure, np.array([[-100, 3, -100]]))
+    loss = masked.masked_language_modeling_loss(sure, np.array([[-100, 3, -100]]))
     assert loss == 0
 
 
@@ -60,7 +62,7 @@ def test_masked_language_modeling_loss_does_not_shift():
 def test_mask_tokens_changes_only_what_it_asks_for(ids, seed):
     """Where nothing is asked, the text is as it was; where it is, the label is true."""
     before = ids.copy()
-    seen, labels = mask_tokens(ids, generator(seed), MASK, VOCABULARY, 0.5)
+    seen, labels = masked.mask_tokens(ids, generator(seed), MASK, VOCABULARY, 0.5)
     asked = labels != -100
     np.testing.assert_array_equal(seen[~asked], ids[~asked])
     np.testing.assert_array_equal(labels[asked], ids[asked])
@@ -73,14 +75,16 @@ def test_mask_tokens_changes_only_what_it_asks_for(ids, seed):
 def test_mask_tokens_leaves_special_tokens_alone(ids, seed):
     """Frames, padding and pictures are not words to be guessed."""
     special = (0, 1, 2)
-    _, labels = mask_tokens(ids, generator(seed), MASK, VOCABULARY, 1.0, special)
+    _, labels = masked.mask_tokens(ids, generator(seed), MASK, VOCABULARY, 1.0, special)
     np.testing.assert_array_equal(labels == -100, np.isin(ids, special))
 
 
 @law
 def test_mask_tokens_chooses_fifteen_in_a_hundred():
     """Of 100,000 tokens, 15,000 within five standard deviations (113 each)."""
-    _, labels = mask_tokens(np.zeros(100_000, int), generator(), MASK, VOCABULARY)
+    _, labels = masked.mask_tokens(
+        np.zeros(100_000, int), generator(), MASK, VOCABULARY
+    )
     assert abs((labels != -100).sum() - 15_000) < 5 * 113
 
 
@@ -89,10 +93,10 @@ def test_mask_tokens_follows_the_rule_of_eighty_ten_ten():
     """Masked, replaced, left. Of the replacements, one in 60 is the token itself, and
     one in 60 the mask."""
     ids = np.full(100_000, 7)
-    seen, labels = mask_tokens(ids, generator(1), MASK, VOCABULARY, 1.0)
-    masked, replaced, same = fates(seen, ids, labels != -100)
+    seen, labels = masked.mask_tokens(ids, generator(1), MASK, VOCABULARY, 1.0)
+    hidden, replaced, same = fates(seen, ids, labels != -100)
     # Five standard deviations of such a share are 0.0063 and 0.0047.
-    assert abs(masked - (0.8 + 0.1 / 60)) < 0.0063
+    assert abs(hidden - (0.8 + 0.1 / 60)) < 0.0063
     assert abs(replaced - 0.1 * 58 / 60) < 0.0047
     assert abs(same - (0.1 + 0.1 / 60)) < 0.0047
 
@@ -101,7 +105,7 @@ def test_mask_tokens_follows_the_rule_of_eighty_ten_ten():
 def test_mask_tokens_replaces_by_any_token_alike():
     """The replacements are uniform over the vocabulary: 60 kinds, about 166 each."""
     ids = np.full(100_000, 60)  # no token of the vocabulary
-    seen, _ = mask_tokens(ids, generator(2), 61, VOCABULARY, 1.0)
+    seen, _ = masked.mask_tokens(ids, generator(2), 61, VOCABULARY, 1.0)
     counts = np.bincount(seen[seen < 60], minlength=60)
     assert abs(counts - counts.mean()).max() < 5 * np.sqrt(counts.mean())
 
@@ -137,7 +141,7 @@ def test_mask_tokens_is_as_often_as_transformers(compare):
     answers = compare.answers(
         lambda torch: {k: np.asarray(v) for k, v in theirs(torch).items()}, ids
     )
-    seen, labels = mask_tokens(ids, generator(4), MASK, VOCABULARY)
+    seen, labels = masked.mask_tokens(ids, generator(4), MASK, VOCABULARY)
     chosen = labels != -100
     assert abs(chosen.mean() - answers["rate"]) < 0.01
     assert abs(fates(seen, ids, chosen) - answers["fates"]).max() < 0.02
@@ -148,7 +152,7 @@ def test_mask_tokens_is_as_often_as_transformers(compare):
 def test_masked_language_modeling_loss_equals_torch(compare, reduction):
     """PyTorch's cross-entropy over the masked positions, and its gradient."""
     compare(
-        masked_language_modeling_loss,
+        masked.masked_language_modeling_loss,
         lambda torch: (
             lambda logits, labels, reduction: torch.nn.functional.cross_entropy(
                 logits.transpose(1, 2), labels, reduction=reduction
@@ -163,21 +167,21 @@ def test_masked_language_modeling_loss_equals_torch(compare, reduction):
 @derivative
 def test_masked_language_modeling_loss_derivative():
     """In the logits of the masked positions; the others get nothing."""
-    check_vjp(masked_language_modeling_loss, random_arrays(6)(2, 3, 5), LABELS)
+    check_vjp(masked.masked_language_modeling_loss, random_arrays(6)(2, 3, 5), LABELS)
 
 
 @contract
 def test_mask_tokens_refuses_what_is_no_probability():
     """15 is meant as 15 %, and would choose everything."""
     with pytest.raises(ValueError, match="15 is not a probability"):
-        mask_tokens(np.arange(4), generator(), MASK, VOCABULARY, 15)
+        masked.mask_tokens(np.arange(4), generator(), MASK, VOCABULARY, 15)
 
 
 @contract
 def test_masked_language_modeling_loss_refuses_other_shapes():
     """Labels and logits stand side by side."""
     with pytest.raises(ShapeError, match=r"\(2, 3, 5\) and labels \(2, 4\)"):
-        masked_language_modeling_loss(np.zeros((2, 3, 5)), np.zeros((2, 4), int))
+        masked.masked_language_modeling_loss(np.zeros((2, 3, 5)), np.zeros((2, 4), int))
 
 
 @contract
@@ -185,4 +189,6 @@ def test_masked_language_modeling_loss_refuses_other_shapes():
 def test_mask_tokens_refuses_ids_too_narrow_for_its_labels(ids, mask_id):
     """-100 in uint16 would be the token 65436."""
     with pytest.raises(ValueError, match="give ids as np.int64"):
-        mask_tokens(np.arange(4, dtype=ids), np.random.default_rng(0), mask_id, 10)
+        masked.mask_tokens(
+            np.arange(4, dtype=ids), np.random.default_rng(0), mask_id, 10
+        )

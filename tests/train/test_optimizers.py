@@ -318,12 +318,12 @@ def test_momentum_step_equals_torch(compare, dampening, nesterov):
 
 
 @oracle
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["adam_step", "adamw_step"], ids=["Adam", "AdamW"])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize("betas, eps", [((0.9, 0.999), 1e-8), ((0.5, 0.9), 1e-2)])
 def test_adam_steps_equal_torch(compare, name, decay, betas, eps):
     """60 random gradients through torch.optim.Adam and AdamW, with every option."""
-    function = {"Adam": optimizers.adam_step, "AdamW": optimizers.adamw_step}[name]
+    function = getattr(optimizers, name)
 
     def rule(place, slope, memory, step):
         first, second = memory or (np.zeros_like(place), np.zeros_like(place))
@@ -333,7 +333,7 @@ def test_adam_steps_equal_torch(compare, name, decay, betas, eps):
         return place, memory
 
     def torchs(optim, places):
-        optimizer = getattr(optim, name)
+        optimizer = {"adam_step": optim.Adam, "adamw_step": optim.AdamW}[name]
         return optimizer(places, 0.01, betas=betas, eps=eps, weight_decay=decay)
 
     check_against_torch(compare, torchs, rule)
