@@ -1,5 +1,7 @@
 """`pytest --laws`: the spec as an outline of sentences."""
 
+import pytest
+
 KINDS = {
     "example": "small numbers that a person can check",
     "law": "a property that holds for every input",
@@ -26,6 +28,7 @@ def sentence(item):
 class Outline:
     """Prints every collected test as a sentence, by file and kind; runs nothing."""
 
+    @pytest.hookimpl(trylast=True)  # after -k and -m have chosen
     def pytest_collection_modifyitems(self, config, items):
         write = config.get_terminal_writer().line
         folder = seen = None

@@ -5,7 +5,8 @@ import os
 import hypothesis
 import pytest
 
-from . import oracles, outline, student
+from . import oracles, outline
+from .impl.student import Student
 
 # The oracles stay off the network, and write what they wrote when they were recorded.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -37,6 +38,11 @@ def pytest_addoption(parser):
         help="with --impl: check the error messages too",
     )
     group.addoption(
+        "--tracebacks",
+        action="store_true",
+        help="with --impl: show where in the file each law broke",
+    )
+    group.addoption(
         "--record-oracles",
         action="store_true",
         help="write the oracles' answers to tests/oracle (needs torch)",
@@ -46,8 +52,11 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for kind, meaning in outline.KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
+    for option in ("--contracts", "--tracebacks"):
+        if config.getoption(option) and not config.getoption("--impl"):
+            raise pytest.UsageError(f"{option} does nothing without --impl FILE")
     if config.getoption("--impl"):
-        config.pluginmanager.register(student.Student(config), "student")
+        config.pluginmanager.register(Student(config), "student")
     if config.getoption("--laws"):
         config.pluginmanager.register(outline.Outline(), "outline")
 

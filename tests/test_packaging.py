@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .impl.homes import HOMES, TESTS, tests_of
 from .spec import law
 
 ROOT = Path(__file__).parents[1]
@@ -90,11 +91,22 @@ def test_wheel_brings_the_spec(installed, tmp_path):
     refvlm("spec", "-k", "one_look or softmax", installed=installed, cwd=tmp_path)
     mine = tmp_path / "mine.py"
     mine.write_text("import numpy as np\ndef relu(x):\n    return np.maximum(x, 0)\n")
-    held = refvlm("spec", "--impl", mine, installed=installed, cwd=tmp_path)
+    held = refvlm("spec", "--impl", "mine.py", installed=installed, cwd=tmp_path)
     assert "relu: " in held
     mine.write_text("def relu(x):\n    return x\n")
     broken = refvlm("spec", "--impl", mine, installed=installed, cwd=tmp_path, status=1)
     assert "BREAKS" in broken
+
+
+@law
+def test_wheel_brings_the_laws_of_every_home(installed):
+    """Wherever `--impl` can replace a function, the laws about it are installed."""
+    missing = [
+        place
+        for place in (tests_of(home).relative_to(TESTS) for home in HOMES)
+        if not (installed / "refvlm" / "spec" / place).exists()
+    ]
+    assert missing == []
 
 
 @law

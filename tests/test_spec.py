@@ -1,4 +1,4 @@
-"""The spec of the spec: its checks can fail, and its options do what they say."""
+"""The spec of the spec: its checks can fail, and its outline is what is run."""
 
 import subprocess
 import sys
@@ -13,19 +13,6 @@ from .spec import assert_close, check_dtype, check_vjp, contract, law, random_ar
 
 ROOT = Path(__file__).parents[1]
 
-GOOD = """
-import numpy as np
-
-def softmax(scores, dim=-1):
-    weights = np.exp(scores - scores.max(axis=dim, keepdims=True))
-    return weights / weights.sum(axis=dim, keepdims=True)
-
-def softmax_vjp(d_out, out, dim):
-    return out * (d_out - (d_out * out).sum(axis=dim, keepdims=True))
-"""
-UNSHIFTED = GOOD.replace("scores - scores.max(axis=dim, keepdims=True)", "scores")
-WRONG_SLOPE = GOOD.replace("return out * (d_out - ", "return out * (d_out + ")
-
 
 def pytest_with(*arguments):
     return subprocess.run(
@@ -37,28 +24,6 @@ def pytest_with(*arguments):
     )
 
 
-@pytest.mark.parametrize(
-    "source, status, said",
-    [
-        (GOOD, 0, ["holds   derivative"]),
-        (UNSHIFTED, 1, ["BREAKS  law", "A score of 1000", "subtract the largest"]),
-        (WRONG_SLOPE, 1, ["BREAKS  derivative", "central differences"]),
-        ("def softplus(x): pass", 4, ["has an operator's name"]),
-        ("import nothing_of_this_name", 4, ["does not import"]),
-    ],
-    ids=["good", "unshifted", "wrong slope", "no operator", "does not import"],
-)
-@law
-def test_impl_holds_the_laws_against_a_readers_file(tmp_path, source, status, said):
-    """A right softmax passes; a wrong one fails on the law that it breaks, in words."""
-    path = tmp_path / "mine.py"
-    path.write_text(source)
-    done = pytest_with(f"--impl={path}", "tests/ops/test_probability.py")
-    assert done.returncode == status, done.stdout + done.stderr
-    for words in said:
-        assert words in done.stdout + done.stderr
-
-
 @law
 def test_laws_prints_sentences_and_runs_nothing():
     """The outline of one file has its laws as sentences, by kind."""
@@ -66,6 +31,22 @@ def test_laws_prints_sentences_and_runs_nothing():
     assert done.returncode == 0
     assert "law         A higher score never gets a lower probability." in done.stdout
     assert "passed" not in done.stdout
+
+
+@law
+def test_laws_are_chosen_by_words_and_kinds():
+    """-k and -m narrow the outline as they narrow a run."""
+    done = pytest_with("--laws", "-k", "odds", "tests/ops/test_probability.py")
+    assert "1 statements" in done.stdout and "is e times as likely" in done.stdout
+    done = pytest_with("--laws", "-m", "contract", "tests/ops/test_probability.py")
+    assert "  contract  " in done.stdout and "  law  " not in done.stdout
+
+
+@contract
+def test_contracts_without_a_file_is_a_usage_error():
+    """An option that does nothing says so."""
+    done = pytest_with("--contracts", "tests/ops/test_probability.py")
+    assert done.returncode == 4 and "does nothing without --impl" in done.stderr
 
 
 @contract

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..student import home_of
+from ..impl.homes import home_of
 from .exercises import Exercise, exercises
 from .test_chapters import ROOT, chapters
 

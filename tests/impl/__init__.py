@@ -1,0 +1,1 @@
+"""`pytest --impl FILE`: the laws held against a reader's own functions."""

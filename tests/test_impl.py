@@ -1,0 +1,211 @@
+"""The spec of `pytest --impl`: a file from anywhere, and an answer in words."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from .impl.homes import HOMES, home_of
+from .spec import law
+
+ROOT = Path(__file__).parents[1]
+
+GOOD = """
+import numpy as np
+
+def softmax(scores, dim=-1):
+    largest = scores.max(axis=dim, keepdims=True, initial=-np.inf)
+    weights = np.exp(scores - largest)
+    return weights / weights.sum(axis=dim, keepdims=True)
+
+def softmax_vjp(d_out, out, dim):
+    return out * (d_out - (d_out * out).sum(axis=dim, keepdims=True))
+"""
+UNSHIFTED = GOOD.replace("scores - largest", "scores")
+WRONG_SLOPE = GOOD.replace("return out * (d_out - ", "return out * (d_out + ")
+NARROW = "-k", "huge or softmax_derivative"
+CLIMB = """
+def linear_warmup(step, peak, warmup):
+    return peak * min(1, step / warmup)
+"""
+FILE = "tests/ops/test_probability.py"
+
+
+def run(*command, cwd=ROOT, path=()):
+    """The command, the words that it says, and its status."""
+    variables = {**os.environ, "COLUMNS": "80"}
+    places = [*map(str, path), variables.get("PYTHONPATH", "")]
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def held(source, folder, *options, cwd=ROOT):
+    """What `python -m pytest --impl=FILE` says of a source."""
+    file = folder / "mine.py"
+    file.write_text(source)
+    command = sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"
+    return run(*command, f"--impl={file}", *options, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    "source, status, said",
+    [
+        (GOOD, 0, ["holds   derivative"]),
+        (UNSHIFTED, 1, ["BREAKS  law", "A score of 1000", "subtract the largest"]),
+        (WRONG_SLOPE, 1, ["BREAKS  derivative", "the gradient of softmax(float64"]),
+        ("def sofmax(x): pass", 4, ["sofmax: did you mean softmax?"]),
+        ("import nothing_of_this_name", 4, ["line 1: ModuleNotFoundError"]),
+        ("def softmax(x:\n  pass", 4, ["mine.py, line 1: '(' was never closed"]),
+        ("\nexit()", 4, ["line 2: it leaves Python while it is read"]),
+        ("", 4, ["mine.py, which has no function of its own"]),
+    ],
+    ids=["good", "unshifted", "slope", "name", "import", "syntax", "exit", "empty"],
+)
+@law
+def test_impl_holds_the_laws_against_a_readers_file(tmp_path, source, status, said):
+    """A right softmax passes; a wrong one fails on the law that it breaks, in words."""
+    got, told = held(source, tmp_path, *NARROW, FILE)
+    assert got == status, told
+    for words in said:
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ("return probability.softmax(scores, dim)", "nothing of yours is checked"),
+        ("return ops.softmax(scores, dim)", "it calls itself, without end"),
+        ("print(7); return probability.log_softmax(scores, dim)", "It prints while"),
+        ("import sys; sys.exit(1)", "SystemExit: it leaves Python"),
+        ("probability.softmax", "nothing of yours is checked"),
+        ("scores.max()", "It returns nothing: is there a `return`?"),
+    ],
+    ids=["borrowed", "itself", "prints", "leaves", "named", "nothing"],
+)
+@law
+def test_impl_tells_what_is_no_matter_of_numbers(tmp_path, body, said):
+    """What a newcomer's function does beside computing is said in one sentence."""
+    source = (
+        "from refvlm import ops\nfrom refvlm.ops import probability\n"
+        f"def softmax(scores, dim=-1):\n    {body}\n"
+    )
+    _, told = held(source, tmp_path, "-k", "sums_to_one", FILE)
+    assert said in " ".join(told.split())
+
+
+@law
+def test_impl_reports_on_one_screen_and_cuts_no_sentence(tmp_path):
+    """All laws broken: under 60 lines, whole sentences, the call, and no traceback."""
+    zeros = "import numpy as np\ndef softmax(scores, dim=-1):\n    return scores * 0\n"
+    _, told = held(zeros, tmp_path)
+    lines = told.splitlines()
+    assert len(lines) < 60
+    assert not [line for line in lines if len(line) > 80]
+    words = " ".join(told.split())
+    assert "Adding the same number to every score changes nothing: it cancels." in words
+    assert "asked: softmax([0. , 0.693147, 1.609438] (float64))" in words
+    assert "expected: [0.125, 0.25 , 0.625] (float64) came: [0., 0., 0.]" in words
+    assert "mine.py:" not in told
+    _, asked = held(zeros, tmp_path, "--tracebacks", "-k", "sums_to_one")
+    assert "AssertionError" in asked and "test_probability.py:" in asked
+
+
+@law
+def test_impl_may_be_given_again_and_narrowed(tmp_path):
+    """Two files, one process; -k and -m choose among the laws of both."""
+    other = tmp_path / "other.py"
+    other.write_text("import numpy as np\ndef relu(x):\n    return np.maximum(x, 0)\n")
+    status, told = held(GOOD, tmp_path, f"--impl={other}", "-m", "example")
+    assert status == 0
+    assert "softmax: 2 of 2" in told and "relu: 1 of 1" in told
+
+
+@law
+def test_impl_replaces_functions_of_every_home(tmp_path):
+    """One that answers nothing takes the place of ours, and breaks its laws."""
+    examples = {
+        "relu": "ops/test_activation.py",
+        "bpe_train": "text/test_byte_pairs.py",
+        "fold_batch_norm": "blocks/convolutional/test_reparameterization.py",
+        "weighted_sum": "objectives/test_combining.py",
+        "ewc_penalty": "objectives/test_continual.py",
+        "info_nce": "objectives/test_contrastive.py",
+        "hint_loss": "objectives/test_distillation.py",
+        "shift_labels": "objectives/test_language.py",
+        "mask_tokens": "objectives/test_masked.py",
+        "zero_shot": "metrics/test_zero_shot.py",
+        "sgd_step": "train/test_optimizers.py",
+        "linear_warmup": "train/test_schedules.py",
+        "global_norm": "train/test_clipping.py",
+        "greedy": "generate/test_decoding.py",
+        "mix": "image/test_augmentation.py",
+        "attention_rollout": "analysis/test_attention_maps.py",
+        "receptive_fields": "analysis/test_reach.py",
+        "scaling_loss": "analysis/test_scaling_laws.py",
+    }
+    assert [home_of(name) for name in examples] == list(HOMES)
+    source = "".join(f"def {name}(*args, **options): pass\n" for name in examples)
+    files = [ROOT / "tests" / file for file in examples.values()]
+    status, told = held(source, tmp_path, "-m", "example", *files)
+    assert status == 1, told
+    for name in examples:
+        assert f"{name}: 0 of " in told
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder with a space that holds `mine.py`, and the entry points of refvlm."""
+    folder = tmp_path / "else where"
+    folder.mkdir()
+    (folder / "mine.py").write_text(CLIMB)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = tmp_path / "site" / "refvlm-0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Name: refvlm\nVersion: 0\n")
+    points = project["entry-points"]["pytest11"]
+    (installed / "entry_points.txt").write_text(
+        "[pytest11]\n" + "".join(f"{k} = {v}\n" for k, v in points.items())
+    )
+    return folder
+
+
+@pytest.mark.parametrize("place", [ROOT, ROOT / "book"], ids=["root", "folder"])
+@law
+def test_impl_takes_a_file_from_anywhere(elsewhere, place):
+    """With a space, joined or apart, absolute or relative, from a clone's folders."""
+    mine = elsewhere / "mine.py"
+    near = os.path.relpath(mine, place)
+    pytest = [sys.executable, "-Pm", "pytest", "-q", "-p", "no:cacheprovider"]
+    path = [elsewhere.parent / "site", ROOT]
+    for given in ([f"--impl={mine}"], ["--impl", mine], ["--impl", near]):
+        status, told = run(*pytest, *given, "-m", "example", cwd=place, path=path)
+        assert status == 0, told
+        assert "linear_warmup: 1 of 1 statements hold" in told
+
+
+@law
+def test_command_takes_a_file_from_anywhere(elsewhere):
+    """`refvlm spec` from the file's own folder; its status is 0, 1 or 2."""
+    spec = [sys.executable, "-m", "refvlm", "spec"]
+    (elsewhere / "wrong.py").write_text(CLIMB.replace("min", "max"))
+    for options, status in (
+        (["--impl", "mine.py", "-m", "law or example"], 0),
+        (["--impl", "wrong.py", "-k", "equal_steps"], 1),
+        (["--impl", "mine.py", "-k", "nothing_of_this_name"], 2),
+        (["--impl", "nowhere.py"], 2),
+        (["--contracts"], 2),
+        (["--tracebacks"], 2),
+    ):
+        got, told = run(*spec, *options, cwd=elsewhere, path=[ROOT])
+        assert got == status, told
