@@ -33,9 +33,12 @@ def show_line(line):
         complain(line)
         return
     width = shutil.get_terminal_size().columns - 1
-    with contextlib.suppress(OSError):
-        shown = f"\r{fitting(printable(line), width):<{width}}"
-        print(shown, end="", file=sys.stderr, flush=True)
+    _draw(f"\r{fitting(printable(line), width):<{width}}")
+
+
+def _draw(text):
+    with contextlib.suppress(OSError):  # nobody looks
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def fitting(line, width):
@@ -52,8 +55,7 @@ def fitting(line, width):
 def end_line():
     """Leave the line of `show_line` on the terminal."""
     if is_terminal(sys.stderr):
-        with contextlib.suppress(OSError):
-            print(file=sys.stderr)
+        _draw("\n")
 
 
 def printable(text):
@@ -108,10 +110,10 @@ class Progress:
         bar = "#" * filled + "." * (PROGRESS_WIDTH - filled)
         line = f"looking at the picture [{bar}]"
         if not is_terminal(sys.stderr):
-            print(line, file=sys.stderr, flush=True)
+            complain(line)
         elif done < blocks:
             self.line = line
-            print("\r" + line, end="", file=sys.stderr, flush=True)
+            _draw("\r" + line)
         else:
             self.clear()
 
@@ -119,5 +121,5 @@ class Progress:
         """Take the bar from the terminal, finished or not."""
         if self.line:
             blank = " " * len(self.line)
-            print(f"\r{blank}\r", end="", file=sys.stderr, flush=True)
+            _draw(f"\r{blank}\r")
             self.line = ""

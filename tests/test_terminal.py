@@ -77,12 +77,25 @@ class Full(Screen):
         raise OSError("no space left")
 
 
+class FullFile(Full):
+    """The same, and no terminal."""
+
+    def isatty(self):
+        return False
+
+
 @contract
-@pytest.mark.parametrize("stream", [None, Full()])
-def test_complain_does_not_mind_a_closed_stream(monkeypatch, stream):
-    """Where nobody can be told, nothing breaks."""
+@pytest.mark.parametrize("stream", [None, Full(), FullFile()])
+def test_nobody_need_listen(monkeypatch, stream):
+    """Where nobody can be told, nothing breaks: the answer is worth more."""
     monkeypatch.setattr("sys.stderr", stream)
     assert terminal.complain("nobody hears this") is None
+    assert terminal.show_line("nor this") is None
+    assert terminal.end_line() is None
+    progress = terminal.Progress()
+    for done in (1, 2, 3):
+        progress(done, 3)
+    progress.clear()
 
 
 @law
