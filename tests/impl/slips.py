@@ -54,9 +54,11 @@ def whole_array(right, scores, dim=-1):
     "1, and stands beside the row that it belongs to.",
 )
 def without_keepdims(right, scores, dim=-1):
-    weights = np.exp(scores - scores.max(dim, keepdims=True))
-    shares = weights / weights.sum(dim)
-    return np.log(shares) if right.__name__ == "log_softmax" else shares
+    shifted = scores - scores.max(dim, keepdims=True)
+    weights = np.exp(shifted)
+    if right.__name__ == "log_softmax":
+        return shifted - np.log(weights.sum(dim))
+    return weights / weights.sum(dim)
 
 
 @slip(
@@ -134,13 +136,11 @@ def rms_norm_outside(right, x, normalized_shape, weight=None, eps=None):
 
 @slip(
     "conv2d",
-    "conv1d",
     says="It flips the kernel. That is convolution in mathematics; networks lay the "
     "kernel on as it is stored.",
 )
 def flipped(right, x, weight, *args, **options):
-    axes = (-1,) if right.__name__ == "conv1d" else (-2, -1)
-    return right(x, np.flip(weight, axes), *args, **options)
+    return right(x, np.flip(weight, (-2, -1)), *args, **options)
 
 
 @slip(

@@ -1,6 +1,7 @@
 """Byte-pair encoding: which pairs are learnt, and how they cut a word."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import tokenizers
@@ -96,6 +97,16 @@ def test_bpe_train_asked_for_more_begins_alike(counts, merges):
     """The first merges do not depend on how many are asked for."""
     more = text.bpe_train(counts, merges + 3)
     assert text.bpe_train(counts, merges) == more[:merges]
+
+
+@law
+@given(words, st.text("abcd", max_size=12))
+def test_bpe_encode_leaves_no_pair_that_was_learnt(counts, word):
+    """The tokens spell the word, and no two neighbours could still be merged."""
+    ranks = ranks_of(text.bpe_train(counts, 20))
+    tokens = text.bpe_encode(word, ranks)
+    assert "".join(tokens) == word
+    assert not [pair for pair in pairwise(tokens) if pair in ranks]
 
 
 @law

@@ -44,6 +44,14 @@ def test_merge_branches_by_hand():
 groups_and_channels = st.sampled_from([(1, 1), (1, 4), (2, 4), (4, 4), (3, 6)])
 
 
+@example
+def test_identity_kernel_has_a_single_one():
+    """Two channels, each in a group of its own: a 1 in the middle of 3 x 3."""
+    kernel = reparameterization.identity_kernel(2, 3, groups=2)
+    only = [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    np.testing.assert_array_equal(kernel, [[only], [only]])
+
+
 @law
 @given(tensors((2, 4, 5, 6)), st.sampled_from([1, 2, 4]), st.booleans())
 def test_fold_batch_norm_leaves_the_output(x, groups, with_bias):
