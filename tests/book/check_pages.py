@@ -4,7 +4,7 @@
     python tests/book/check_pages.py --site _build/html --screenshots shots
 
 Every page is opened from the disk, wide and on a phone, light and dark, with every
-other host out of reach. Sphinx cannot see what this sees: bad TeX, a picture
+other host out of reach, and where it is wide with scroll bars that take room. Sphinx cannot see what this sees: bad TeX, a picture
 without words, a table wider than a phone. Links and notebooks are checked once.
 """
 
@@ -38,7 +38,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 # question -> (the page of the first answer, a word of what it shows)

@@ -131,7 +131,10 @@ function wideBoxes() {
     if (box.matches("span.math")) {
       const drawn = box.querySelector("svg")?.getBoundingClientRect().width || 0;
       const room = box.getBoundingClientRect().width;
-      if (drawn > room + 2) faults.push(`a formula in a sentence is wider than the page`);
+      if (box.offsetHeight - box.clientHeight > 3) {
+        faults.push("a scroll bar hangs under a formula in a sentence");
+      }
+      if (drawn > room + 2) faults.push("a formula in a sentence is wider than the page");
     } else if (box.scrollWidth > box.clientWidth + 2 && box.clientWidth > 2) {
       if (!style.backgroundImage.includes("gradient")) {
         faults.push(`wider than its box, and nothing shows it: ${named(box)}`);

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
 EVERYWHERE, IN_ONE_CHAPTER = PAGE.split("(notation-one-chapter)=")
 SOURCES = "\n".join(
     file.read_text(encoding="utf-8") for file in (ROOT / "refvlm").rglob("*.py")
 )
+
+# Written there for some letters, which stand for all.
+EXAMPLES = {r"\R^{m \times n}": r"\R", r"A\transpose": r"\transpose", "[a; b]": "; "}
+EXAMPLES |= {"w * x": " * "}
 
 
 def rows(text: str) -> list[list[str]]:
@@ -34,6 +40,34 @@ def test_every_symbol_has_one_meaning():
             assert symbol not in seen, f"{symbol}: {seen[symbol]}, and {meaning}"
             seen[symbol] = meaning
     assert {"x", r"\mu", r"\tau", "P"} <= set(seen)
+
+
+def formulas(page: str) -> str:
+    """What is set as mathematics on a page, without its code."""
+    blocks = re.findall(r"^ *[`:]{3,}\{math\}(.*?)^ *[`:]{3,}", page, re.M | re.DOTALL)
+    prose = re.sub(r"^ *(`{3,}).*?^ *\1`*$", "", page, flags=re.MULTILINE | re.DOTALL)
+    return " ".join([*blocks, *re.findall(r"\$([^$]+)\$", prose)])
+
+
+@pytest.mark.parametrize(
+    ("symbol", "label"),
+    [
+        (symbol, re.findall(r"`(ch-[\w-]+)`", cells[-1])[0])
+        for cells in rows(EVERYWHERE)
+        for symbol in symbols(cells[0])
+    ],
+)
+def test_symbol_is_used_in_the_chapter_that_introduces_it(symbol, label):
+    """A row that no chapter keeps to would be a table for nobody."""
+    (page,) = (
+        text
+        for text in (p.read_text("utf-8") for p in (ROOT / "book").glob("*.md"))
+        if f"\n({label})=\n" in text
+    )
+    sign = EXAMPLES.get(symbol, symbol.split("_")[0])
+    pattern = rf"(?<![A-Za-z\\]){re.escape(sign)}(?![A-Za-z])"
+    assert sign in EXAMPLES.values() or re.search(pattern, formulas(page)), symbol
+    assert sign in formulas(page), symbol
 
 
 def test_every_name_in_the_table_is_in_the_code():
