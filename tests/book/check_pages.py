@@ -4,8 +4,9 @@
     python tests/book/check_pages.py --site _build/html --screenshots shots
 
 Every page is opened from the disk, wide and on a phone, light and dark, with every
-other host out of reach, and where it is wide with scroll bars that take room. Sphinx cannot see what this sees: bad TeX, a picture
-without words, a table wider than a phone. Links and notebooks are checked once.
+other host out of reach, and where it is wide with scroll bars that take room. Sphinx
+cannot see what this sees: bad TeX, a picture without words, a table wider than a phone.
+Links, notebooks and the search are checked once.
 """
 
 from __future__ import annotations
