@@ -123,6 +123,25 @@ def test_wheel_holds_the_package_and_nothing_beside_it(built):
 
 
 @law
+def test_editable_install_works_beside_the_checkout(tmp_path):
+    """README's own install: where the folder of the checkout is itself named refvlm,
+    the package is found and not that folder, and the book's helpers and tests are."""
+    target = "-t", "wheel:editable", "-d", tmp_path / "dist"
+    python("-m", "hatchling", "build", *target, cwd=ROOT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "refvlm").symlink_to(ROOT)
+    program = (
+        f"import site; site.addsitedir({str(tmp_path / 'site')!r}); import refvlm, "
+        "refvlm_book, tests.train.toy; print(refvlm.load.__name__, refvlm.__file__)"
+    )
+    told = python("-c", program, cwd=beside)
+    assert told == f"load {ROOT / 'refvlm' / '__init__.py'}\n"
+
+
+@law
 def test_source_distribution_has_the_spec_the_weights_and_the_chapters(built):
     """Whoever has it can do all that the README says."""
     (archive,) = built.glob("*.tar.gz")
