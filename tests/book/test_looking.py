@@ -46,3 +46,18 @@ def test_clip_heads_are_those_of_the_tower():
         merge_heads(heads[None, 0] @ values), layer.scope(f"{attention}.out_proj")
     )
     assert_close(attended, self_attention(normed, layer.scope(attention), 3), 1e-5)
+
+
+@law
+def test_clip_text_heads_see_the_past_and_give_what_the_tower_reads():
+    """Rows of the causal tower: nothing of the future; the last layer's weights, times
+    the values, are the last attention, so the layers before it were right."""
+    clip = refvlm.load(trained.directory("clip-tiny"))
+    heads = looking.clip_text_heads(clip, "a small red circle")
+    tokens = len(clip.token_ids("a small red circle"))
+    assert heads.shape == (2, 3, tokens, tokens)
+    assert (heads[..., ~np.tri(tokens, dtype=bool)] == 0).all()
+    assert_close(heads.sum(axis=-1), np.ones((2, 3, tokens), np.float32), 1e-5)
+    longer = looking.clip_text_heads(clip, "a small red circle left of a ring")
+    past = tokens - 1  # without the end
+    assert_close(longer[..., :past, :past], heads[..., :past, :past], 1e-5)

@@ -49,19 +49,37 @@ def clip_heads(clip, picture) -> np.ndarray:
     pixels = clip.preprocessor(picture)[None]
     tokens = clip_model.patch_tokens(pixels, weights.scope("embeddings"), config)
     tokens = layer_norm(tokens, weights.scope("pre_layrnorm"), config.layer_norm_eps)
+    return _heads(tokens, weights.scope("encoder"), config)
+
+
+def clip_text_heads(clip, words: str) -> np.ndarray:
+    """What every head of CLIP's reading tower gave to what, (layers, heads, t, t),
+    over `clip.token_ids(words)`: start, text, end."""
+    weights = clip.weights.scope(clip_model.TEXT)
+    ids = np.array([clip.token_ids(words)])
+    table = weights["embeddings.token_embedding.weight"]
+    places = weights["embeddings.position_embedding.weight"][: ids.shape[1]]
+    tokens = ops.embedding(ids, table) + places
+    encoder, config = weights.scope("encoder"), clip.config.text
+    return _heads(tokens, encoder, config, is_causal=True)
+
+
+def _heads(tokens, encoder, config, is_causal=False):
+    """The weights of every block of an encoder, which itself keeps none."""
     heads, layers = config.num_attention_heads, []
     for i in range(config.num_hidden_layers):
-        layer = weights.scope(f"encoder.layers.{i}")
+        layer = encoder.scope(f"layers.{i}")
         normed = layer_norm(tokens, layer.scope("layer_norm1"), config.layer_norm_eps)
         queries, keys = (
             split_heads(linear(normed, layer.scope(f"self_attn.{name}_proj")), heads)
             for name in "qk"
         )
-        layers.append(ops.attention_weights(queries, keys)[0])
+        layers.append(ops.attention_weights(queries, keys, is_causal=is_causal)[0])
         tokens = transformer_block(
             tokens,
             layer,
             heads,
+            is_causal=is_causal,
             activation=clip_model.ACTIVATIONS[config.hidden_act],
             eps=config.layer_norm_eps,
         )
