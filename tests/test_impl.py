@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from .impl.homes import HOMES, home_of
-from .spec import law
+from refvlm import ops
+
+from .impl.homes import HOMES, TESTS, functions_of, home_of
+from .spec import house, law
 
 ROOT = Path(__file__).parents[1]
 
@@ -129,6 +132,38 @@ def test_impl_may_be_given_again_and_narrowed(tmp_path):
     status, told = held(GOOD, tmp_path, f"--impl={other}", "-m", "example")
     assert status == 0
     assert "softmax: 2 of 2" in told and "relu: 1 of 1" in told
+
+
+@house
+def test_operators_have_laws_enough_to_be_judged_by():
+    """An example and a law, or an oracle: with less, a wrong function would pass."""
+    kinds = {name: set() for name in functions_of(ops)}
+    for file in sorted((TESTS / "ops").glob("test_*.py")):
+        if file.stem.startswith("test_every_"):
+            continue  # what holds for all of them says little of each
+        for name, test in vars(import_module(f"tests.ops.{file.stem}")).items():
+            for subject in subjects_of(name, test, kinds):
+                kinds[subject] |= {mark.name for mark in test.pytestmark}
+    thin = [
+        name
+        for name, has in kinds.items()
+        if "oracle" not in has and not {"example", "law"} <= has
+    ]
+    assert thin == []
+
+
+def subjects_of(name, test, known):
+    """The operators that a test is about: its parameter `name`, or its title."""
+    if not name.startswith("test_") or not hasattr(test, "pytestmark"):
+        return []
+    for mark in test.pytestmark:
+        if mark.name == "parametrize" and mark.args[0].split(",")[0] == "name":
+            rows = [getattr(row, "values", row) for row in mark.args[1]]
+            named = [row if isinstance(row, str) else row[0] for row in rows]
+            return [subject for subject in named if subject in known]
+    title = name.removeprefix("test_") + "_"
+    fitting = [subject for subject in known if title.startswith(f"{subject}_")]
+    return sorted(fitting, key=len)[-1:]
 
 
 @law

@@ -128,6 +128,20 @@ def test_additive_mask_and_boolean_mask_are_inverse(mask):
         np.testing.assert_array_equal(ops.boolean_mask(additive), mask)
 
 
+@example
+def test_boolean_mask_of_a_row():
+    """0 adds nothing and allows; minus infinity forbids."""
+    mask = ops.boolean_mask(np.array([0.0, -np.inf, 0.0]))
+    np.testing.assert_array_equal(mask, [True, False, True])
+
+
+@example
+def test_combine_masks_of_padding_and_the_future():
+    """Two tokens of which the second is padding: both may look at the first alone."""
+    both = ops.combine_masks(ops.causal_mask(2), ops.padding_mask([1], 2))
+    np.testing.assert_array_equal(both, [[True, False], [True, False]])
+
+
 @law
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_boolean_mask_reads_the_lowest_number_as_hidden(dtype):

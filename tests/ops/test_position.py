@@ -116,6 +116,30 @@ even = st.integers(1, 4).map(lambda pairs: 2 * pairs)
 
 
 @law
+@given(st.integers(1, 8), st.floats(2, 1e6))
+def test_position_frequencies_fall_by_one_factor(half, base):
+    """Each is the one before it times the same number, from 1 towards 1 / base."""
+    frequencies = ops.position_frequencies(2 * half, base)
+    assert frequencies[0] == 1
+    falls = frequencies[1:] / frequencies[:-1]
+    np.testing.assert_allclose(falls, base ** (-1 / half), rtol=1e-9)
+
+
+@example
+def test_position_shift_matrix_of_no_step():
+    """To move on by nothing is to leave everything as it is."""
+    np.testing.assert_array_equal(ops.position_shift_matrix(0, 4), np.eye(4))
+
+
+@example
+def test_rotary_angles_of_the_first_position():
+    """Position 0 is not turned; position 1 turns its first pair by 1 radian."""
+    cos, sin = ops.rotary_angles(np.array([0, 1]), 4)
+    np.testing.assert_array_equal((cos[0], sin[0]), ([1, 1], [0, 0]))
+    np.testing.assert_allclose((cos[1, 0], sin[1, 0]), (0.5403023, 0.8414710), 1e-6)
+
+
+@law
 @given(st.integers(0, 50), st.integers(-20, 50), even)
 def test_position_shift_matrix_moves_every_position(place, shift, dim):
     """P at p + k is one fixed matrix times P at p, whatever p: that is how a linear

@@ -51,6 +51,13 @@ def test_drop_path_drops_whole_samples():
     assert set(out.reshape(64, -1).mean(axis=1)) == {0.0, 2.0}
 
 
+@example
+def test_dropout_of_a_half_keeps_or_doubles():
+    """Half of the numbers are dropped, and the others count twice."""
+    out = ops.dropout(np.full(1000, 3.0), rng=generator())
+    assert set(out.tolist()) == {0.0, 6.0}
+
+
 @law
 @given(probabilities.filter(lambda p: p < 0.95), seeds)
 def test_dropout_mask_has_expectation_one(p, seed):

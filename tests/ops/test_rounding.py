@@ -13,6 +13,7 @@ from ..spec import random_arrays as arrays
 
 ROUNDINGS = {"bfloat16": ops.round_to_bfloat16, "float16": ops.round_to_float16}
 each = pytest.mark.parametrize("round_to", ROUNDINGS.values(), ids=ROUNDINGS)
+single = st.floats(-(2.0**99), 2.0**99, width=32)
 any_bits = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20)
 
 
@@ -76,6 +77,23 @@ def test_bfloat16_bits_of_one():
     """1 is 3F80 0000 as a float32, and its upper half as a bfloat16."""
     assert ops.bfloat16_bits(np.array([1.0], np.float32)) == 0x3F80
     assert ops.bfloat16_from_bits(np.array([0x3F80], np.uint16)) == 1.0
+
+
+@example
+def test_bfloat16_from_bits_of_one_and_minus_two():
+    """3F80 is 1: no sign, the exponent 127, no fraction. C000 is -2."""
+    bits = np.array([0x3F80, 0xC000], np.uint16)
+    np.testing.assert_array_equal(ops.bfloat16_from_bits(bits), [1.0, -2.0])
+
+
+@law
+@given(single, single)
+def test_bfloat16_bits_keep_the_order(first, second):
+    """Rounding may make two numbers equal, and never swaps them."""
+    small, large = sorted([first, second])
+    bits = ops.bfloat16_bits(np.array([small, large], np.float32))
+    below, above = ops.bfloat16_from_bits(bits)
+    assert below <= above
 
 
 @law
