@@ -147,6 +147,52 @@ function wideBoxes() {
   return [...new Set(faults)];
 }
 
+function luminance([red, green, blue]) {
+  const linear = [red, green, blue].map((value) => {
+    const part = value / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+}
+
+// What a colour of the style sheet is in the end, as red, green, blue and opacity.
+const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+function channels(color) {
+  paint.clearRect(0, 0, 1, 1);
+  paint.fillStyle = color;
+  paint.fillRect(0, 0, 1, 1);
+  return [...paint.getImageData(0, 0, 1, 1).data];
+}
+
+function paperUnder(element) {
+  for (let box = element; box; box = box.parentElement) {
+    const color = channels(getComputedStyle(box).backgroundColor);
+    if (color[3] > 200) return color;
+  }
+  return [255, 255, 255, 255];
+}
+
+// Letters that stand out from what is under them: 4.5 to 1, as WCAG asks.
+function paleLetters() {
+  const seen = new Map();
+  const walker = document.createTreeWalker(
+    document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    if (element.closest("mjx-container, .headerlink, .copybtn, script, style")) continue;
+    const key = `${element.tagName} ${element.className} ${getComputedStyle(element).color}`;
+    if (!seen.has(key)) seen.set(key, element);
+  }
+  return [...seen.values()].flatMap((element) => {
+    const [one, other] = [channels(getComputedStyle(element).color), paperUnder(element)]
+      .map(luminance).sort((low, high) => low - high);
+    const ratio = (other + 0.05) / (one + 0.05);
+    const word = element.textContent.trim().slice(0, 20);
+    return ratio < 4.5 ? [`pale letters, ${ratio.toFixed(1)} to 1: ${named(element)} "${word}"`] : [];
+  });
+}
+
 async function faults() {
   const typeset = window.MathJax && window.MathJax.startup;
   if (typeset) await typeset.promise;
@@ -160,6 +206,7 @@ async function faults() {
     ...sidewaysScroll(),
     ...cutOff(),
     ...wideBoxes(),
+    ...paleLetters(),
   ];
   return { said, figures: figures() };
 }
