@@ -28,7 +28,7 @@ from ..generate import Confidence, decode, greedy
 from ..models import fastvlm, fields, qwen2
 from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
-from ..models.fastvlm_inputs import check_inputs
+from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
 
 ANSWERS_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
@@ -74,7 +74,15 @@ class VLM:
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel_values, by the checkpoint's own files."""
-        return image.read_preprocessor(self.directory)
+        steps = image.read_preprocessor(self.directory)
+        ends = steps.values(np.array([[[0] * 3, [255] * 3]], np.uint8))
+        if not np.abs(ends).max() <= LARGEST_PIXEL:
+            raise checkpoint.CheckpointError(
+                f"{self.directory}: its preprocessor makes {ends.min():g} to "
+                f"{ends.max():g} of black and white, which no model is trained on: its "
+                "configuration is damaged, or another model's"
+            )
+        return steps
 
     def logits(self, pixel_values, input_ids, attention_mask=None) -> np.ndarray:
         """Scores of every next token, (b, tokens, vocabulary).

@@ -1,12 +1,14 @@
 """vlm.answers: lists of pictures and prompts, as people give them."""
 
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import refvlm
+from refvlm.checkpoint import CheckpointError
 from refvlm.image import ImageError
 
 from .. import tiny
@@ -118,3 +120,12 @@ def test_pixels_of_0_to_255_are_refused(vlm, ask):
     ):
         with pytest.raises(ValueError, match=said):
             getattr(vlm, ask)(wrong, *rest)
+
+
+@contract
+def test_preprocessor_that_makes_no_pixels_is_refused(tmp_path):
+    """A configuration that leaves bytes as they are is not to be fed to the model."""
+    path = tiny.write_checkpoint(tmp_path) / "preprocessor_config.json"
+    path.write_text(json.dumps({**tiny.PREPROCESSOR, "do_rescale": False}))
+    with pytest.raises(CheckpointError, match=r"makes 0 to 255 of black and white"):
+        refvlm.load(tmp_path).answers(PICTURES, PROMPTS)
