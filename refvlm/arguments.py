@@ -120,6 +120,8 @@ def check_axes(function: str, name: str, dim, array: str, shape, several=False):
     if not all(map(is_whole, axes)):
         what = "a whole number or a tuple of them" if several else "a whole number"
         raise ValueError(f"{function}: {name} must be {what}, not {dim!r}")
+    if not axes:
+        raise ValueError(f"{function}: {name} is () and names no axis, nor all of them")
     count = len(shape) or 1
     if not all(-count <= axis < count for axis in axes):
         raise ValueError(

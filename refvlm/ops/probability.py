@@ -74,6 +74,7 @@ def logsumexp(x, dim, keepdim=False):
     >>> logsumexp(np.array([1000.0, 1000.0]), dim=0)
     array(1000.69314718)
     """
+    dim = dim if x.ndim else 0  # of a number alone, be it in a tuple
     top = x.max(dim, keepdims=True, initial=-np.inf)
     top = np.where(np.isinf(top), 0, top)  # inf - inf would be nan
     with np.errstate(divide="ignore"):

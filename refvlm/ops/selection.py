@@ -36,11 +36,13 @@ def argmax(x, dim=None, keepdim=False):
     dim="axis of x",
     as_stored=True,
 )
-def topk(x, k, dim=-1, largest=True):
+def topk(x, k, dim=-1, largest=True, sorted=True):
     r"""The k largest entries along dim, in descending order: (values, indices).
 
     largest=False gives the k smallest, ascending. Equal entries stand by index, and
-    of those at the border the lowest indices are taken; PyTorch promises neither.
+    of those at the border the lowest indices are taken; PyTorch promises neither. They
+    are sorted whatever `sorted` says, which is there so that a call reads like
+    PyTorch's.
     NaN counts as the largest. The values are differentiable: they are `gather`ed.
 
     Source: [Cortes] 11.1. Oracle: torch.topk.

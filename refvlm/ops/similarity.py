@@ -43,6 +43,7 @@ def normalize_vjp(d_out, out, x, p, dim, eps):
     p = 2: what would only lengthen x is taken out. Below eps nothing is, and
     $\bar x = \bar y/\epsilon$.
     """
+    dim = dim if x.ndim else 0  # of a number alone, be it in a tuple
     size, inner = length(x, p, dim), (d_out * out).sum(axis=dim, keepdims=True)
     lengthening = np.where(size < eps, 0, inner * slope_of_length(out, p, dim))
     return (d_out - lengthening) / np.maximum(size, eps)
@@ -51,7 +52,7 @@ def normalize_vjp(d_out, out, x, p, dim, eps):
 def length(x, p, dim):
     r"""$\lVert x\rVert_p = \bigl(\sum_i |x_i|^p\bigr)^{1/p}$ along dim, which stays."""
     if x.ndim == 0:
-        return length(x[None], p, dim)[0]
+        return length(x[None], p, 0)[0]
     return np.linalg.vector_norm(x, axis=dim, keepdims=True, ord=p)
 
 

@@ -247,6 +247,22 @@ def test_activation_equals_torch(compare, name):
 
 
 @oracle
+@pytest.mark.parametrize("name", ["relu", "hardswish", "hardsigmoid"])
+def test_activation_at_its_corners_equals_torch(compare, name):
+    """Which of two slopes a corner has is a choice, and PyTorch's is kept: its value
+    and its slope at -3, 0 and 3, and a step of float32 to both sides."""
+    corners = np.float32([-3, 0, 3])
+    x = np.stack([corners, np.nextafter(corners, 9), np.nextafter(corners, -9)])
+    operator = getattr(ops, name)
+    compare(
+        operator,
+        lambda torch: getattr(torch.nn.functional, name),
+        x.astype(np.float64),
+        tolerance=1e-7,  # hardsigmoid's slope in PyTorch is 1/6 in float32
+    )
+
+
+@oracle
 def test_hardsigmoid_equals_torch(compare):
     """PyTorch's hardsigmoid, with the gradient of its relu6.
 

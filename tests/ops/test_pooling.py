@@ -414,6 +414,18 @@ def test_pooling_refuses_impossible_walks(pool, bad, ceil_mode):
         getattr(ops, pool)(np.zeros((1, 4, 4)), 2, **bad, ceil_mode=ceil_mode)
 
 
+@law
+@pytest.mark.parametrize("pool", ["max_pool2d", "avg_pool2d"])
+def test_pooling_in_steps_of_none_takes_those_of_the_window(pool):
+    """() is None, as in PyTorch."""
+    x = random_arrays(3)(1, 7, 8)
+    function, options = getattr(ops, pool), {"kernel_size": (3, 2), "padding": 1}
+    d_out = function(x, **options)
+    assert_close(function(x, stride=(), **options), d_out)
+    (d_x,) = pulled_back(function, d_out, x, stride=(), **options)
+    assert_close(d_x, pulled_back(function, d_out, x, **options)[0])
+
+
 @contract
 def test_avg_pool2d_refuses_to_divide_by_zero():
     """A divisor of zero has no mean."""

@@ -130,6 +130,15 @@ def test_topk_of_one_is_argmax(x):
 
 
 @law
+@given(tied, st.booleans())
+def test_topk_of_none_is_empty(x, largest):
+    """No entries are asked for, and none come: of few as of many."""
+    for array in (x, np.tile(x, (1, 500))):
+        values, indices = ops.topk(array, 0, dim=1, largest=largest)
+        assert values.shape == indices.shape == (len(x), 0)
+
+
+@law
 def test_topk_indices_of_integers_and_nan():
     """Unsigned numbers are not negated on the way, and nan counts as the largest."""
     small = np.array([3, 250, 0], np.uint8)
@@ -225,6 +234,35 @@ def test_topk_of_nan_equals_torch(compare, size, k, largest):
         largest=largest,
         gradients=False,
     )
+
+
+@oracle
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize("part", [0, 1])
+def test_topk_of_a_number_alone_equals_torch(compare, dim, part):
+    """An array of no axes counts as a row of one, and its place in it is 0."""
+    compare(
+        lambda *args: ops.topk(*args)[part],
+        lambda torch: lambda *args: torch.topk(*args)[part],
+        *(np.array(0.75), 1, dim, False, False),
+        gradients=False,
+    )
+
+
+@oracle
+@pytest.mark.parametrize("dim", [0, -1])
+def test_argmax_of_a_number_alone_equals_torch(compare, dim):
+    """It is the largest of all, and its place is 0."""
+    number = np.array(0.75)
+    compare(ops.argmax, lambda torch: torch.argmax, number, dim=dim, gradients=False)
+
+
+@oracle
+@pytest.mark.parametrize("place", [0, [0, 0]])
+def test_gather_of_a_number_alone_equals_torch(compare, place):
+    """It may be gathered once, or into a row."""
+    for x in (np.array(0.75), np.array([0.75])):
+        compare(ops.gather, lambda torch: torch.gather, x, 0, np.array(place))
 
 
 @oracle

@@ -177,6 +177,20 @@ def test_normalize_of_ties_and_zeros_equals_torch(compare, p):
 
 
 @oracle
+@pytest.mark.parametrize("p", [2.0, 0.0, 3.0, np.inf])
+def test_normalize_of_a_number_alone_equals_torch(compare, p):
+    """A number has one axis in mind, and its size is its length. Its direction is its
+    sign, unless eps is longer."""
+
+    def reference(torch):
+        return torch.nn.functional.normalize
+
+    number = np.array(-0.75)
+    compare(ops.normalize, reference, number, p=p, dim=-1, gradients=False)
+    compare(ops.normalize, reference, number, p=p, dim=0, eps=2.0)
+
+
+@oracle
 def test_normalize_of_short_vectors_equals_torch(compare):
     """A vector shorter than eps is divided by eps."""
     x = random_arrays(4)(3, 4) * np.array([[1.0], [1e-3], [0.0]])
