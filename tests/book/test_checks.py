@@ -38,7 +38,11 @@ def _instead(function):
     return zeros
 
 """
-PYTEST = sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"
+# As a reader has it, without PyTorch: recorded answers come sooner than live ones.
+START = (
+    "import sys; sys.modules['torch'] = None; import pytest; sys.exit(pytest.main())"
+)
+PYTEST = sys.executable, "-c", START, "-q", "-p", "no:cacheprovider"
 OPERATOR = re.compile(r"^(?P<name>\w+): \d+ of \d+ ")
 STATEMENT = re.compile(r"^  (?P<verdict>holds|BREAKS) +(?P<kind>[a-z]+) ")
 

@@ -41,6 +41,21 @@ def test_pad_to_square_adds_bars():
 
 
 @law
+@given(EDGES, EDGES)
+def test_pad_to_square_keeps_every_pixel_in_the_middle(height, width):
+    """The bars on both sides differ by a line at most, and hold the colour alone."""
+    picture, fill = np.full((height, width, 3), 9, np.uint8), (1, 2, 3)
+    square = image.pad_to_square(picture, fill)
+    edge = max(height, width)
+    rows, columns = np.nonzero((square == 9).all(axis=2))
+    assert square.shape == (edge, edge, 3) and len(rows) == height * width
+    for places, size in ((rows, height), (columns, width)):
+        before, after = places.min(), edge - 1 - places.max()
+        assert before + size + after == edge and 0 <= after - before <= 1
+    assert (square[(square != 9).any(axis=2)] == fill).all()
+
+
+@law
 @pytest.mark.parametrize("resample", image.RESAMPLING)
 @given(EDGES, EDGES, EDGES, EDGES)
 def test_resize_leaves_a_plain_colour_plain(resample, height, width, to_h, to_w):
