@@ -9,15 +9,22 @@ import math
 
 import numpy as np
 
-# Hoffmann et al., Training Compute-Optimal Large Language Models, approach 3.
-FLOOR, A, ALPHA, B, BETA = 1.69, 406.4, 0.34, 410.7, 0.28
+# E, A, alpha, B, beta: as Hoffmann et al. print them for their third approach, as they
+# stand in the paper's source, and as Besiroglu et al., Chinchilla Scaling: A Replication
+# Attempt, fitted them to the same data. The printed ones are rounded too far to agree
+# with the paper's other two approaches; the fitted ones do.
+ROUNDED = (1.69, 406.4, 0.34, 410.7, 0.28)
+UNROUNDED = (1.6934, 406.4, 0.3392, 410.7, 0.2849)
+REFIT = (1.8172, 482.01, 0.3478, 2085.43, 0.3658)
+FLOOR, A, ALPHA, B, BETA = ROUNDED
 
 
 def scaling_loss(parameters, tokens, floor=FLOOR, a=A, alpha=ALPHA, b=B, beta=BETA):
     r"""The loss of a model of N parameters after D tokens:
     $L(N, D) = E + A / N^\alpha + B / D^\beta$.
 
-    E is what no model can know. In nats per token, with Hoffmann et al.'s constants.
+    E is what no model can know. In nats per token, with Hoffmann et al.'s printed
+    constants; `scaling_loss(n, d, *REFIT)` has those of Besiroglu et al.
 
     Source: [Cortes] conclusion. Oracle: the published loss of a 70 B model.
 
@@ -31,7 +38,8 @@ def compute_optimal(flops, a=A, alpha=ALPHA, b=B, beta=BETA):
     r"""Where the loss is least for a budget of $C = 6 N D$ operations:
     $N = G\,(C/6)^{\beta/(\alpha+\beta)}$, $G = (\alpha A/\beta B)^{1/(\alpha+\beta)}$.
 
-    Returns the parameters N and the tokens D.
+    Returns the parameters N and the tokens D. How many tokens each parameter gets
+    hangs on the constants: `compute_optimal(flops, *REFIT[1:])` for other ones.
 
     Oracle: a search over N.
 

@@ -31,8 +31,9 @@ def global_norm(gradients: Mapping[str, np.ndarray]) -> float:
 def clip_by_global_norm(
     gradients: Mapping[str, np.ndarray], max_norm: float
 ) -> tuple[Mapping[str, np.ndarray], float]:
-    r"""Gradients no longer than n, as one vector: $g \cdot \min(1,\ n / (|g| +
-    10^{-6}))$, and their length before that.
+    r"""Gradients no longer than $g_{max}$, as one vector:
+    $g \cdot \min(1,\ g_{max} / (\lVert g\rVert + 10^{-6}))$, and their length before
+    that.
 
     Gradients that are short enough come back as they are. So do those whose length is
     infinite or not a number: no factor makes them useful, and the caller sees the norm.
