@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 # E, A, alpha, B, beta: as Hoffmann et al. print them for their third approach, as they
-# stand in the paper's source, and as Besiroglu et al., Chinchilla Scaling: A Replication
-# Attempt, fitted them to the same data. The printed ones are rounded too far to agree
-# with the paper's other two approaches; the fitted ones do.
+# stand in the paper's source, and as Besiroglu et al., Chinchilla Scaling: A
+# Replication Attempt, fitted them to the same data. The printed ones are rounded too
+# far to agree with the paper's other two approaches; the fitted ones do.
 ROUNDED = (1.69, 406.4, 0.34, 410.7, 0.28)
 UNROUNDED = (1.6934, 406.4, 0.3392, 410.7, 0.2849)
 REFIT = (1.8172, 482.01, 0.3478, 2085.43, 0.3658)

@@ -16,10 +16,12 @@ from ..shapes import in_single_precision
 
 @in_single_precision
 def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
-    r"""What moving costs: $\frac{\lambda}{2} \sum_i \mathcal I_i (\theta_i - \theta^*_i)^2$.
+    r"""What moving costs:
+    $\frac{\lambda}{2} \sum_i \mathcal I_i (\theta_i - \theta^*_i)^2$.
 
     Mappings of names to arrays; the sum is over the names of `anchors`, where the
-    first task ended. Differentiable in the parameters: $\lambda \mathcal I (\theta - \theta^*)$.
+    first task ended. Differentiable in the parameters, with the gradient
+    $\lambda \mathcal I (\theta - \theta^*)$.
 
     Source: [DeepDive] future directions; Kirkpatrick et al., Overcoming catastrophic
     forgetting in neural networks. Oracle: torch.autograd.
@@ -39,7 +41,8 @@ def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
 
 @in_single_precision
 def fisher_diagonal(gradients: Iterable[Mapping[str, np.ndarray]]):
-    r"""The diagonal of the empirical Fisher information: $\mathcal I = \frac1N \sum_i g_i^2$,
+    r"""The diagonal of the empirical Fisher information:
+    $\mathcal I = \frac1N \sum_i g_i^2$,
     from the gradients of the log-likelihood, one mapping for each example.
 
     Oracle: torch.autograd, example by example.

@@ -55,6 +55,17 @@ def test_fit_power_law_recovers_what_made_the_points(a, alpha, floor):
     np.testing.assert_allclose(found, [a, alpha], rtol=1e-6, atol=1e-6)
 
 
+@law
+def test_compute_optimal_gives_chinchilla_its_tokens_by_the_fitted_constants():
+    """70 billion parameters saw 1.4 trillion tokens, twenty for each. The constants
+    that were fitted again agree; the printed ones, rounded, want four times as many."""
+    budget = 6 * 70e9 * 1.4e12
+    fitted, tokens = scaling_laws.compute_optimal(budget, *scaling_laws.REFIT[1:])
+    assert 15 < tokens / fitted < 25 and 0.9 < fitted / 70e9 < 1.1
+    printed, tokens = scaling_laws.compute_optimal(budget, *scaling_laws.ROUNDED[1:])
+    assert tokens / printed > 80
+
+
 @oracle
 def test_fit_power_law_equals_torch(compare):
     """Noisy points: least squares by torch.linalg.lstsq."""
