@@ -189,12 +189,12 @@ def mixup(
     alpha: float = 0.2,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Each picture mixed with another of its batch, and its label likewise, with one
-    share $\lambda \sim \mathrm{Beta}(\alpha, \alpha)$ for the batch.
+    share $\rho \sim \mathrm{Beta}(a, a)$ for the batch.
 
-    A small alpha keeps $\lambda$ near 0 or 1, alpha = 1 makes it uniform. See `mix`.
+    A small a (`alpha`) keeps $\rho$ near 0 or 1, a = 1 makes it uniform. See `mix`.
 
-    Source: [Cortes] 3.4, where lambda's distribution and the labels are missing; Zhang
-    et al., mixup. Oracle: torchvision.transforms.v2.MixUp, in distribution.
+    Source: [Cortes] 3.4, where the share's distribution and the labels are missing;
+    Zhang et al., mixup. Oracle: torchvision.transforms.v2.MixUp, in distribution.
     """
     _check_generator("mixup", rng)
     if not (alpha > 0 and math.isfinite(alpha)):
@@ -206,12 +206,12 @@ def mixup(
 def mix(
     images: np.ndarray, labels: np.ndarray, share: float, partners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""$x = \lambda x_i + (1 - \lambda) x_j$ and
-    $y = \lambda y_i + (1 - \lambda) y_j$, with j = partners[i].
+    r"""$x = \rho x_i + (1 - \rho) x_j$ and
+    $y = \rho y_i + (1 - \rho) y_j$, with j = partners[i].
 
     images (b, ...) and labels (b, classes), one-hot or any distribution. Since the
-    cross-entropy is linear in the target, this is $\lambda$ times the loss of the
-    mixed picture at $y_i$ and $1 - \lambda$ times that at $y_j$.
+    cross-entropy is linear in the target, this is $\rho$ times the loss of the
+    mixed picture at $y_i$ and $1 - \rho$ times that at $y_j$.
 
     Source: [Cortes] 3.4. Oracle: torchvision.transforms.v2.MixUp.
 

@@ -120,7 +120,7 @@ def test_lora_update_keeps_its_size_when_the_rank_doubles():
     )
 
 
-@law
+@derivative
 def test_lora_linear_leaves_a_way_to_learn():
     """At the start B has a gradient and A has none; had both been zero, neither
     would, and nothing would ever be learnt."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from refvlm import generate, image, ops, text
 from refvlm.analysis import attention_maps, reach, scaling_laws
+from refvlm.blocks import adapters
 from refvlm.blocks.convolutional import reparameterization
 from refvlm.metrics import zero_shot
 from refvlm.objectives import (
@@ -26,6 +27,7 @@ HOMES = (
     ops,
     text,
     reparameterization,
+    adapters,
     combining,
     continual,
     contrastive,
