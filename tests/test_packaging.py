@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .impl.homes import HOMES, TESTS, tests_of
+from .impl import homes
 from .spec import law
 
 ROOT = Path(__file__).parents[1]
@@ -103,7 +103,9 @@ def test_wheel_brings_the_laws_of_every_home(installed):
     """Wherever `--impl` can replace a function, the laws about it are installed."""
     missing = [
         place
-        for place in (tests_of(home).relative_to(TESTS) for home in HOMES)
+        for place in (
+            homes.tests_of(home).relative_to(homes.TESTS) for home in homes.HOMES
+        )
         if not (installed / "refvlm" / "spec" / place).exists()
     ]
     assert missing == []
