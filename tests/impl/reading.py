@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import inspect
+import sys
 import traceback
 from pathlib import Path
 
@@ -46,15 +47,9 @@ def functions_in(path):
 
 def _line_of(path):
     """Where the file stood when the error was raised that is being handled."""
-    frames = traceback.extract_tb(_current_traceback())
+    frames = traceback.extract_tb(sys.exc_info()[2])
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
     return f", line {lines[-1]}" if lines else ""
-
-
-def _current_traceback():
-    import sys
-
-    return sys.exc_info()[2]
 
 
 def near_names(functions):
