@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := "$(BIN)/python" -m pip install --disable-pip-version-check --quiet
 ROOT := $(CURDIR)
 
-# The package and the book's helpers are imported from here, not installed.
+# The package and the book's helpers are imported from here, whatever is installed.
 export PYTHONPATH := $(ROOT):$(ROOT)/book/_lib
 # Matplotlib says on stderr when it builds its font cache, which a chapter may not;
 # so the cache lives in the environment and is built with it.
@@ -85,6 +85,7 @@ $(OLDEST)/.made: constraints-oldest.txt
 $(VENV)/.reader: $(VENV)/.made requirements.txt constraints.txt
 	@echo "installing the reader's packages into $(VENV), about a minute"
 	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@"$(BIN)/python" -c 'import matplotlib.pyplot'
 	@mkdir -p "$(VENV)/ipython/profile_default"
 	@echo 'c.IPKernelApp.log_level = 40' \

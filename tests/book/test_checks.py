@@ -98,6 +98,17 @@ def verdicts(report: str) -> dict[str, list[tuple[str, str]]]:
     return told
 
 
+def test_every_chapter_has_six_exercises_two_of_them_marked():
+    """Enough to practise on, and two that a program marks."""
+    few = []
+    for page in chapters():
+        asked = exercises(page)
+        marked_by_laws = sum(exercise.check is not None for exercise in asked)
+        if len(asked) < 6 or marked_by_laws < 2:
+            few.append(f"{page.name}: {len(asked)} exercises, {marked_by_laws} marked")
+    assert few == []
+
+
 @pytest.mark.parametrize("exercise", CHECKED, ids=lambda e: e.label)
 def test_a_check_asks_for_functions_that_the_solution_has(exercise):
     """Each is one that `--impl` knows, and there is a hint for whoever is stuck."""
