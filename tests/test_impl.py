@@ -34,6 +34,23 @@ CLIMB = """
 def linear_warmup(step, peak, warmup):
     return peak * min(1, step / warmup)
 """
+FOLD = """
+import numpy as np
+
+def conv2d(x, *args, **options):
+    return np.zeros(3)
+
+def fold_batch_norm(
+    kernel, conv_bias, running_mean, running_var, weight, bias, eps=1e-5
+):
+    scale = weight / np.sqrt(running_var + eps)
+    offset = (0 if conv_bias is None else conv_bias) - running_mean
+    return kernel * scale[:, None, None, None], bias + scale * offset
+"""
+FOLD_FILES = (
+    "tests/ops/test_convolution.py",
+    "tests/blocks/convolutional/test_reparameterization.py",
+)
 FILE = "tests/ops/test_probability.py"
 
 
@@ -134,6 +151,19 @@ def test_impl_may_be_given_again_and_narrowed(tmp_path):
     assert "softmax: 2 of 2" in told and "relu: 1 of 1" in told
 
 
+@pytest.mark.parametrize("others", ["", " or (conv2d and example)"])
+@law
+def test_impl_blames_nobody_for_the_mistakes_of_another(tmp_path, others):
+    """A wrong conv2d stands in for its own laws: not for those of what calls it."""
+    words = f"fold_batch_norm{others}"
+    status, told = held(FOLD, tmp_path, "-k", words, *FOLD_FILES)
+    of_fold = told.partition("fold_batch_norm: ")[2]
+    assert "holds" in of_fold and "BREAKS" not in of_fold, told
+    assert status == bool(others)
+    assert ("conv2d: no law was asked" in told) == (not others)
+    assert ("conv2d: 0 of " in told) == bool(others)
+
+
 @house
 def test_operators_have_laws_enough_to_be_judged_by():
     """An example and a law, or an oracle: with less, a wrong function would pass."""
@@ -173,6 +203,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "relu": "ops/test_activation.py",
         "bpe_train": "text/test_byte_pairs.py",
         "fold_batch_norm": "blocks/convolutional/test_reparameterization.py",
+        "lora_linear": "blocks/test_adapters.py",
         "weighted_sum": "objectives/test_combining.py",
         "ewc_penalty": "objectives/test_continual.py",
         "info_nce": "objectives/test_contrastive.py",

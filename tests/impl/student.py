@@ -1,7 +1,8 @@
 """Which laws are asked of a reader's file, and what became of them.
 
 The functions of the file that bear an operator's name take its place in `refvlm.ops`,
-or in another of `HOMES`; only the laws of those operators run. A derivative is asked
+or in another of `HOMES`, each while its own laws are asked: nobody answers for the
+mistakes of another. Only the laws of those operators run. A derivative is asked
 where the file has `<name>_vjp`, an error contract where `--contracts` is given.
 """
 
@@ -39,10 +40,17 @@ class Subject:
                 operator.vjp(self.witness.watched_vjp(self.vjp))
             except TypeError as error:
                 raise pytest.UsageError(f"--impl: {error}") from None
-        setattr(self.home, name, operator)
+        self.operator = operator
+
+    def stand_in(self):
+        setattr(self.home, self.name, self.operator)
+
+    def step_back(self):
+        setattr(self.home, self.name, self.original)
 
     def begin(self):
         """A law begins: what was asked before is not its affair."""
+        self.stand_in()
         self.witness.calls.clear()
         self.witness.traced = False
 
@@ -79,6 +87,8 @@ class Student:
                 )
             )
         self.subjects = {name: Subject(name, functions) for name in names}
+        for subject in self.subjects.values():
+            subject.stand_in()  # while tests are read: some keep functions in tables
         self.printed = set()
         self._settle(config)
 
@@ -122,9 +132,17 @@ class Student:
         config.hook.pytest_deselected(items=[i for i in items if id(i) not in kept])
         items[:] = chosen
 
+    def pytest_collection_finish(self):
+        for subject in self.subjects.values():
+            subject.step_back()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
         self.subject_of(item).begin()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item):
+        self.subject_of(item).step_back()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
