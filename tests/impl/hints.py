@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from . import slips
+from .proofs import proved
 from .witness import same_numbers
 
 WIDER = (
@@ -45,8 +45,8 @@ def hints(name, function, original, calls):
     ]
     forward = [call for call in calls if call.d_out is None]
     backward = [call for call in calls if call.d_out is not None]
-    said += slips.proved(name, original, forward)
-    return said + slips.proved(f"{name}_vjp", original, backward)
+    said += proved(name, original, forward)
+    return said + proved(f"{name}_vjp", original, backward)
 
 
 def _each(call, right):

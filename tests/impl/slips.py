@@ -3,16 +3,19 @@
 A slip is named only where it is proved: whatever the reader's function answered is
 what the slip answers, and at least once that is not the right answer. A row is the
 operators, the sentence, and the slip: it is called as the operator is, after
-refvlm's own function. Of a derivative it is called with `d_out` before the rest.
+refvlm's own function. Of a derivative it is called with `d_out` before the rest. Of a
+call that another mistake would answer too, it may say nothing: None, for the whole
+answer or for one of several. Slips that many make in two ways are two rows with one
+sentence.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from .witness import same_numbers
+from refvlm import ops
+from refvlm.ops.attention import repeat_heads
 
 SLIPS = []
 
@@ -143,17 +146,49 @@ def flipped(right, x, weight, *args, **options):
     return right(x, np.flip(weight, (-2, -1)), *args, **options)
 
 
-@slip(
-    "max_pool2d",
-    says="It pads with zeros, and a zero wins over negative numbers: pad with -inf.",
-)
+ZERO_WINS = "It pads with zeros, and a zero wins over negative numbers: pad with -inf."
+
+
+@slip("max_pool2d", says=ZERO_WINS)
 def padded_with_zeros(
-    right, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, **rest
+    right,
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
 ):
-    rows, columns = (padding, padding) if np.ndim(padding) == 0 else padding
-    widths = [(0, 0)] * (x.ndim - 2) + [(rows, rows), (columns, columns)]
-    padded = np.pad(x, widths)
-    return right(padded, kernel_size, stride, 0, dilation, ceil_mode, **rest)
+    """The values. Windows past the edge, a NaN and the places are other matters."""
+    if ceil_mode or (x.dtype.kind == "f" and np.isnan(x).any()):
+        return None
+    stride = kernel_size if stride in (None, ()) else stride
+    values = right(_framed(x, padding), kernel_size, stride, 0, dilation)
+    return (values, None) if return_indices else values
+
+
+@slip("max_pool2d", says=ZERO_WINS)
+def padded_with_zeros_at_no_pixel(
+    right, x, kernel_size, stride=None, padding=0, *args, **options
+):
+    """Where a zero wins, no pixel does, and argmax names the window's first tap."""
+    came = padded_with_zeros(right, x, kernel_size, stride, padding, *args, **options)
+    if came is None:
+        return None
+    values = came[0] if isinstance(came, tuple) else came
+    true = right(x, kernel_size, stride, padding, *args, **options)
+    true = true[0] if isinstance(true, tuple) else true
+    stride = kernel_size if stride in (None, ()) else stride
+    first = right(_framed(x, padding), 1, stride)
+    first = first[..., : values.shape[-2], : values.shape[-1]]
+    values = np.where(values == true, values, first)
+    return (values, None) if isinstance(came, tuple) else values
+
+
+def _framed(x, padding):
+    rows, columns = np.broadcast_to(padding, 2)
+    return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(rows, rows), (columns, columns)])
 
 
 @slip(
@@ -246,6 +281,78 @@ def scaled_by_d(right, query, *args, scale=None, **options):
     return right(query, *args, scale=scale, **options)
 
 
+@slip(
+    "scaled_dot_product_attention",
+    says="The scale is of the values' last axis: the scores are sums over that of the "
+    "queries, so divide them by its square root.",
+)
+def scaled_by_values(right, query, key, value, *args, scale=None, **options):
+    scale = 1 / math.sqrt(max(value.shape[-1], 1)) if scale is None else scale
+    return right(query, key, value, *args, scale=scale, **options)
+
+
+@slip(
+    "scaled_dot_product_attention",
+    says="The mask comes after the softmax, whose rows then sum to less than 1: put "
+    "-inf into the scores before it.",
+)
+def masked_after(
+    right, query, key, value, attn_mask=None, dropout_p=0.0, *args, **rest
+):
+    """Of a mask that is added, and of weights that are dropped, it says nothing."""
+    names = ("is_causal", "scale", "enable_gqa", "dropout_mask")
+    rest = dict(zip(names, args)) | rest
+    added = attn_mask is not None and attn_mask.dtype != bool
+    if added or dropout_p or rest.get("dropout_mask") is not None:
+        return None
+    seen = True if attn_mask is None else attn_mask
+    if rest.pop("is_causal", False):
+        seen = seen & ops.causal_mask(query.shape[-2], key.shape[-2])
+    if rest.pop("enable_gqa", False):
+        key, value = (repeat_heads(each, query) for each in (key, value))
+    weights = right(query, key, np.eye(key.shape[-2], dtype=value.dtype), **rest)
+    return np.where(seen, weights, 0) @ value
+
+
+@slip(
+    "gated_linear",
+    says="gate and up are swapped: SiLU bends the product with gate, not with up.",
+)
+def swapped(right, x, gate, up):
+    return right(x, up, gate)
+
+
+UNSCALED_BIAS = (
+    "The convolution's bias is not scaled: it goes through the normalisation as every "
+    "output does, b' = beta + t (b - mean)."
+)
+
+
+@slip("fold_batch_norm", says=UNSCALED_BIAS)
+def bias_unscaled(right, kernel, conv_bias, mean, variance, weight, bias, *eps, **rest):
+    kernel, folded = right(kernel, None, mean, variance, weight, bias, *eps, **rest)
+    return kernel, folded if conv_bias is None else folded + conv_bias
+
+
+@slip("fold_batch_norm", says=UNSCALED_BIAS)
+def offset_unscaled(
+    right, kernel, conv_bias, mean, variance, weight, bias, *eps, **rest
+):
+    kernel, _ = right(kernel, conv_bias, mean, variance, weight, bias, *eps, **rest)
+    return kernel, bias - mean + (0 if conv_bias is None else conv_bias)
+
+
+@slip(
+    "fold_batch_norm",
+    says="eps stands outside of the root: sqrt(var + eps), not sqrt(var) + eps.",
+)
+def fold_outside(
+    right, kernel, conv_bias, running_mean, running_var, weight, bias, eps=1e-5
+):
+    variance = np.square(np.sqrt(running_var) + eps)
+    return right(kernel, conv_bias, running_mean, variance, weight, bias, 0.0)
+
+
 @slip("cross_entropy", says='It ignores reduction: "sum" and "none" are no mean.')
 def always_mean(right, *args, reduction="mean", **options):
     return right(*args, **options)
@@ -261,60 +368,26 @@ def ignored_are_counted(right, input, target, *args, reduction="mean", **options
     return right(input, target, reduction="sum", **options) / math.prod(target.shape)
 
 
-def proved(name, original, calls):
-    """The sentences of the slips of `name` that explain these calls."""
-    return [
-        row.sentence
-        for row in SLIPS
-        if name in row.operators
-        and explains(functools.partial(row.variant, original), original, calls)
-    ]
-
-
-def explains(variant, original, calls):
-    """Whether the variant answers all the calls as the reader's function did, and one
-    of them wrongly."""
-    wrong = 0
-    for call in calls:
-        if not _usable(call):
-            continue
-        answer, error = _answer(variant, call)
-        expected, refused = call.again(original)
-        if refused is not None or (call.error is not None and error is None):
-            continue  # nothing to learn from it
-        if error is not None:
-            if type(error) is not type(call.error):
-                return False
-            wrong += 1
-            continue
-        if not _agree(call.result, answer):
-            return False
-        wrong += not _agree(answer, expected)
-    return wrong > 0
-
-
-def _usable(call):
-    """Half precision rounds too much to tell one answer from another."""
-    arrays = [v for v in (*call.args, *call.options.values()) if hasattr(v, "dtype")]
-    return not any(array.dtype == np.float16 for array in arrays)
-
-
-def _answer(variant, call):
-    if call.d_out is None:
-        return call.again(variant)
-    try:
-        return variant(call.d_out, *call.args, **call.options), None
-    except Exception as error:
-        return None, error
-
-
-def _agree(came, expected):
-    """The same numbers in the same places: dtypes are another matter."""
-    if isinstance(expected, tuple):
-        return isinstance(came, tuple) and all(
-            a is None or b is None or _agree(a, b) for a, b in zip(came, expected)
-        )
-    if came is None or np.shape(came) != np.shape(expected):
-        return False
-    single = np.float32 in (getattr(a, "dtype", None) for a in (came, expected))
-    return same_numbers(came, expected, 1e-4 if single else 1e-8)
+@slip(
+    "adam_step",
+    "adamw_step",
+    says="eps stands inside of the root: sqrt(v) + eps, not sqrt(v + eps).",
+)
+def adam_inside(
+    right,
+    parameter,
+    gradient,
+    first,
+    second,
+    step,
+    learning_rate,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    *args,
+    **rest,
+):
+    before = parameter, gradient, first, second, step, learning_rate, betas
+    parameter, first, second = right(*before, eps, *args, **rest)
+    mean, square = first / (1 - betas[0] ** step), second / (1 - betas[1] ** step)
+    swapped = 1 / (np.sqrt(square) + eps) - 1 / np.sqrt(square + eps)
+    return parameter + learning_rate * mean * swapped, first, second
