@@ -16,6 +16,7 @@ BEFORE = "import math\n\nimport numpy as np\n\nfrom refvlm import ops\n\n"
 class Exercise:
     page: str
     label: str
+    text: str = ""
     check: Check | None = None
     hints: int = 0
     cells: list[str] = field(default_factory=list)
@@ -59,7 +60,8 @@ def exercises(page: Path) -> list[Exercise]:
     for directive in directives(page.read_text(encoding="utf-8").splitlines()):
         if directive.name in ("exercise", "exercise-start"):
             label = directive.options["label"]
-            asked = by_label[label] = Exercise(page.name, label)
+            text = " ".join(line.strip() for line in directive.body)
+            asked = by_label[label] = Exercise(page.name, label, text)
         elif directive.name == "check":
             assert asked and not asked.check, f"{page.name}: a check of no exercise"
             asked.check = Check.read(directive.argument, directive.options.get("laws"))

@@ -6,11 +6,13 @@ pytest takes longer than marking.
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ..impl.homes import home_of
@@ -45,6 +47,27 @@ START = (
 PYTEST = sys.executable, "-c", START, "-q", "-p", "no:cacheprovider"
 OPERATOR = re.compile(r"^(?P<name>\w+): \d+ of \d+ ")
 STATEMENT = re.compile(r"^  (?P<verdict>holds|BREAKS) +(?P<kind>[a-z]+) ")
+
+SIGNATURE = re.compile(r"`(?P<name>\w+)\((?P<parameters>[^`]*)\)`")
+# Slips that an exercise tells its reader to make: in its solution the one for the
+# other, and what the report then says.
+TOLD = {
+    "ex-conv-pool": (
+        "least = -np.inf if x.dtype.kind == 'f' else np.iinfo(x.dtype).min",
+        "least = 0",
+        "It pads with zeros",
+    ),
+    "ex-linear-scatter": (
+        "np.add.at(d_weight, input, d_out)",
+        "d_weight[input] += d_out",
+        "looked up twice only one use is kept",
+    ),
+    "ex-optim-adamw": (
+        "mean / (size + eps)",
+        "mean / np.sqrt(size**2 + eps)",
+        "eps stands inside of the root",
+    ),
+}
 
 
 def batches() -> list[list[Exercise]]:
@@ -119,6 +142,64 @@ def test_a_check_asks_for_functions_that_the_solution_has(exercise):
         if "derivative" in exercise.check.laws:
             assert f"def {name}_vjp(" in source
     assert exercise.hints, "no hint"
+
+
+def mended(name: str, printed) -> str:
+    """The parameters that should have been printed, where others are; else ""."""
+    of = name.removesuffix("_vjp")
+    home = home_of(of, printed)
+    if home is None:
+        return ""  # another's function, such as `float(learning_rate)`
+    ours, shown = parameters(getattr(home, of)), parameters(printed)
+    if of == name:
+        return "" if shown == ours else ", ".join(map(str, ours))
+    names = ["d_out", "out", *(p.name for p in ours)]  # a derivative asks by name
+    asked = [p.name for p in shown]
+    fits = asked[0] == "d_out" and set(asked) <= set(names)
+    return "" if fits else f"some of {', '.join(names)}"
+
+
+def parameters(function) -> list[inspect.Parameter]:
+    """With their defaults, and without what they are annotated with."""
+    kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    of = inspect.signature(function).parameters.values()
+    return [p.replace(annotation=empty, kind=kind) for p in of]
+
+
+@pytest.mark.parametrize("exercise", CHECKED, ids=lambda e: e.label)
+def test_a_check_prints_the_signatures_of_the_package(exercise):
+    """The laws call by our names and rely on our defaults: so must the reader's."""
+    faults = []
+    for match in SIGNATURE.finditer(exercise.text):
+        try:
+            printed = eval(f"lambda {match['parameters']}: None", {"np": np})
+        except SyntaxError:
+            continue  # a call with values, such as `swapaxes(-1, -2)`
+        if ours := mended(match["name"], printed):
+            faults.append(f"{exercise.name}: {match[0]}, where refvlm has {ours}")
+    assert faults == []
+
+
+@pytest.mark.parametrize("label", TOLD)
+def test_a_slip_that_the_reader_is_told_to_make_is_named(label, tmp_path):
+    """The printed solution with that one change gets the sentence, and no other."""
+    (exercise,) = (each for each in CHECKED if each.label == label)
+    right, wrong, said = TOLD[label]
+    source = exercise.solution
+    assert source.count(right) == 1
+    file = tmp_path / "mine.py"
+    file.write_text(source.replace(right, wrong), encoding="utf-8")
+    done = subprocess.run(
+        [*PYTEST, f"--impl={file}", *exercise.check.options[2:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout
+    for name in exercise.check.operators:
+        _, _, told = done.stdout.partition(f"\n{name}: ")
+        hints = " ".join(told.partition("  BREAKS  ")[0].split()).split("hint: ")[1:]
+        assert len(hints) == 1 and said in hints[0], done.stdout
 
 
 @pytest.mark.parametrize(
