@@ -29,7 +29,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from .by_name import Parameters
-from .shapes import in_single_precision
+from .half import in_single_precision
 from .variable import Variable, unbroadcast, value_of
 
 __all__ = [

@@ -22,24 +22,22 @@ What shapes cannot say is said by checks, functions that name the arguments they
 
 Floating arrays of several dtypes are computed in the widest, as NumPy would. Half
 precision is computed in single and, where nothing wider came in, rounded once, on the
-way out: no body and no kernel ever meets a float16, whose sums stop at 2,048 and whose
-squares overflow at 256.
-An operator that only moves numbers about is spared the way there and back by
-`as_stored=True`.
+way out (half.py). An operator that only moves numbers about is spared the way there and
+back by `as_stored=True`; every other body and kernel never meets a float16.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .arguments import check_axes, is_whole
 from .by_name import RESIDUALS, Parameters
-from .variable import Variable
+from .half import in_floats, in_half
 
 Function = TypeVar("Function", bound=Callable)
 
@@ -135,7 +133,7 @@ def shapes(
             is_half = widest == 2 and not as_stored
             if not (is_plain or as_stored):
                 wide = np.dtype(f"f{max(widest, 4)}")
-                values = [_in_floats(value, wide) for value in values]
+                values = [in_floats(value, wide) for value in values]
             for place in numbers:
                 if isinstance(values[place], np.floating):
                     values = _plain_numbers(numbers, values)
@@ -166,73 +164,12 @@ def _plain_numbers(numbers, values):
     ]
 
 
-def _in_floats(value, dtype):
-    """A floating array in another dtype; a whole one in this machine's byte order."""
-    if not _is_array(value):
-        return value
-    if value.dtype.kind == "f":
-        return value if value.dtype == dtype else value.astype(dtype)
-    return in_single(value)
-
-
-def _is_array(value):
-    return isinstance(value, (np.ndarray, Variable))
-
-
-def in_single(value):
-    """A float16 array as float32, traced or not, and one of another machine's byte
-    order in this one's; anything else as it is."""
-    if not _is_array(value):
-        return value
-    if value.dtype.kind == "f" and value.dtype.itemsize == 2:
-        return value.astype(np.float32)
-    is_native = value.dtype.isnative
-    return value if is_native else value.astype(value.dtype.newbyteorder("="))
-
-
-def in_half(value):
-    """A float32 array rounded to float16, once; anything else as it is."""
-    if isinstance(value, tuple):
-        return tuple(map(in_half, value))
-    arrays = np.ndarray, np.floating, Variable
-    if not isinstance(value, arrays) or value.dtype != np.float32:
-        return value
-    with np.errstate(over="ignore", under="ignore"):
-        return value.astype(np.float16)
-
-
 def _demand(check: Callable, bound: Parameters):
     """A check, the name of the function if it asks for that first, and the places of
     the arguments that it names."""
     asks = "function" in inspect.signature(check).parameters
     name = (bound.function.__name__,) if asks else ()
     return check, name, bound.places_for(check, beside=("function",))
-
-
-def in_single_precision(function: Function) -> Function:
-    """Decorate a function without a contract: it computes half precision in single too,
-    in mappings and lists as well, and rounds once where nothing wider came in."""
-
-    def call(*args, **options):
-        widths: set[int] = set()
-        wide = [_each(value, in_single, widths) for value in args]
-        options = {k: _each(value, in_single, widths) for k, value in options.items()}
-        result = function(*wide, **options)
-        return _each(result, in_half, set()) if max(widths, default=0) == 2 else result
-
-    single: Any = functools.wraps(function)(call)
-    return single
-
-
-def _each(value, change, widths):
-    """The value with every floating array changed, their bytes noted in `widths`."""
-    if isinstance(value, Mapping):
-        return {key: _each(each, change, widths) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_each(each, change, widths) for each in value]
-    if _is_array(value) and value.dtype.kind == "f":
-        widths.add(value.dtype.itemsize)
-    return change(value)
 
 
 def _contract(parameters, name, contract):

@@ -112,7 +112,7 @@ class Variable:
         is_half = self.dtype == np.float16  # whose sum may overflow where a mean fits
         single = self.astype(np.float32) if is_half else self
         sums = single.sum(axis, keepdims)
-        mean = sums * (sums.size / self.size)
+        mean = sums / (self.size / max(sums.size, 1))
         return mean.astype(np.float16) if is_half else mean
 
     def astype(self, dtype):

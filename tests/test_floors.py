@@ -29,7 +29,7 @@ FLOORS = {
     room: floor
     for floor, rooms in enumerate(
         (
-            "arguments by_name shapes sums variable autodiff parallel terminal",
+            "arguments by_name shapes half sums variable autodiff parallel terminal",
             "kernels",
             "ops",
             "scenes image text checkpoint",

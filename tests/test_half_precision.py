@@ -11,6 +11,10 @@ import math
 import numpy as np
 import pytest
 
+from refvlm.half import in_single_precision
+from refvlm.objectives.continual import fisher_diagonal
+from refvlm.train.optimizers import AdamW
+
 from .ops.test_every_sum import assert_rounded_once
 from .spec import assert_close, cast, law, random_arrays
 
@@ -139,6 +143,35 @@ def test_half_precision_is_computed_in_single(room, name):
                 assert_close(got, full.astype(np.float16), 5e-3)
         else:
             assert_rounded_once(got, full)
+
+
+@law
+def test_half_precision_beside_single_is_single():
+    """Only what came in as nothing but halves goes out as one."""
+    half, single = np.ones(3, np.float16), np.ones(3, np.float32)
+    product = in_single_precision(lambda x, y: x * y)
+    assert product(half, half).dtype == np.float16
+    assert product(half, single).dtype == product(single, half).dtype == np.float32
+
+
+@law
+def test_half_precision_in_any_order_and_any_list():
+    """Gradients from a tuple or a generator are those from a list."""
+    some = [{"w": np.array([300.0], np.float16)}, {"w": np.array([0.0], np.float16)}]
+    for given in (some, tuple(some), (each for each in some)):
+        assert fisher_diagonal(given)["w"] == np.float16(45000)
+
+
+@law
+def test_half_precision_keeps_its_moments_in_single():
+    """The square of a gradient of 1e-4 is 0 in half."""
+    weights = {"w": np.ones(3, np.float16)}
+    optimizer = AdamW()
+    state = optimizer.init(weights)
+    gradients = {"w": np.full(3, 1e-4, np.float16)}
+    after, state = optimizer.step(weights, gradients, state, 0.125)
+    assert state["first"].dtype == state["second"].dtype == np.float32
+    assert (state["second"] > 0).all() and after["w"].dtype == np.float16
 
 
 @law

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refvlm import ops
 from refvlm.autodiff import Variable, grad
-from refvlm.sums import BLOCK, mean_and_variance, total
+from refvlm.sums import BLOCK, FEW, mean_and_variance, total
 
 from .spec import assert_close, example, law, tensors
 
@@ -26,6 +26,7 @@ def test_total_of_halves_does_not_stop():
     """4,096 ones are 4,096; 70,000 are more than float16 can say."""
     ones = np.ones((4096, 2), np.float16)
     assert total(ones, 0)[0] == 4096 and total(ones, 0).dtype == np.float16
+    assert total(np.full((4096, 2), 0.1, np.float16), 0)[0] == 409.5
     assert total(np.ones((70_000, 2), np.float16), 0)[0] == np.inf
 
 
@@ -43,13 +44,65 @@ def test_total_is_numpys_sum(x, keepdims):
 
 
 @law
-@pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, BLOCK**2, BLOCK**2 + 7])
-@pytest.mark.parametrize("axis", [0, 1, (0, 1), (0, 2), (1, 2), None])
+@pytest.mark.parametrize(
+    "count", [BLOCK, FEW - 1, FEW, FEW + 1, FEW + BLOCK, BLOCK**2 + 7]
+)
+@pytest.mark.parametrize("axis", [0, 1, -2, (0, 1), (0, 2), (-2, -1), (-3, 1), None])
 def test_total_counts_each_number_once(count, axis):
     """At the edges of a block, and of a block of blocks."""
     x = np.arange(count * 6, dtype=np.float64).reshape(2, count, 3)
     for view in (x, x.swapaxes(0, 1), x[::-1], np.asfortranarray(x)):
         np.testing.assert_array_equal(total(view, axis), view.sum(axis))
+
+
+@law
+def test_total_of_rows_that_lie_in_memory_anyhow():
+    """Rows that are copies of one another, or that share their numbers."""
+    tenths = np.full(200_000, 0.1, np.float32)
+    for rows in (
+        np.broadcast_to(tenths[:, None], (200_000, 4)),
+        np.broadcast_to(tenths[:, None, None], (200_000, 4, 4)),
+        np.lib.stride_tricks.sliding_window_view(tenths, 4),
+        np.asfortranarray(np.repeat(tenths[:, None], 4, axis=1)),
+        np.repeat(tenths[:, None], 8, axis=1)[:, ::-2],
+    ):
+        np.testing.assert_allclose(total(rows, 0), 0.1 * len(rows), rtol=1e-5)
+
+
+@law
+def test_what_a_sum_sends_back_is_gathered():
+    """The gradient of a bias, when the loss is a sum that was broadcast."""
+    x, weight = np.zeros((300_000, 1), np.float32), np.zeros((4, 1), np.float32)
+    tenths = np.full(300_000, 0.1, np.float32)
+
+    def loss(bias):
+        return (ops.linear(x, weight, bias).sum(-1) * tenths).sum()
+
+    d_bias = grad(loss)(np.zeros(4, np.float32))
+    np.testing.assert_allclose(d_bias, 30_000, rtol=1e-5)
+
+
+@example
+def test_total_of_one_number():
+    """An array of no axes has its own sum along each that one may name, as in NumPy."""
+    for axis in (None, 0, -1):
+        assert total(np.array(2.5), axis) == np.array(2.5).sum(axis)
+
+
+@law
+def test_a_mean_does_not_ask_how_a_picture_lies_in_memory():
+    """Four million tenths, the channels last or first."""
+    last = np.full((2048, 2048, 2), 0.1, np.float32)
+    for picture in (last.transpose(2, 0, 1), last.transpose(2, 0, 1).copy()):
+        np.testing.assert_allclose(ops.global_avg_pool2d(picture), 0.1, rtol=1e-5)
+
+
+@law
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_mean_of_nothing_is_no_number():
+    """As NumPy's, and no division by zero of Python's."""
+    mean = Variable(np.zeros((0, 3))).mean(0).value
+    np.testing.assert_array_equal(mean, [np.nan] * 3)
 
 
 @law
@@ -88,6 +141,13 @@ def test_a_mean_of_halves_may_have_a_sum_that_is_too_large():
     gradient = grad(lambda x: x.mean())(np.full((300, 1), 300, np.float16))
     assert Variable(np.full((300, 2), 300, np.float16)).mean(0).value[0] == 300
     np.testing.assert_allclose(gradient, 1 / 300, rtol=1e-3)
+
+
+@law
+def test_a_traced_sum_is_one_too():
+    """What the tape's sum gives is what the array's gives."""
+    tenths = np.full((MANY, 2), 0.1, np.float32)
+    np.testing.assert_allclose(Variable(tenths).sum(0).value, 300_000, rtol=1e-5)
 
 
 @law

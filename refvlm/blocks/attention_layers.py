@@ -4,7 +4,7 @@ r"""Attention layers: projections around scaled dot-product attention.
     output = W_o [head_1; ...; head_h]
 
 With z and c the same sequence this is self-attention; with c another sequence it is
-cross-attention, z asking and c answering; with z a few learned vectors it is pooling.
+cross-attention, z asking and c answering; with z a few learnt vectors it is pooling.
 Names of weights are those of torch.nn.MultiheadAttention.
 """
 
@@ -99,7 +99,7 @@ def _projections(weights, width):
 
 @shapes(x="b t d", returns="b n d")
 def attention_pool(x, weights: Weights, num_heads: int, attn_mask=None):
-    r"""A few learned questions, asked of every token:
+    r"""A few learnt questions, asked of every token:
     $\operatorname{MHA}(p, x)$ with $p$ the probe.
 
     x is (b, t, d), the result (b, n, d) for a probe of (1, n, d), however many tokens

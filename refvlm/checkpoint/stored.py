@@ -9,7 +9,7 @@ downloads should) leaves the old one open, and nobody notices. One that is writt
 in its place is noticed at the next read, by its size and the time of its last change;
 what was read before stays what it was. It is not mapped into memory: a mapped file that
 is cut short kills the process that looks at it, and one that is written over changes
-weights behind the back of their model.
+weights behind the back of their model. The price is memory: each process has a copy.
 """
 
 from __future__ import annotations

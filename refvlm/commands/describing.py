@@ -3,7 +3,7 @@
 With --json, one object instead:
 
     text                     what the model said
-    prompt                   what it was asked, spaces around and between words mended
+    prompt                   what it was asked; `ask` mends the spaces between its words
     finished                 whether it ended by itself, or was cut at the limit
     confidence               the probability of its least likely token
     notices                  what else is worth knowing, as sentences

@@ -50,8 +50,9 @@ class Confidence:
     r"""Greedy decoding that notes how likely its least likely token was,
     $\min_t \max_y P(y \mid y_{<t}, x_v)$, for each row: `least` (b,).
 
-    What a row is fed after it has stopped does not count; the stop itself does. Where a
-    text has many right continuations, a low one is no sign of a mistake.
+    For one answer: it remembers. What a row is fed after it has stopped does not count;
+    the stop itself does. Where a text has many right continuations, a low one is no
+    sign of a mistake.
     """
 
     def __init__(self, stop_ids: Collection[int] = ()):

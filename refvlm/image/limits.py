@@ -17,7 +17,7 @@ MAX_BYTES = 2**28
 MAX_PIXELS = 2**28
 """The largest picture that is decoded or made: 16384 x 16384. Decoding takes up to 8
 bytes a pixel (2 GiB at the limit, 0.8 GiB for 108 megapixels), of which 3 stay; a
-progressive JPEG takes up to 6 more, and a preprocessor up to 10 in all."""
+progressive JPEG takes up to 6 more, and a preprocessor 10 to 14 in all."""
 
 EASY_PIXELS = 2**26
 """What a file of any length may claim: 8192 x 8192, 192 MiB as RGB."""

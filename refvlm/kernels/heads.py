@@ -33,9 +33,9 @@ class Heads:
         self.query = self.split(query)
         self.key, self.value = self._shared(key), self._shared(value)
         self.is_causal = is_causal
-        self.skips = is_causal and all(
-            np.isfinite(array.sum()) for array in (query, key, value)
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = [array.sum() for array in (query, key, value)] if is_causal else []
+        self.skips = is_causal and bool(np.isfinite(sums).all())
         self.bias = self.hidden = None
         if attn_mask is not None and attn_mask.dtype == bool:
             self.hidden = self.of_scores(~attn_mask)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..shapes import in_single_precision
+from ..half import in_single_precision
 
 
 @in_single_precision
@@ -39,21 +39,26 @@ def ewc_penalty(parameters, anchors, fisher, strength: float = 1.0):
     return sum(terms) * (0.5 * strength)
 
 
-@in_single_precision
 def fisher_diagonal(gradients: Iterable[Mapping[str, np.ndarray]]):
     r"""The diagonal of the empirical Fisher information:
     $\mathcal I = \frac1N \sum_i g_i^2$,
-    from the gradients of the log-likelihood, one mapping for each example.
+    from the gradients of the log-likelihood, one mapping for each example, added up
+    in float64 as they come.
 
     Oracle: torch.autograd, example by example.
 
     >>> fisher_diagonal([{"w": np.array([1.0, 0.0])}, {"w": np.array([3.0, 0.0])}])
     {'w': array([5., 0.])}
     """
-    gradients = list(gradients)
-    if not gradients:
+    sums: dict[str, np.ndarray] = {}
+    dtypes, count = {}, 0
+    for each in gradients:
+        count += 1
+        for name, gradient in each.items():
+            dtypes[name] = gradient.dtype
+            square = np.square(gradient, dtype=np.float64)
+            sums[name] = sums[name] + square if name in sums else square
+    if not count:
         raise ValueError("fisher_diagonal: no gradients, so nothing to average")
-    return {
-        name: sum(np.square(each[name]) for each in gradients) / len(gradients)
-        for name in gradients[0]
-    }
+    with np.errstate(over="ignore"):
+        return {name: (sums[name] / count).astype(dtypes[name]) for name in sums}

@@ -16,6 +16,7 @@ from ..autodiff import differentiable
 from ..kernels import computed_by, pooling
 from ..kernels.windows import geometry, overlap_add, windows
 from ..shapes import shapes
+from ..sums import total
 from . import demands
 
 
@@ -111,9 +112,9 @@ def avg_pool2d(
     stride = kernel_size if stride in (None, ()) else stride
     walk = geometry(x.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     views = windows(x, walk)
-    total = sum(views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
+    sums = sum(views[..., u, v, :, :] for u, v in np.ndindex(walk.kernel))
     count = divisor_override or pixels_counted(walk, padding, count_include_pad)
-    return (total / count).astype(x.dtype)
+    return (sums / count).astype(x.dtype)
 
 
 @avg_pool2d.vjp
@@ -220,7 +221,7 @@ def global_avg_pool2d(x):
     >>> global_avg_pool2d(np.array([[[1.0, 5.0], [2.0, 4.0]]]))
     array([3.])
     """
-    return x.mean(axis=(-2, -1))
+    return total(x, (-2, -1)) / math.prod(x.shape[-2:])
 
 
 @global_avg_pool2d.vjp

@@ -70,9 +70,9 @@ def position_shift_matrix(shift, dim, base=10000.0):
     return matrix
 
 
-@shapes(demands.places_are_learned, x="... t d", embedding="n d", returns="... t d")
+@shapes(demands.places_are_learnt, x="... t d", embedding="n d", returns="... t d")
 def add_positions(x, embedding, offset=0):
-    r"""Learned positions: $x_m + \psi_m$, one learned row for each place.
+    r"""Learnt positions: $x_m + \psi_m$, one learnt row for each place.
 
     x is (..., t, d); its first token stands at `offset`. embedding (n, d) is a
     weight, so it cannot say anything about places past its last row.
@@ -152,7 +152,7 @@ def apply_rotary_vjp(d_out, x, cos, sin, interleaved):
 def interpolate_positions(
     positions, new_size, old_size=None, num_prefix_tokens=1, antialias=True
 ):
-    r"""Positions learned on one grid of patches, for another: $R\,\Psi\,C^\top$ with a
+    r"""Positions learnt on one grid of patches, for another: $R\,\Psi\,C^\top$ with a
     matrix of bicubic weights for the rows and one for the columns.
 
     positions is (..., prefix + h w, d), the result (..., prefix + h' w', d) for

@@ -220,16 +220,20 @@ class VLM:
         Prompts of the same length are answered together; a picture may be any source,
         and pictures and prompts are any lists of one length.
         """
-        return [said.text for said in self.replies(pictures, prompts, max_new_tokens)]
+        replies = self._replies("answers", pictures, prompts, max_new_tokens)
+        return [said.text for said in replies]
 
     def replies(self, pictures, prompts, max_new_tokens: int = 96) -> list[Reply]:
         """The same answers, each with how sure the model was of it."""
-        check_whole("answers", max_new_tokens=max_new_tokens)
-        pictures = several("answers", "pictures", pictures)
-        prompts = several("answers", "prompts", prompts)
+        return self._replies("replies", pictures, prompts, max_new_tokens)
+
+    def _replies(self, function, pictures, prompts, max_new_tokens) -> list[Reply]:
+        check_whole(function, max_new_tokens=max_new_tokens)
+        pictures = several(function, "pictures", pictures)
+        prompts = several(function, "prompts", prompts)
         if len(pictures) != len(prompts):
             raise ValueError(
-                f"answers: {len(pictures)} pictures and {len(prompts)} prompts, but "
+                f"{function}: {len(pictures)} pictures and {len(prompts)} prompts, but "
                 "each prompt has its picture beside it: repeat a picture that several "
                 "ask about, [picture] * len(prompts)"
             )

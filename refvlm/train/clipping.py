@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..shapes import in_single
+from ..half import in_single
 
 
 def global_norm(gradients: Mapping[str, np.ndarray]) -> float:

@@ -494,7 +494,7 @@ def test_position_frequencies_refuse_an_odd_dim(dim):
 
 
 @contract
-def test_add_positions_refuses_places_it_never_learned():
+def test_add_positions_refuses_places_it_never_learnt():
     """A table of four rows has nothing to say about the fifth place."""
     with pytest.raises(ShapeError, match=r"tokens 2 to 4 .* \(4, 6\) has 4"):
         ops.add_positions(np.zeros((3, 6)), np.zeros((4, 6)), offset=2)

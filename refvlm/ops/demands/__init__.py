@@ -36,7 +36,7 @@ from .places import (
     every_pair_has_an_angle,
     features_in_pairs,
     length_is_a_count,
-    places_are_learned,
+    places_are_learnt,
     positions_are_a_grid,
     positions_are_numbers,
 )

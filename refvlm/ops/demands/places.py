@@ -37,7 +37,7 @@ def length_is_a_count(length):
     check_whole("sinusoidal_positions", length=length)
 
 
-def places_are_learned(x, embedding, offset):
+def places_are_learnt(x, embedding, offset):
     """Every token stands where the table has a row."""
     check_whole("add_positions", offset=offset)
     end = offset + x.shape[-2]
