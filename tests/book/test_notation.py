@@ -77,3 +77,31 @@ def test_every_name_in_the_table_is_in_the_code():
         for name in re.findall(r"`([a-zA-Z_.]+)`", code):
             word = name.removeprefix("ops.").removeprefix("np.").split(".")[-1]
             assert re.search(rf"\b{word}\b", SOURCES) or name == "A.T", name
+
+
+@pytest.mark.parametrize(
+    ("label", "letters"),
+    re.findall(r"^\| \{ref\}`(ch-[\w-]+)` \| (.*) \|$", IN_ONE_CHAPTER, re.MULTILINE),
+)
+def test_a_chapter_writes_the_letters_that_are_its_own(label, letters):
+    """The last table names no letter that its chapter writes otherwise.
+
+    A formula that explains a letter, such as a quotient, is not looked for.
+    """
+    (page,) = (
+        text
+        for text in (p.read_text("utf-8") for p in (ROOT / "book").glob("*.md"))
+        if f"\n({label})=\n" in text
+    )
+    code = r"^ *(`{3,})(?:\{(?:code-cell|literalinclude)\}|\w).*?^ *\1$"
+    prose = re.sub(code, "", page, flags=re.MULTILINE | re.DOTALL)
+    written = formulas(page) + " ".join(
+        re.findall(r"\$((?:[^$\n]|\n(?!\n))+)\$", prose)
+    )
+    written = written.replace(" \\", "\\")
+    cells = re.findall(r"\$([^$]+)\$", letters)
+    for cell in (cell for cell in cells if "/" not in cell):
+        for symbol in symbols(cell) or [cell]:
+            sign = re.sub(r"_(i|j|\{ij\})$", "", symbol).replace(" \\", "\\")
+            pattern = rf"(?<![A-Za-z\\]){re.escape(sign)}(?![A-Za-z])"
+            assert re.search(pattern, written), (label, symbol)
