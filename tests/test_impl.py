@@ -28,6 +28,11 @@ def softmax_vjp(d_out, out, dim):
     return out * (d_out - (d_out * out).sum(axis=dim, keepdims=True))
 """
 UNSHIFTED = GOOD.replace("scores - largest", "scores")
+STIFF = """
+def ewc_penalty(parameters, anchors, fisher, strength=1.0):
+    moved = [(parameters[name] - anchors[name]) ** 2 * fisher[name] for name in anchors]
+    return strength * sum(each.sum() for each in moved)
+"""  # twice too stiff, and traced by one of its laws
 WRONG_SLOPE = GOOD.replace("return out * (d_out - ", "return out * (d_out + ")
 NARROW = "-k", "huge or softmax_derivative"
 CLIMB = """
@@ -84,13 +89,24 @@ def held(source, folder, *options, cwd=ROOT):
         (GOOD, 0, ["holds   derivative"]),
         (UNSHIFTED, 1, ["BREAKS  law", "A score of 1000", "subtract the largest"]),
         (WRONG_SLOPE, 1, ["BREAKS  derivative", "the gradient of softmax(float64"]),
+        (STIFF, 1, ["BREAKS  example", "expected: 2.", "came:     4."]),
         ("def sofmax(x): pass", 4, ["sofmax: did you mean softmax?"]),
         ("import nothing_of_this_name", 4, ["line 1: ModuleNotFoundError"]),
         ("def softmax(x:\n  pass", 4, ["mine.py, line 1: '(' was never closed"]),
         ("\nexit()", 4, ["line 2: it leaves Python while it is read"]),
         ("", 4, ["mine.py, which has no function of its own"]),
     ],
-    ids=["good", "unshifted", "slope", "name", "import", "syntax", "exit", "empty"],
+    ids=[
+        "good",
+        "unshifted",
+        "slope",
+        "traced",
+        "name",
+        "import",
+        "syntax",
+        "exit",
+        "empty",
+    ],
 )
 @law
 def test_impl_holds_the_laws_against_a_readers_file(tmp_path, source, status, said):

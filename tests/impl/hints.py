@@ -4,6 +4,8 @@ import copy
 
 import numpy as np
 
+from refvlm.autodiff import value_of
+
 from .proofs import proved
 from .witness import same_numbers
 
@@ -56,6 +58,7 @@ def _each(call, right):
         pairs = zip(came, right)
     else:
         pairs = [(call.result, right)]
+    pairs = [tuple(map(value_of, pair)) for pair in pairs]
     return [p for p in pairs if all(hasattr(value, "dtype") for value in p)]
 
 
