@@ -99,7 +99,7 @@ def check_pixels(pixel_values, dtype):
     if pixels.dtype.kind != "f":
         raise ValueError(
             f"pixel_values is {pixels.dtype}, but must be floating, as "
-            "vlm.preprocessor makes it: FastVLM's pixels go from 0 to 1"
+            "vlm.preprocessor(picture) makes it"
         )
     height, width = pixels.shape[2:]
     if height * width > MAX_PIXELS:
@@ -115,7 +115,7 @@ def check_pixels(pixel_values, dtype):
     if max(-low, high) > LARGEST_PIXEL:
         raise ValueError(
             f"pixel_values goes from {low:g} to {high:g}, as bytes do, but must be as "
-            "vlm.preprocessor(picture) makes it: FastVLM's pixels go from 0 to 1"
+            "vlm.preprocessor(picture) makes it"
         )
     return pixels
 

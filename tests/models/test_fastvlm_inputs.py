@@ -147,7 +147,8 @@ def test_check_mask_refuses_what_would_broadcast(mask, message):
         (PIXELS[:, :, :0], "must be"),
         ("photo.png", "must be"),
         ([[1], [1, 2]], "no array of floating"),
-        ((255 * PIXELS).astype(np.uint8), "uint8, but must be floating"),
+        ((255 * PIXELS).astype(np.uint8), r"floating, as \S+\(picture\) makes it$"),
+        (255 * PIXELS, r"as bytes do, but must be as \S+\(picture\) makes it$"),
         (PIXELS > 0.5, "bool, but"),
         (PIXELS.astype(complex), "complex128, but"),
         (PIXELS.astype(object), "object, but"),
@@ -157,7 +158,8 @@ def test_check_mask_refuses_what_would_broadcast(mask, message):
     ],
 )
 def test_check_pixels_refuses_what_is_no_picture(pixels, message):
-    """Bytes would be 255 times too bright; NaN would be the answer."""
+    """Bytes would be 255 times too bright; NaN would be the answer. What is right
+    the preprocessor alone knows: no range is named."""
     with pytest.raises(ValueError, match=message):
         check_pixels(pixels, np.dtype(np.float32))
 
