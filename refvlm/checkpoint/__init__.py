@@ -11,7 +11,7 @@ offsets before anything is allocated, and pickles are never opened.
 
 from .directories import lack
 from .documents import is_there, read_json, read_text
-from .errors import CheckpointError, MissingTensorError
+from .errors import CheckpointError, DamagedFileError, MissingTensorError
 from .loading import load
 from .saving import save, write_bytes, write_text
 from .strict import expect
@@ -19,6 +19,7 @@ from .weights import Weights
 
 __all__ = [
     "CheckpointError",
+    "DamagedFileError",
     "MissingTensorError",
     "Weights",
     "expect",

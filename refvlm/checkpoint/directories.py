@@ -16,6 +16,7 @@ from .errors import CheckpointError, listed, quoted
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+PARTS = (".incomplete", ".crdownload", ".part", ".partial", ".download", ".aria2")
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 OTHERS = {
     ".gguf": "GGUF, llama.cpp's",
@@ -38,9 +39,10 @@ def lack(directory: Path, needed: str) -> CheckpointError:
     pickled = [name for name in names if name.endswith(PICKLES)]
     others = [name for name in names if Path(name).suffix in OTHERS]
     inner = [name for name in names if is_there(directory / name / "config.json")]
-    caches = [name for name in names if name.startswith("models--")]
-    if (directory / "snapshots").is_dir():
-        said = _of_cache(directory)
+    parts = [name for name in names if name.endswith(PARTS)]
+    caches = _caches(directory) + _caches(directory / "hub")
+    if {"snapshots", "blobs"} & {*names}:
+        said = _of_caches("the root of a cache", [directory])
     elif "adapter_config.json" in names:
         said = (
             "holds an adapter, which changes another model (its adapter_config.json "
@@ -51,6 +53,8 @@ def lack(directory: Path, needed: str) -> CheckpointError:
         said = f"has {listed(files)} and no config.json: download that file too"
     elif files:
         said = _of_safetensors(files)
+    elif parts:
+        said = f"has {quoted(parts[0])}, a part of a download: download it to its end"
     elif pickled and needed != "config.json":
         return pickle_error([directory / name for name in _weights_of(pickled)])
     elif others:
@@ -62,7 +66,7 @@ def lack(directory: Path, needed: str) -> CheckpointError:
     elif inner:
         said = f"holds models and is none: give {_one_of(directory, inner)}"
     elif caches:
-        said = f"is a cache of models: give {_one_of(directory, caches)}"
+        said = _of_caches("a cache of models", caches)
     elif needed == "config.json":
         said = "has no config.json: give the folder of a model that was downloaded"
     else:
@@ -75,18 +79,28 @@ def _one_of(directory, names):
     return listed([str(directory / name) for name in names], limit=4)
 
 
-def _of_cache(directory):
+def _caches(folder):
+    """The folders of the models that a cache keeps."""
+    return sorted(p for p in folder.glob("models--*") if p.name.isprintable())
+
+
+def _of_caches(what, caches):
+    """The models in the caches of one or many, each in the version that is meant."""
+    models = sorted(str(path) for cache in caches for path in _versions(cache))
+    if not models:
+        return f"is {what} without a model in it: download the model again"
+    return f"is {what}: give {listed(models, limit=4)}"
+
+
+def _versions(cache):
     """A cache keeps a model's versions under snapshots, and in refs which is newest."""
-    snapshots = directory / "snapshots"
-    versions = [path for path in snapshots.iterdir() if is_there(path / "config.json")]
+    snapshots, newest = cache / "snapshots", cache / "refs" / "main"
+    versions = [p for p in snapshots.glob("*") if is_there(p / "config.json")]
     versions = [path for path in versions if path.name.isprintable()]
-    newest = directory / "refs" / "main"
     if newest.is_file():
         named = snapshots / read_text(newest, 1 << 10).strip()
         versions = [path for path in versions if path == named] or versions
-    if not versions:
-        return "is the root of a cache without a model in it: download the model again"
-    return f"is the root of a cache: give {listed(sorted(map(str, versions)), limit=4)}"
+    return versions
 
 
 def _of_safetensors(files):

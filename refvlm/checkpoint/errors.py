@@ -7,6 +7,10 @@ class CheckpointError(ValueError):
     """A file or tensor that cannot be used; the message says which, why, what to do."""
 
 
+class DamagedFileError(CheckpointError):
+    """A safetensors file that is cut short, or none."""
+
+
 class MissingTensorError(CheckpointError, KeyError):
     """A name that the checkpoint does not hold. It is a KeyError, as in any mapping."""
 

@@ -24,7 +24,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .documents import LFS_POINTER, MEGABYTE, parse_object
-from .errors import CheckpointError, quoted
+from .errors import CheckpointError, DamagedFileError, quoted
 
 # 100,000 tensors have a header of 10 MB. The library reads headers of 100 MB, for which
 # it may take 2 GB.
@@ -62,7 +62,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
         )
     length = int.from_bytes(first, "little")
     if length > HEADER_LIMIT:
-        raise CheckpointError(
+        raise DamagedFileError(
             f"{path} claims a header of {length} bytes, but a header at most "
             f"{HEADER_LIMIT} long is read: it is damaged, or no safetensors file"
         )
@@ -71,7 +71,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
             slices = {name: library.get_slice(name) for name in library.offset_keys()}
         opened, now = os.fstat(file.fileno()), os.stat(path)
     except (SafetensorError, OSError) as problem:
-        raise CheckpointError(
+        raise DamagedFileError(
             f"{path} is cut short, damaged or no safetensors file: download it again. "
             f"The safetensors library says {quoted(str(problem))}"
         ) from None

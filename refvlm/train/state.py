@@ -46,7 +46,7 @@ def save_state(path: str | Path, state: State, recipe: str) -> None:
 
 def load_state(path: str | Path, recipe: str) -> State:
     """The state that `save_state` wrote; the state of another recipe is refused."""
-    stored = checkpoint.load(path, dtype=None)
+    stored = _stored(path)
     step = _step(stored, path, recipe)
     tensors, moments, history, noted = (
         {name: np.array(stored[prefix + name]) for name in stored.scope(prefix[:-1])}
@@ -66,7 +66,14 @@ def saved_step(path: str | Path, recipe: str) -> int | None:
     """The step of the state in a file; None where there is no file."""
     if not Path(path).exists():
         return None
-    return _step(checkpoint.load(path, dtype=None), path, recipe)
+    return _step(_stored(path), path, recipe)
+
+
+def _stored(path):
+    try:
+        return checkpoint.load(path, dtype=None)
+    except checkpoint.DamagedFileError:  # nobody can download it again
+        raise _damaged(path) from None
 
 
 def _step(stored, path, recipe):

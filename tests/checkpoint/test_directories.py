@@ -62,6 +62,28 @@ def cache_of_models(root, model):
     cache(root / "models--org--name", model)
 
 
+def folder_of_all_caches(root, model):
+    cache(root / "hub" / "models--org--name", model)
+
+
+def cache_of_models_that_are_not_there(root, model):
+    (root / "models--org--name" / "blobs").mkdir(parents=True)
+
+
+def cache_of_blobs(root, model):
+    (root / "blobs").mkdir(parents=True)
+
+
+def half_of_a_download(root, model):
+    no_weights(root, model)
+    (root / "model.safetensors.crdownload").write_bytes(b"half")
+
+
+def half_of_a_download_alone(root, model):
+    root.mkdir()
+    (root / "model.safetensors.incomplete").write_bytes(b"half")
+
+
 def folder_above(root, model):
     shutil.copytree(model, root / "FastVLM-0.5B")
 
@@ -121,7 +143,12 @@ SAID = {
     cache: rf"is the root of a cache: give \S+/snapshots/{HASH}$",
     cache_without_refs: rf"give \S+/snapshots/{HASH}$",
     cache_of_nothing: r"without a model in it: download the model again$",
-    cache_of_models: r"is a cache of models: give \S+/models--org--name$",
+    cache_of_models: rf"is a cache of models: give \S+--name/snapshots/{HASH}$",
+    folder_of_all_caches: rf"is a cache of models: give \S+/hub/\S+/{HASH}$",
+    cache_of_models_that_are_not_there: r"cache of models without a model in it: down",
+    cache_of_blobs: r"root of a cache without a model in it: download the model again$",
+    half_of_a_download: r"'model\.safetensors\.crdownload', a part of a download: down",
+    half_of_a_download_alone: r"has 'model\.safetensors\.incomplete', a part of a down",
     folder_above: r"holds models and is none: give \S+/FastVLM-0\.5B$",
     adapter: r"holds an adapter, .* merge_and_unload\(\)",
     gguf: r"'model-q4_0\.gguf', which is GGUF, llama\.cpp's: download the same model",

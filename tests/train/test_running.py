@@ -116,12 +116,16 @@ def test_load_state_refuses_another_recipe(tmp_path):
 
 @contract
 def test_load_state_refuses_a_damaged_file(tmp_path):
-    """A file that was cut short is an error, not a fresh start."""
+    """A file that was cut short is an error, not a fresh start; and nobody can
+    download it again."""
     running.run(Line(), tmp_path, stop=3)
     path = tmp_path / "state.safetensors"
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(CheckpointError):
-        running.run(Line(), tmp_path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:5], b"", b"\xff" * 99):
+        path.write_bytes(damaged)
+        for read in (state.load_state, state.saved_step):
+            with pytest.raises(CheckpointError, match="damaged: give another direct"):
+                read(path, "line")
 
 
 @contract
