@@ -105,23 +105,26 @@ class CLIP:
             raise ValueError(f"a text is a string, not {type(one).__name__}")
         before, after = self.tokenizer.frame
         ids = [*before, *self.tokenizer.encode(one, markers=False), *after]
-        room = self.config.text.max_position_embeddings
+        tower = self.config.text
+        room = tower.max_position_embeddings
         if len(ids) > room:
             raise ShapeError(
                 f"a text of {len(ids)} tokens is too long for this model, which reads "
                 f"{room}: shorten it"
             )
-        vocabulary = self.config.text.vocab_size
+        vocabulary = tower.vocab_size
         if max(ids, default=0) >= vocabulary:
             raise text.TokenizerError(
                 f"{self.directory}: the tokenizer makes the id {max(ids)}, but the "
                 f"model's vocabulary ends at {vocabulary - 1}: they are of different "
                 "checkpoints"
             )
-        if self.config.text.ends_with_highest_id and max(ids, default=0) not in after:
+        is_highest, end = tower.ends_with_highest_id, tower.eos_token_id
+        if (max(ids, default=0) if is_highest else end) not in after:
             raise text.TokenizerError(
-                f"{self.directory}: the tokenizer does not put the highest id behind a "
-                "text, which this model takes for its end: the files are of different "
+                f"{self.directory}: the tokenizer does not put "
+                f"{'the highest id' if is_highest else f'the id {end}'} behind a text, "
+                "which this model takes for its end: the files are of different "
                 "checkpoints, or tokenizer.json is missing"
             )
         return ids
