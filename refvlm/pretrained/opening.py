@@ -35,8 +35,9 @@ def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
     "fastvlm-tiny" and "clip-tiny" alone name the models that come along.
     """
     directory = Path(path)
-    if str(path) in SHIPPED and not os.path.isdir(directory):
-        directory = shipped(str(path))
+    name = str(path).rstrip("/\\")  # a shell completes a name with a slash
+    if name in SHIPPED and not os.path.isdir(directory):
+        directory = shipped(name)
     if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
         raise _no_directory(directory)
     file = directory / "config.json"

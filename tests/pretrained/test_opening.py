@@ -55,9 +55,12 @@ def test_load_refuses_what_is_no_checkpoint(tmp_path):
 @law
 @pytest.mark.parametrize("name", SHIPPED)
 def test_models_that_come_along_are_opened_by_name(name, tmp_path, monkeypatch):
-    """From any folder; a folder of that name is meant first."""
+    """From any folder, and with the slash of a folder; one of that name goes first."""
     monkeypatch.chdir(tmp_path)
-    assert refvlm.load(name).directory == shipped_model(name)
+    for given in (name, f"{name}/"):
+        assert refvlm.load(given).directory == shipped_model(name)
+    with pytest.raises(CheckpointError, match="is not a directory"):
+        refvlm.load(f"./{name}/")
     (tmp_path / name).mkdir()
     with pytest.raises(CheckpointError, match="config.json"):
         refvlm.load(name)
