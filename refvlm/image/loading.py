@@ -111,7 +111,7 @@ def _bounded(stream, name):
                     f"{name} is larger than the limit of {MAX_BYTES:,} bytes: "
                     "scale the picture down first"
                 )
-    except TypeError:
+    except (TypeError, UnicodeDecodeError):
         raise ImageError(f"{name} is text: open it in binary mode") from None
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):

@@ -160,6 +160,7 @@ def test_load_refuses_what_no_file_may_be(edge):
         (Path("/"), "is a directory"),
         ("a\0b", "cannot be read"),
         (io.StringIO("text"), "binary mode"),
+        (io.TextIOWrapper(io.BytesIO(SEEDS["png"]), "utf-8"), "binary mode"),
         (None, "cannot be loaded from NoneType"),
         (Image.new("RGB", (0, 3)), "empty"),
         (np.zeros((0, 3, 3), np.uint8), "empty"),
