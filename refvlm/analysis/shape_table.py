@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import checkpoint, image
+from .. import checkpoint, image, pretrained
 from ..models import fastvithd, fastvlm, fields, qwen2
 
 
@@ -26,13 +26,13 @@ class Row(NamedTuple):
 
 
 def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
-    """The table of the checkpoint in `directory`, as text.
+    """The table of the checkpoint in `directory`, or that comes along by that name.
 
     One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.
     """
-    directory = Path(directory)
-    file, build = directory / "config.json", fastvlm.FastVLMConfig.from_json
-    config = fields.built(file, fields.read(file), build)
+    directory, document = pretrained.opened(directory)
+    build = fastvlm.FastVLMConfig.from_json
+    config = fields.built(directory / pretrained.CONFIG, document, build)
     preprocessor = image.read_preprocessor(directory)
     size = preprocessor.crop_to or preprocessor.resize_to
     if size is None:

@@ -14,7 +14,11 @@ def add_shapes(commands):
         "parameters and FLOPs, without running it. Its config.json and "
         "preprocessor are enough.",
     )
-    shapes.add_argument("model", metavar="DIR", help="a FastVLM checkpoint directory")
+    shapes.add_argument(
+        "model",
+        metavar="DIR",
+        help="a FastVLM checkpoint directory, or the name of one that comes along",
+    )
     shapes.set_defaults(run=_shapes)
 
 

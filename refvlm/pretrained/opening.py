@@ -22,6 +22,7 @@ from .clip import CLIP
 from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
+CONFIG = "config.json"
 FAMILIES = {
     "fast_vlm": VLM,  # as Hugging Face writes it
     "llava_qwen2": VLM,  # as Apple does
@@ -34,19 +35,24 @@ def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
 
     "fastvlm-tiny" and "clip-tiny" alone name the models that come along.
     """
+    directory, document = opened(path)
+    family = fields.built(directory / CONFIG, document, _family)
+    # Absolute: what is read later, and by copies elsewhere, is read from there.
+    return family.open(Path(os.path.abspath(directory)), document, dtype)
+
+
+def opened(path: str | Path) -> tuple[Path, dict]:
+    """The directory that `load` would open, and what its config.json says."""
     directory = Path(path)
     name = str(path).rstrip("/\\")  # a shell completes a name with a slash
     if name in SHIPPED and not os.path.isdir(directory):
         directory = shipped(name)
     if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
         raise _no_directory(directory)
-    file = directory / "config.json"
+    file = directory / CONFIG
     if not checkpoint.is_there(file):
         raise checkpoint.lack(directory, file.name)
-    document = fields.read(file)
-    family = fields.built(file, document, _family)
-    # Absolute: what is read later, and by copies elsewhere, is read from there.
-    return family.open(Path(os.path.abspath(directory)), document, dtype)
+    return directory, fields.read(file)
 
 
 def _family(document):

@@ -1,10 +1,12 @@
 """The spec of refvlm/analysis/shape_table.py."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from refvlm import pretrained
 from refvlm.analysis.shape_table import as_text, decoder_rows, fastvlm_rows, table_of
 from refvlm.checkpoint import CheckpointError
 from refvlm.models import fastvlm, qwen2
@@ -107,6 +109,22 @@ def test_as_text_aligns_every_column():
     assert len(lines) == len(rows) + 2
     assert len({len(line) for line in lines if line[-4] == "."}) == 1
     assert f"{sum(row.parameters for row in rows):,}" in lines[-1]
+
+
+@law
+def test_table_of_opens_what_load_opens(tmp_path, monkeypatch):
+    """The model that comes along by its name; and of what is none, the same words."""
+    monkeypatch.chdir(tmp_path)
+    told = table_of("fastvlm-tiny").splitlines()
+    assert told == table_of(pretrained.shipped_model()).splitlines()
+    (tmp_path / "hub" / "models--org--name").mkdir(parents=True)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    for name in ("hub", "adapter", "nowhere"):
+        with pytest.raises(CheckpointError) as refused:
+            pretrained.load(name)
+        with pytest.raises(CheckpointError, match=re.escape(str(refused.value))):
+            table_of(name)
 
 
 @contract
