@@ -28,11 +28,12 @@ def sentence(item):
 class Outline:
     """Prints every collected test as a sentence, by file and kind; runs nothing."""
 
+    count = 0
+
     @pytest.hookimpl(trylast=True)  # after -k and -m have chosen
     def pytest_collection_modifyitems(self, config, items):
         write = config.get_terminal_writer().line
         folder = seen = None
-        count = 0
         for item in items:
             if item.path != folder:
                 folder, seen = item.path, set()
@@ -40,10 +41,11 @@ class Outline:
             if item.originalname in seen:
                 continue
             seen.add(item.originalname)
-            count += 1
+            self.count += 1
             write(f"  {kind_of(item) or 'test':10}  {sentence(item)}")
-        write(f"\n{count} statements")
+        write(f"\n{self.count} statement{'s' * (self.count != 1)}")
         items.clear()
 
     def pytest_sessionfinish(self, session):
-        session.exitstatus = 0
+        if self.count and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK  # none is run, as was asked

@@ -163,6 +163,22 @@ def test_impl_may_be_given_again_and_narrowed(tmp_path):
     assert "softmax: 2 of 2" in told and "relu: 1 of 1" in told
 
 
+@law
+def test_impl_of_a_folder_wants_a_file_in_it(tmp_path):
+    """It is there, so nobody says that it is not."""
+    command = sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"
+    status, told = run(*command, f"--impl={tmp_path}", FILE)
+    assert status == 4 and f"{tmp_path} is a folder: name a file in it" in told
+
+
+@law
+def test_laws_of_a_file_are_printed_and_not_asked(tmp_path):
+    """With both options, the outline of what would be asked, and no verdict."""
+    status, told = held(GOOD, tmp_path, "--laws")
+    assert status == 0 and "A higher score never gets a lower probability." in told
+    assert "no law was asked" not in told and "your implementation" not in told
+
+
 @pytest.mark.parametrize("others", ["", " or (conv2d and example)"])
 @law
 def test_impl_blames_nobody_for_the_mistakes_of_another(tmp_path, others):

@@ -37,9 +37,17 @@ def test_laws_prints_sentences_and_runs_nothing():
 def test_laws_are_chosen_by_words_and_kinds():
     """-k and -m narrow the outline as they narrow a run."""
     done = pytest_with("--laws", "-k", "odds", "tests/ops/test_probability.py")
-    assert "1 statements" in done.stdout and "is e times as likely" in done.stdout
+    assert "1 statement\n" in done.stdout and "is e times as likely" in done.stdout
     done = pytest_with("--laws", "-m", "contract", "tests/ops/test_probability.py")
     assert "  contract  " in done.stdout and "  law  " not in done.stdout
+
+
+@contract
+def test_laws_that_nobody_has_are_a_usage_error():
+    """An outline of nothing is not what was asked for: pytest's status is 5."""
+    for chosen in (["-k", "nosuchthing"], ["-m", "example and law"]):
+        done = pytest_with("--laws", *chosen, "tests/ops/test_probability.py")
+        assert done.returncode == 5 and "0 statements" in done.stdout
 
 
 @contract

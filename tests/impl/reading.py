@@ -16,6 +16,8 @@ def functions_in(path):
     """name -> function, of those that the file itself defines; what it imports is not
     the reader's."""
     path = Path(path)
+    if path.is_dir():
+        raise pytest.UsageError(f"--impl: {path} is a folder: name a file in it")
     if not path.is_file():
         raise pytest.UsageError(f"--impl: there is no file {path}")
     spec = importlib.util.spec_from_file_location("readers_file", path)
