@@ -299,6 +299,25 @@ def test_general_hints_are_proved_by_the_calls(function, sentence):
 
 
 @law
+def test_the_textbooks_softmax_is_told_about_rows_without_scores():
+    """Its maximum fails where there are no scores, and it is right where there are."""
+
+    def textbook(scores, dim=-1):
+        weights = np.exp(scores - scores.max(dim, keepdims=True))
+        return weights / weights.sum(dim, keepdims=True)
+
+    witness = Witness(textbook)
+    for given in [*TELLING["softmax"], (random_arrays(1)(4, 4),)]:
+        witness.watched()(*given)
+    calls = list(witness.calls)
+    assert general.hints("softmax", textbook, ops.softmax, calls) == []
+    with contextlib.suppress(ValueError):
+        witness.watched()(np.zeros((3, 0)))
+    calls = list(witness.calls)
+    assert general.hints("softmax", textbook, ops.softmax, calls) == [general.EMPTY]
+
+
+@law
 def test_a_slip_that_is_never_wrong_explains_nothing():
     """Where the slip and the truth agree on all calls, there is nothing to tell."""
     witness = Witness(np.negative)

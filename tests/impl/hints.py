@@ -19,6 +19,10 @@ WRITTEN = (
     "`x = x - 1` makes a new one."
 )
 NOTHING = "It returns nothing: is there a `return`?"
+EMPTY = (
+    "Of no numbers there is no largest, unless it begins somewhere: "
+    "`x.max(axis=dim, keepdims=True, initial=-np.inf)`."
+)
 AXES = (
     "The numbers are as many as they should be, in other axes: keepdims=True keeps an "
     "axis of length 1, and without it the axis is gone."
@@ -28,6 +32,7 @@ HALF = (
     "stops counting at 2,048. Compute in float32 (`x.astype(np.float32)`), and round "
     "once, at the end."
 )
+NO_MAXIMUM = "zero-size array to reduction operation maximum"  # NumPy's words
 
 
 def hints(name, function, original, calls):
@@ -40,6 +45,7 @@ def hints(name, function, original, calls):
             (NOTHING, lambda call, right: call.result is None and call.error is None),
             (WRITTEN, lambda call, right: call.written),
             (WIDER, _wider),
+            (EMPTY, lambda call, right: NO_MAXIMUM in str(call.error)),
             (AXES, _other_axes),
             (HALF, lambda call, right: _right_in_single(call, right, function)),
         )
