@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
+import sys
 import threading
 from pathlib import Path
 
 from ..recipes import RECIPES, recipe_file
-from ..terminal import complain, end_line, show_line
+from ..terminal import complain, end_line, is_terminal, show_line
 from .arguments import positive, whole
 from .outputs import new_file, unwritable
 from .status import EXITS, GOOD
 
+PATIENCE = 3.0  # seconds between two reports on a terminal
 WIDTH = 36  # of the headings in a table of scores, of whatever model
 
 
@@ -74,7 +77,13 @@ def _train(options) -> int:
     )
     try:
         with _as_ctrl_c("SIGTERM", "SIGHUP"):
-            state = run(recipe, directory, lambda p: show_line(str(p)), options.stop)
+            state = run(
+                recipe,
+                directory,
+                lambda progress: show_line(str(progress)),
+                options.stop,
+                patience=PATIENCE if is_terminal(sys.stderr) else math.inf,
+            )
     except KeyboardInterrupt:
         end_line()
         if (directory / STATE).exists():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,11 +81,13 @@ def run(
     stop: int | None = None,
     save_every: int = SAVE_EVERY,
     report_every: int = 50,
+    patience: float = math.inf,
 ) -> State:
     """Begin or resume the recipe's run in `directory`; return its last state.
 
     `stop` ends it early, after so many steps in all. The state is saved every
-    `save_every` steps, at the end, and when the run is interrupted.
+    `save_every` steps, at the end, and when the run is interrupted. A report comes
+    every `report_every` steps, and where those take long, after `patience` seconds.
     """
     directory = Path(directory)
     make_directory(directory)
@@ -100,8 +103,9 @@ def run(
     started, since = time.perf_counter(), state.step
     try:
         for state in train(recipe, state, stop):  # noqa: B020
-            if report is not None and state.step % report_every == 0:
-                now = time.perf_counter()
+            now = time.perf_counter()
+            is_due = state.step % report_every == 0 or now - started > patience
+            if report is not None and is_due:
                 report(progress_of(recipe, state, state.step - since, now - started))
                 started, since = now, state.step
             if state.step % save_every == 0:

@@ -193,6 +193,20 @@ def test_train_writes_into_no_folder_of_others(short, tmp_path, monkeypatch, cap
 
 
 @law
+@pytest.mark.parametrize("is_seen, reports", [(True, 4), (False, 0)])
+def test_train_is_heard_of_on_a_terminal(
+    short, tmp_path, monkeypatch, is_seen, reports
+):
+    """Every few seconds, here at each step; a file has a line each 50 steps."""
+    lines = []
+    monkeypatch.setattr("refvlm.commands.learning.PATIENCE", 0.0)
+    monkeypatch.setattr("refvlm.commands.learning.is_terminal", lambda _: is_seen)
+    monkeypatch.setattr("refvlm.commands.learning.show_line", lines.append)
+    assert cli.main(["train", "fastvlm-tiny", "--run", str(tmp_path)]) == 0
+    assert len(lines) == reports
+
+
+@law
 def test_train_says_from_which_step_it_goes_on(short, tmp_path, capsys):
     """A run that is begun says nothing of the kind."""
     command = ["train", "fastvlm-tiny", "--run", str(tmp_path / "run"), "--stop"]

@@ -1,6 +1,7 @@
 """The spec of refvlm/train/running.py and refvlm/train/state.py."""
 
 import csv
+import itertools
 
 import numpy as np
 import pytest
@@ -68,6 +69,17 @@ def test_run_reports_how_it_stands(tmp_path):
     assert told[-1].seconds_left == 0.0
     assert told[0].parts["loss"] > told[-1].parts["loss"]
     assert "loss" in str(told[0]) and "left" in str(told[0])
+
+
+@law
+def test_run_that_is_slow_reports_before_its_steps_are_counted(tmp_path, monkeypatch):
+    """After so many seconds, by a clock that each look sets on by two."""
+    ticks = itertools.count(0, 2)
+    monkeypatch.setattr(running.time, "perf_counter", lambda: float(next(ticks)))
+    told = []
+    running.run(Line(), tmp_path, told.append, stop=9, patience=5)
+    assert [progress.step for progress in told] == [3, 6, 9]
+    assert told[1].steps_per_second == 3 / 6
 
 
 @example
