@@ -37,13 +37,28 @@ def decode(
     stopped = np.zeros(len(logits), bool)
     ids = None
     for position in range(max_new_tokens):
-        chosen = choose(logits)
+        chosen = _checked(choose(logits), logits)
         ids = chosen if ids is None else np.where(stopped, ids, chosen)
         stopped |= np.isin(ids, stops)
         yield ids
         if stopped.all() or position == max_new_tokens - 1:
             return
         logits = step(ids)
+
+
+def _checked(chosen, logits):
+    """What `choose` gave: an id for each row, each one of the vocabulary."""
+    ids, (rows, vocabulary) = np.asarray(chosen), logits.shape
+    if ids.shape != (rows,) or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"choose must give whole numbers ({rows},), an id for each row of logits, "
+            f"not {ids.dtype} {ids.shape}"
+        )
+    if not ((ids >= 0) & (ids < vocabulary)).all():
+        raise ValueError(
+            f"choose must give ids from 0 to {vocabulary - 1}, not {ids.tolist()}"
+        )
+    return ids
 
 
 class Confidence:

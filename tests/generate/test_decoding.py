@@ -1,12 +1,13 @@
 """The spec of refvlm/generate/decoding.py."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import generate
 
-from ..spec import example, law, tensors
+from ..spec import contract, example, law, tensors
 
 
 def chain(table):
@@ -38,6 +39,32 @@ def test_greedy_chooses_a_largest_score(logits):
     """No score in the row is larger than that of the chosen token."""
     chosen = generate.greedy(logits)
     assert (logits[np.arange(3), chosen] == logits.max(axis=1)).all()
+
+
+@contract
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (np.array([[0]]), r"\(1,\), an id for each row of logits, not int64 \(1, 1\)"),
+        (0, r"not int64 \(\)"),
+        (np.array([0.0]), r"not float64 \(1,\)"),
+        ([4], r"ids from 0 to 3, not \[4\]"),
+        ([-1], r"ids from 0 to 3, not \[-1\]"),
+    ],
+)
+def test_decode_names_a_choice_that_is_none(chosen, message):
+    """Another shape would broadcast, and -1 would be the last token."""
+    with pytest.raises(ValueError, match=message):
+        list(generate.decode(np.eye(4)[[0]], None, 1, choose=lambda _: chosen))
+
+
+@law
+def test_decode_takes_a_list_for_a_choice():
+    """Ids are ids, whatever they come in, and a stop among them is one."""
+    given = iter([[2], [1]])
+    logits = np.eye(4)[[0]]
+    steps = generate.decode(logits, lambda _: logits, 9, {1}, lambda _: next(given))
+    np.testing.assert_array_equal(list(steps), [[2], [1]])
 
 
 @law
