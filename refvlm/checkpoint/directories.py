@@ -113,7 +113,8 @@ def _of_safetensors(files):
         )
     if counts:
         missing = max(counts) - len(counts)
-        also = f" and the {missing} shards that are missing" if missing > 0 else ""
+        also = f" and the shards that are missing, {missing} of {max(counts)}"
+        also = also if missing > 0 else ""
         return f"has shards and no {INDEX}: download that file{also}"
     return (
         f"has no {SINGLE} and no {INDEX}, but {listed(list(map(quoted, files)))}: "

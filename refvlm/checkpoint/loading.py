@@ -28,9 +28,7 @@ def load(path: str | Path, dtype: Any = np.float32) -> Weights:
     stored, with bfloat16 as float32) when it is first looked up; integers and booleans
     stay what they are. Arrays are read-only.
     """
-    floating = None if dtype is None else np.dtype(dtype)
-    if floating is not None and floating not in (np.float16, np.float32, np.float64):
-        raise CheckpointError(f"load: dtype is {floating}, not float16, 32 or 64")
+    floating = None if dtype is None else _floating(dtype)
     path = Path(path)
     if path.is_dir():
         path = _find(path)
@@ -49,6 +47,17 @@ def load(path: str | Path, dtype: Any = np.float32) -> Weights:
                 )
             tensors[name] = StoredTensor(file, record, floating)
     return Weights.of_tensors(tensors, str(path))
+
+
+def _floating(dtype) -> np.dtype:
+    """One of the three that NumPy computes in."""
+    try:
+        floating = np.dtype(dtype)
+    except TypeError:  # NumPy has no such name
+        floating = dtype
+    if floating not in (np.float16, np.float32, np.float64):
+        raise CheckpointError(f"load: dtype is {floating!s:.60}, not float16, 32 or 64")
+    return floating
 
 
 def _find(directory: Path) -> Path:

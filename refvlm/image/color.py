@@ -63,10 +63,13 @@ def bytes_from_unit(values: np.ndarray) -> np.ndarray:
     array([  0,  51, 255], dtype=uint8)
     """
     if not (values.min() >= 0 and values.max() <= 1):
-        raise ImageError(
-            "floating pixels must lie in [0, 1], without NaN; these go from "
-            f"{values.min():g} to {values.max():g}: rescale them first"
+        nans = int(np.isnan(values).sum())
+        wrong = (
+            f"{nans:,} of these {values.size:,} are NaN"
+            if nans
+            else f"these go from {values.min():g} to {values.max():g}: rescale them"
         )
+        raise ImageError(f"floating pixels must lie in [0, 1], without NaN; {wrong}")
     return np.rint(values * np.float32(255)).astype(np.uint8)
 
 

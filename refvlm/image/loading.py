@@ -27,7 +27,8 @@ def load(source: Source) -> np.ndarray:
     `source` is a path, the bytes of a file, a binary stream such as
     `sys.stdin.buffer`, a PIL image, or an array (height, width, 3): uint8, or
     floating in [0, 1]. Of an animation or a document, the first picture is taken.
-    EXIF's orientation is applied; transparency is laid on white (see `color`).
+    EXIF's orientation is applied; transparency is laid on white (see `color`). An array
+    of uint8 is returned itself, not a copy.
 
     A photograph of 200 megapixels is loaded whole: `MAX_PIXELS` says how large a
     picture may be and what memory it takes, `PIXELS_A_BYTE` what a file may claim.

@@ -233,9 +233,9 @@ class VLM:
         prompts = several(function, "prompts", prompts)
         if len(pictures) != len(prompts):
             raise ValueError(
-                f"{function}: {len(pictures)} pictures and {len(prompts)} prompts, but "
-                "each prompt has its picture beside it: repeat a picture that several "
-                "ask about, [picture] * len(prompts)"
+                f"{function}: pictures has {len(pictures)}, prompts {len(prompts)}, "
+                "but each prompt has its picture beside it: repeat a picture that "
+                "several ask about, [picture] * len(prompts)"
             )
         ids = [self.prompt_ids(prompt) for prompt in prompts]
         shown = {}

@@ -138,7 +138,7 @@ def empty(root, model):
 SAID = {
     lone_shard: r"rename it model\.safetensors$",
     other_name: r"but 'diffusion\.safetensors': .* rename it model\.safetensors$",
-    shards_without_index: r"index\.json: download that file and the 2 shards that are",
+    shards_without_index: r"json: download that file and .* missing, 2 of 3$",
     two_files: r"but 'a\.safetensors', 'b\.safetensors': rename the one that is meant",
     cache: rf"is the root of a cache: give \S+/snapshots/{HASH}$",
     cache_without_refs: rf"give \S+/snapshots/{HASH}$",

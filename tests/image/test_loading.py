@@ -53,6 +53,7 @@ def test_load_gives_the_same_pixels_whatever_holds_them(tmp_path):
     doors = (path, str(path), data, bytearray(data), io.BytesIO(data))
     for source in (*doors, Image.open(path), Image.fromarray(pixels), pixels):
         np.testing.assert_array_equal(image.load(source), pixels)
+    assert image.load(pixels) is pixels  # as its docstring warns
 
 
 @law
@@ -168,7 +169,8 @@ def test_load_refuses_what_no_file_may_be(edge):
         (np.zeros((4, 5), np.uint8), "np.repeat"),
         (np.zeros((4, 5, 3), np.int64), "int64"),
         (np.full((4, 5, 3), 255.0), r"from 255 to 255: rescale them"),
-        (np.full((4, 5, 3), np.nan), "without NaN"),
+        (np.full((4, 5, 3), np.nan), "without NaN; 60 of these 60 are NaN"),
+        (np.array([[[0.5, np.nan, 1.0]]]), "1 of these 3 are NaN"),
         (np.broadcast_to(np.uint8(0), (2**15, 2**14, 3)), "scale it down"),
     ],
 )

@@ -65,7 +65,7 @@ def test_answers_to_nothing_are_none(vlm):
 @pytest.mark.parametrize("pictures, prompts", [(2, 3), (3, 2), (1, 3), (0, 1), (1, 0)])
 def test_answers_want_a_picture_beside_each_prompt(vlm, pictures, prompts):
     """Neither is cut to the length of the other; the message says what to do."""
-    said = rf"answers: {pictures} pictures and {prompts} prompts, .*\[picture\] \* len"
+    said = rf"answers: pictures has {pictures}, prompts {prompts}, but .*\[picture\]"
     with pytest.raises(ValueError, match=said):
         vlm.answers(PICTURES[:pictures], PROMPTS[:prompts], 5)
 
