@@ -163,7 +163,8 @@ def add_score(commands):
         type=positive,
         default=1000,
         metavar="N",
-        help="how many scenes of each kind (default: %(default)s)",
+        help="how many scenes of each kind, and for a CLIP's retrieval the next whole "
+        "hundred (default: %(default)s)",
     )
     score.add_argument(
         "--seed",

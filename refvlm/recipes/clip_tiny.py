@@ -23,7 +23,7 @@ import numpy as np
 from .. import image, ops, scenes, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
-from ..metrics.clip_scores import clip_scores, named_limits
+from ..metrics.clip_scores import CANDIDATES, clip_scores, named_limits
 from ..metrics.shares import Share, Spread
 from ..models import clip
 from ..models.clip_config import CLIPConfig
@@ -226,9 +226,11 @@ def publish(recipe: CLIPTiny, state: State, directory: str | Path) -> None:
 def score(
     model: CLIP, count: int, seed: int, progress: Callable[[int, int], None]
 ) -> Iterator[tuple[str, dict[str, Share]]]:
-    """Objects named in `count` fresh pictures of each split, and captions found."""
+    """Objects named in `count` fresh pictures of each split, and captions found, of as
+    many pictures, in whole rounds."""
     fresh = 2**31 + seed  # the seeds of training are small numbers
-    yield from clip_scores(model, count, seed=fresh, progress=progress).items()
+    rounds = -(-count // CANDIDATES)
+    yield from clip_scores(model, count, rounds, fresh, progress).items()
 
 
 def limits(

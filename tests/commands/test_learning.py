@@ -140,8 +140,8 @@ def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch, capsys):
     """The number of pictures and the seed reach the count; the form is the same."""
     asked = {}
 
-    def counted(model, pictures, seed, progress):
-        asked.update(pictures=pictures, seed=seed)
+    def counted(model, pictures, rounds, seed, progress):
+        asked.update(pictures=pictures, rounds=rounds, seed=seed)
         return {"train": {"zero-shot": Share(3, 7)}}
 
     monkeypatch.setattr(clip_tiny, "clip_scores", counted)
@@ -149,7 +149,7 @@ def test_score_of_a_clip_counts_what_it_is_asked(tmp_path, monkeypatch, capsys):
     model = str(shipped_model("clip-tiny"))
     arguments = ["score", model, "--scenes", "7", "--seed", "3", "--json", str(file)]
     assert cli.main(arguments) == 0
-    assert asked == {"pictures": 7, "seed": 2**31 + 3}
+    assert asked == {"pictures": 7, "rounds": 1, "seed": 2**31 + 3}
     assert json.loads(file.read_text())["found"] == {"train": {"zero-shot": [3, 7]}}
     assert capsys.readouterr().out == f"train\n  {'zero-shot':<36}   42.9 % of 7\n"
 
