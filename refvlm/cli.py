@@ -17,6 +17,7 @@ Exit status: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import sys
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not write é
         sys.stdout.reconfigure(errors="replace")
     try:
-        options = _parser().parse_args(arguments)
+        options = _options(arguments)
         status = options.run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -45,11 +46,29 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has read enough
         return GOOD
     except (ValueError, OSError, MemoryError) as error:
-        kind = "out of memory: " if isinstance(error, MemoryError) else ""
-        complain(f"refvlm: {kind}{error}")
+        complain(f"refvlm: {_said(error)}")
         return BAD_INPUT
     finally:
         settle_output()
+
+
+def _options(arguments):
+    """The parsed arguments. --help and --version leave here, once they are written."""
+    try:
+        return _parser().parse_args(arguments)
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+
+
+def _said(error):
+    """An error in words; only standard output fails without a name."""
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.filename or 'standard output'}: {error.strerror}"
+    return str(error)
 
 
 def _parser():

@@ -168,6 +168,22 @@ def test_command_exits_2_on_wrong_usage(arguments, capsys):
 
 
 @contract
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["describe", "a.png", "b.png", "c.png"], "one picture at a time, not 'b.png'"),
+        (["describe", "a.png", "--max-new-tokens", "9" * 20], "of at most 18 digits"),
+    ],
+)
+def test_command_says_what_is_too_much(arguments, message, capsys):
+    """A shell makes many names of one star; and of a number it is said how long."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@contract
 def test_describe_exits_1_when_the_context_is_too_short(model, picture, capsys):
     """More new tokens than the context holds is refused before anything is said."""
     options = ["--model", str(model), "--max-new-tokens", "600"]
@@ -247,7 +263,17 @@ def test_describe_says_that_the_disk_is_full(model, picture, options):
     arguments = ["describe", picture, "--model", model, "--max-new-tokens", 2]
     done = with_streams(">/dev/full", *arguments, *options)
     assert done.returncode == 1
-    assert b"No space left" in done.stderr and done.stderr.count(b"\n") == 1
+    said = b"refvlm: standard output: No space left on device\n"
+    assert done.stderr == said
+
+
+@contract
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_command_says_that_its_own_words_were_not_written(option):
+    """What only is printed counts as well."""
+    done = with_streams(">/dev/full", option)
+    assert done.returncode == 1
+    assert done.stderr == b"refvlm: standard output: No space left on device\n"
 
 
 @contract

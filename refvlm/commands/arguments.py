@@ -19,9 +19,14 @@ def positive(text: str) -> int:
 def _at_least(least, text):
     if not re.fullmatch("[0-9]{1,18}", text) or int(text) < least:
         raise argparse.ArgumentTypeError(
-            f"a whole number from {least} up, not {text!r:.40}"
+            f"a whole number from {least} up, of at most 18 digits, not {text!r:.40}"
         )
     return int(text)
+
+
+def no_more(text: str) -> str:
+    """Where a shell makes several names of one, the second is refused."""
+    raise argparse.ArgumentTypeError(f"one picture at a time, not {text!r:.200} too")
 
 
 def words(text: str) -> str:

@@ -21,7 +21,7 @@ import sys
 import time
 
 from ..terminal import Progress, complain, escaped, for_terminal, is_terminal
-from .arguments import positive, words
+from .arguments import no_more, positive, words
 from .notices import is_finished, notices
 from .outputs import FORMATS, new_picture
 from .status import BAD_USAGE, EXITS, GOOD
@@ -36,6 +36,9 @@ def add_describe(commands):
         epilog=EXITS,
     )
     _add_picture(describe)
+    describe.add_argument(
+        "more", metavar="IMAGE", nargs="*", type=no_more, help=argparse.SUPPRESS
+    )
     describe.add_argument(
         "--prompt",
         type=words,
