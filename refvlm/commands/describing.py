@@ -68,7 +68,8 @@ def add_ask(commands):
     ask.add_argument(
         "--questions",
         action=_Questions,
-        help="list the questions that the weights that come along know, and exit",
+        help="list the questions that the weights that come along know, one a line "
+        "whatever else is given, and exit",
     )
     _add_options(ask)
 

@@ -108,12 +108,18 @@ def test_ask_says_which_questions_the_weights_know(capsys, question, notice):
 
 @law
 def test_ask_lists_the_questions(capsys):
-    """`ask --questions` needs no picture, and prints the list alone."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["ask", "--questions"])
-    shown = capsys.readouterr()
-    assert stop.value.code == 0 and shown.err == ""
-    assert "what colour is the [SIZE] SHAPE?" in shown.out
+    """`ask --questions` needs no picture, and prints the list alone, one a line: its
+    help says that --json does nothing to it."""
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["ask", "--questions", *more])
+        shown = capsys.readouterr()
+        assert stop.value.code == 0 and shown.err == ""
+        assert "what colour is the [SIZE] SHAPE?\n" in shown.out
+    with pytest.raises(SystemExit):
+        cli.main(["ask", "--help"])
+    help = " ".join(capsys.readouterr().out.split())
+    assert "one a line whatever else is given, and exit" in help
 
 
 @law
