@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -136,10 +137,11 @@ def test_editable_install_works_beside_the_checkout(tmp_path):
     beside.mkdir()
     (beside / "refvlm").symlink_to(ROOT)
     program = (
-        f"import site; site.addsitedir({str(tmp_path / 'site')!r}); import refvlm, "
+        f"import site, sys; sys.path.append({sysconfig.get_path('purelib')!r}); "
+        f"site.addsitedir({str(tmp_path / 'site')!r}); import refvlm, "
         "refvlm_book, tests.train.toy; print(refvlm.load.__name__, refvlm.__file__)"
     )
-    told = python("-c", program, cwd=beside)
+    told = python("-S", "-c", program, cwd=beside)  # -S: of .venv only its packages
     assert told == f"load {ROOT / 'refvlm' / '__init__.py'}\n"
 
 

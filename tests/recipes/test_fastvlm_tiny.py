@@ -37,7 +37,7 @@ def test_recipe_learns_from_the_first_steps_on(run):
     history = run[1].history
     assert history[SEE - 1]["loss"] < history[0]["loss"] / 2
     assert history[-1]["speaking"] < history[SEE]["speaking"]
-    assert set(history[0]) == {"loss", "seeing", "seen", "rate", "norm"}
+    assert set(history[0]) == {*("loss", "seeing", "seen", "pictures", "rate", "norm")}
 
 
 @law
