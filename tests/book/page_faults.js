@@ -175,8 +175,9 @@ function paperUnder(element) {
 // Letters that stand out from what is under them: 4.5 to 1, as WCAG asks.
 function paleLetters() {
   const seen = new Map();
-  const walker = document.createTreeWalker(
-    document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
+  const article = document.querySelector(".bd-article");
+  if (!article) return [];  // the page of the search is the theme's
+  const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
