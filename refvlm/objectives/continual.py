@@ -53,6 +53,9 @@ def fisher_diagonal(gradients: Iterable[Mapping[str, np.ndarray]]):
     sums: dict[str, np.ndarray] = {}
     dtypes, count = {}, 0
     for each in gradients:
+        if count and each.keys() != sums.keys():
+            odd = sorted(each.keys() ^ sums.keys())[0]
+            raise ValueError(f"fisher_diagonal: not every example has {odd!r}")
         count += 1
         for name, gradient in each.items():
             dtypes[name] = gradient.dtype

@@ -122,3 +122,12 @@ def test_ewc_penalty_names_what_is_missing():
         continual.ewc_penalty(one, one, {})
     with pytest.raises(ValueError, match="nothing to average"):
         continual.fisher_diagonal([])
+
+
+@contract
+def test_fisher_diagonal_refuses_examples_of_other_names():
+    """A mean over fewer examples would pass for one over all."""
+    some = [{"w": np.ones(1), "b": np.ones(1)}, {"w": np.ones(1)}]
+    for examples in (some, some[::-1]):
+        with pytest.raises(ValueError, match="not every example has 'b'"):
+            continual.fisher_diagonal(examples)
