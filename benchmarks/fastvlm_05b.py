@@ -1,108 +1,131 @@
-"""FastVLM-0.5B, whole, in float32: refvlm against transformers, taking turns.
+"""FastVLM-0.5B, whole, in float32: refvlm against its opponents, taking turns.
 
-    python -m benchmarks.fastvlm_05b FOLDER [--rounds 5]
+    python -m benchmarks.fastvlm_05b FOLDER [--rounds 5] [--only tower] [--record]
 
 FOLDER receives a checkpoint with random weights (2.5 GB), once. Measured are the
 vision tower at 1024 x 1024 with the projector, the prompt of 288 tokens, each token
 after it, and peak memory; transformers in both memory layouts and with both kinds of
-attention, of which the better one counts. The logits of one picture with 32 words are
-compared too, and the greedy tokens.
+attention, of which the better one counts, and onnxruntime where it can. The logits of
+one picture with 32 words are compared too, and the greedy tokens; and refvlm with
+itself where threadpoolctl is missing.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from . import checkpoint_05b
-from .turns import Peer, add_arguments, machine, median, save, take_turns
+from refvlm.models.fastvlm import FastVLMConfig
 
-IMAGE, IMAGE_TOKENS, WORDS, STEPS = 151646, 256, 32, 16
+from . import checkpoint_05b, model_costs, records, rows
+from .opponents import onnxruntime
+from .turns import Peer, take_turns
+
+IMAGE, IMAGE_TOKENS, WORDS, STEPS, SIZE = 151646, 256, 32, 16, 1024
+CONFIG = FastVLMConfig.from_json(checkpoint_05b.CONFIG)
+PROMPT = IMAGE_TOKENS + WORDS
+WITHOUT = "without threadpoolctl"
+COSTS = {
+    "tower": model_costs.tower(CONFIG, SIZE),
+    "prompt": model_costs.text(CONFIG.text, PROMPT),
+    "token": model_costs.text(CONFIG.text, 1, PROMPT),
+}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    add_arguments(parser)
-    options = parser.parse_args()
-    options.folder = options.folder.resolve()
-    checkpoint_05b.write(options.folder)
+def measure(options):
+    """The record's rows, what memory was needed, and that the answers agree."""
+    folder = options.folder = options.folder.resolve()
+    checkpoint_05b.write(folder)
     rng = np.random.default_rng(1)
-    pixels = options.folder / "pixels.npy"
+    pixels = folder / "pixels.npy"
     np.save(pixels, smooth_picture(rng))
-    prompt = rng.integers(0, 150_000, IMAGE_TOKENS + WORDS).tolist()
-    ours, theirs = start(options)
-    answers, disturbance = speed(ours, theirs, options.rounds, str(pixels), prompt)
-    result = {
-        "machine": machine(options),
-        "versions": ours.ask("versions") | theirs.ask("versions"),
-        "disturbance": disturbance,
-        "seconds": answers,
-        "rows": rows(answers),
-        "equality": equality(ours, theirs, options.folder, str(pixels), prompt),
+    pixels, prompt = str(pixels), rng.integers(0, 150_000, PROMPT).tolist()
+    peers = start(options)
+    versions = {}
+    for peer in peers.values():
+        versions |= peer.ask("versions")
+    table = compare(against_all(peers), options, pixels, prompt)
+    ours, theirs = peers["refvlm"], peers["pytorch"]
+    equal = equality(ours, theirs, folder, pixels, prompt)
+    for peer in peers.values():
+        peer.close()
+    table |= without_threadpoolctl(options, pixels, prompt)
+    return {
+        "versions": versions,
+        "disturbance": max((row["disturbance"] for row in table.values()), default=0.0),
+        "rows": table,
+        "equality": equal,
+        "memory": memory(options, pixels, prompt),
     }
-    ours.close(), theirs.close()
-    result["memory"] = memory(options, str(pixels), prompt)
-    show(result)
-    save(options.name or f"fastvlm-05b-{options.kernels}", result)
 
 
 def start(options):
-    """One worker for each library."""
-    return (
-        Peer("peer_refvlm", options.folder, options=options),
-        Peer("peer_transformers", options.folder, options=options),
-    )
+    """A worker for each library."""
+    return {
+        "refvlm": Peer("peer_refvlm", options.folder, options=options),
+        "pytorch": Peer("peer_transformers", options.folder, options=options),
+        **onnxruntime(options, options.folder),
+    }
+
+
+def against_all(peers):
+    """Who takes part: {who: (peer, what its tower is asked, what its text is asked)}.
+
+    `None` for a question says that this form has nothing else there.
+    """
+    pytorch = peers["pytorch"]
+    forms = {
+        "refvlm": (peers["refvlm"], {}, {}),
+        "channels_last": (pytorch, {"layout": "channels_last"}, None),
+        "contiguous": (pytorch, {"layout": "contiguous"}, None),
+        "sdpa": (pytorch, None, {"attention": "sdpa"}),
+        "eager": (pytorch, None, {"attention": "eager"}),
+    }
+    if "onnxruntime" in peers:
+        forms["onnxruntime"] = peers["onnxruntime"], {}, {}
+    return forms
+
+
+def compare(forms, options, pixels, prompt, named=""):
+    """The rows of tower, prompt and token, printed."""
+    see = {"task": "tower", "pixels": pixels}
+    read = {"task": "text", "ids": prompt, "steps": STEPS}
+    seeing = {w: (p, see | s) for w, (p, s, _) in forms.items() if s is not None}
+    reading = {w: (p, read | r) for w, (p, _, r) in forms.items() if r is not None}
+    table = {}
+    if options.only in "tower":
+        answers, disturbance = take_turns(options.rounds, seeing)
+        table["tower" + named] = rows.row(answers, COSTS["tower"], disturbance)
+    if options.only in "prompt and token":
+        answers, disturbance = take_turns(options.rounds, reading)
+        for part in ("prompt", "token"):
+            times = {w: a and [each[part] for each in a] for w, a in answers.items()}
+            table[part + named] = rows.row(times, COSTS[part], disturbance)
+    for name, row in table.items():
+        print(rows.in_words(name, row), flush=True)
+    return table
+
+
+def without_threadpoolctl(options, pixels, prompt):
+    """The rows of refvlm against itself in a process that lacks threadpoolctl."""
+    folder = options.folder
+    peers = {
+        "refvlm": Peer("peer_refvlm", folder, options=options),
+        WITHOUT: Peer("peer_refvlm", folder, "without-threadpoolctl", options=options),
+    }
+    forms = {who: (peer, {}, {}) for who, peer in peers.items()}
+    table = compare(forms, options, pixels, prompt, f", {WITHOUT}")
+    for peer in peers.values():
+        peer.close()
+    return table
 
 
 def smooth_picture(rng):
     """(1, 3, 1024, 1024) in [0, 1]: patches of colour; noise would average to grey."""
     coarse = rng.random((1, 3, 32, 32), dtype=np.float32)
     return coarse.repeat(32, axis=2).repeat(32, axis=3)
-
-
-def speed(ours, theirs, rounds, pixels, prompt):
-    """name -> seconds in each round, and how much was disturbed."""
-    see = {"task": "tower", "pixels": pixels}
-    towers = {
-        "tower/refvlm": (ours, see),
-        "tower/channels_last": (theirs, see | {"layout": "channels_last"}),
-        "tower/contiguous": (theirs, see | {"layout": "contiguous"}),
-    }
-    read = {"task": "text", "ids": prompt, "steps": STEPS}
-    texts = {
-        "refvlm": (ours, read),
-        "sdpa": (theirs, read | {"attention": "sdpa"}),
-        "eager": (theirs, read | {"attention": "eager"}),
-    }
-    measured, worst = take_turns(rounds, towers)
-    answers, other = take_turns(rounds, texts)
-    for name, given in answers.items():
-        for part in ("prompt", "token"):
-            measured[f"{part}/{name}"] = [answer[part] for answer in given]
-    return measured, max(worst, other)
-
-
-def rows(answers):
-    """part -> our median, the better of theirs by name, and the ratio."""
-    table = {}
-    for part in ("tower", "prompt", "token"):
-        medians = {
-            name.partition("/")[2]: median(samples)
-            for name, samples in answers.items()
-            if name.startswith(part)
-        }
-        ours = medians.pop("refvlm")
-        better = min(medians, key=medians.get)
-        table[part] = {
-            "refvlm": ours,
-            "transformers": medians[better],
-            "better": better,
-            "ratio": ours / medians[better],
-        }
-    return table
 
 
 def equality(ours, theirs, folder, pixels, prompt):
@@ -124,30 +147,27 @@ def equality(ours, theirs, folder, pixels, prompt):
 def memory(options, pixels, prompt):
     """Peak MB of fresh processes that load, see, read and write one answer."""
     peaks = {}
-    for name, peer in zip(("refvlm", "transformers"), start(options)):
+    for name, peer in start(options).items():
         peer.ask("tower", pixels=pixels)
         peer.ask("text", ids=prompt, steps=4)
         peaks[name] = peer.ask("memory")
         peer.close()
-    return peaks | {"ratio": peaks["refvlm"] / peaks["transformers"]}
+    ratios = {who: peaks["refvlm"] / peaks[who] for who in peaks if who != "refvlm"}
+    print("memory", peaks, ratios)
+    return {"megabytes": peaks, "ratios": ratios}
 
 
-def show(result):
-    """The table, in words."""
-    print(result["machine"], result["versions"])
-    print(f"other programs took {result['disturbance']:.1%} of the machine at most")
-    for part, row in result["rows"].items():
-        print(
-            f"{part:8} refvlm {row['refvlm']:.3f} s   transformers "
-            f"{row['transformers']:.3f} s ({row['better']})   ratio {row['ratio']:.2f}"
-        )
-    peaks = result["memory"]
-    print(
-        f"memory   refvlm {peaks['refvlm']:.0f} MB   transformers "
-        f"{peaks['transformers']:.0f} MB   ratio {peaks['ratio']:.2f}"
+def add_folder(parser):
+    """Where the checkpoint lies, or will lie."""
+    parser.add_argument("folder", type=Path)
+
+
+def main(arguments=None):
+    """The command; its exit status."""
+    return records.benchmark(
+        "fastvlm-05b", measure, __doc__, arguments, more=add_folder
     )
-    print(result["equality"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,65 +1,56 @@
-"""Operators, one by one: refvlm against PyTorch, taking turns, float32.
+"""Operators, one by one: refvlm against PyTorch and onnxruntime, taking turns, float32.
 
-    python -m benchmarks.operators [--rounds 7] [--only attention]
+    python -m benchmarks.operators [--rounds 7] [--only attention] [--record]
 
-Shapes are those of FastVLM-0.5B. Convolutions are measured in PyTorch's better memory
-layout. A ratio below 1 says that NumPy is faster.
+Shapes are those of FastVLM-0.5B. Convolutions are measured in both of PyTorch's memory
+layouts. A ratio below 1 says that NumPy is faster.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 
+from . import records, rows
 from .operator_cases import CASES
-from .turns import Peer, add_arguments, machine, median, save, take_turns
+from .opponents import onnxruntime
+from .turns import Peer, take_turns
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--only", default="", help="cases whose name contains this; not saved"
-    )
-    add_arguments(parser)
-    options = parser.parse_args()
-    ours = Peer("operator_cases", "refvlm", options=options)
-    theirs = Peer("operator_cases", "torch", options=options)
-    rows = {}
+def measure(options):
+    """The rows of the record."""
+    refvlm = Peer("operator_cases", "refvlm", options=options)
+    torch = Peer("operator_cases", "torch", options=options)
+    peers = {"refvlm": refvlm, "torch": torch, **onnxruntime(options)}
+    versions = {}
+    for peer in peers.values():
+        versions |= peer.ask("versions")
+    table = {}
     for name in CASES:
         if options.only in name:
-            rows[name] = compare(name, ours, theirs, options.rounds)
-    ours.close(), theirs.close()
-    if not options.only:
-        save(options.name or f"operators-{options.kernels}", report(options, rows))
+            answers, disturbance = take_turns(options.rounds, turns(name, peers))
+            table[name] = rows.row(answers, CASES[name].cost(), disturbance)
+            print(rows.in_words(name, table[name]), flush=True)
+    for peer in peers.values():
+        peer.close()
+    worst = max((row["disturbance"] for row in table.values()), default=0.0)
+    return {"versions": versions, "disturbance": worst, "rows": table}
 
 
-def report(options, rows):
-    """The result's document."""
-    return {"machine": machine(options), "unit": "milliseconds", "rows": rows}
-
-
-def compare(name, ours, theirs, rounds):
-    """Medians and their ratio for one case, printed."""
+def turns(name, peers):
+    """Everybody who does a case, and in which form."""
     run = {"task": "run", "name": name}
-    turns = {"refvlm": (ours, run), "contiguous": (theirs, run)}
+    asked = {"refvlm": (peers["refvlm"], run), "contiguous": (peers["torch"], run)}
     if CASES[name].is_picture:
-        turns["channels_last"] = theirs, run | {"channels_last": True}
-    answers, disturbance = take_turns(rounds, turns)
-    medians = {who: median(times) for who, times in answers.items()}
-    mine = medians.pop("refvlm")
-    better = min(medians, key=medians.get)
-    row = {
-        "refvlm": mine * 1e3,
-        "torch": medians[better] * 1e3,
-        "layout": better,
-        "ratio": mine / medians[better],
-        "disturbance": disturbance,
-    }
-    print(
-        f"{name:44} {row['refvlm']:9.2f} ms {row['torch']:9.2f} ms "
-        f"{row['ratio']:6.2f}  {better}  ({disturbance:.0%} disturbed)"
-    )
-    return row
+        asked["channels_last"] = peers["torch"], run | {"channels_last": True}
+    if "onnxruntime" in peers:
+        asked["onnxruntime"] = peers["onnxruntime"], run
+    return asked
+
+
+def main(arguments=None):
+    """The command; its exit status."""
+    return records.benchmark("operators", measure, __doc__, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

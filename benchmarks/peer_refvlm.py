@@ -1,4 +1,7 @@
-"""The worker that answers for refvlm: see turns.py."""
+"""The worker that answers for refvlm: see turns.py.
+
+python -m benchmarks.peer_refvlm FOLDER [without-threadpoolctl]
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 import refvlm
 from refvlm.models import fastvlm, qwen2
 
+from .identity import numpy_versions
 from .turns import serve
 
 
@@ -56,10 +60,12 @@ class Worker:
 
     def versions(self):
         """What is measured."""
-        return {"numpy": np.__version__, "refvlm": refvlm.__version__}
+        return numpy_versions()
 
 
 if __name__ == "__main__":
+    if "without-threadpoolctl" in sys.argv:
+        sys.modules["threadpoolctl"] = None  # importing it fails from here on
     worker = Worker(sys.argv[1])
     names = ("tower", "text", "logits", "memory", "versions")
     serve({name: getattr(worker, name) for name in names})

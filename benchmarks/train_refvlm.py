@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-import refvlm
 from refvlm import checkpoint
+from refvlm.models import fastvlm
 from refvlm.recipes import fastvlm_tiny
 from refvlm.train.loop import begin, train_step
 
+from . import model_costs
+from .identity import numpy_versions
 from .turns import serve
 
 
@@ -43,6 +45,15 @@ class Worker:
         )
         return sum(array.size for array in self.start.tensors.values())
 
+    def cost(self):
+        """Operations and least bytes of a step."""
+        config = fastvlm.FastVLMConfig.from_json(self.config())
+        (shard,) = self.recipe.batch(self.first, shards=1)
+        pictures, _, size, _ = shard.pixels.shape
+        weights = sum(array.size for array in self.start.tensors.values())
+        tokens = shard.packed.ids.size
+        return model_costs.training_step(config, pictures, size, tokens, weights)
+
     def config(self):
         """The model's config.json."""
         return fastvlm_tiny.config_json(self.recipe.tokenizer)
@@ -62,10 +73,10 @@ class Worker:
 
     def versions(self):
         """What is measured."""
-        return {"numpy": np.__version__, "refvlm": refvlm.__version__}
+        return numpy_versions()
 
 
 if __name__ == "__main__":
     worker = Worker(sys.argv[1])
-    names = ("write", "config", "step", "losses", "versions")
+    names = ("write", "config", "cost", "step", "losses", "versions")
     serve({name: getattr(worker, name) for name in names})

@@ -1,6 +1,6 @@
 """A step of training of the tiny FastVLM: refvlm against PyTorch, taking turns.
 
-    python -m benchmarks.train_step [--rounds 15] [--threads 1]
+    python -m benchmarks.train_step [--rounds 15] [--threads 1] [--record]
 
 A step is the loss of a batch of 16 pictures and 144 texts, its gradient, clipping and
 AdamW, in float32, from the same weights. PyTorch is measured in both memory layouts,
@@ -9,55 +9,42 @@ of which the better one counts. The losses of the first steps are compared too.
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
-from .turns import Peer, add_arguments, machine, median, save, take_turns
+from . import records, rows
+from .turns import Peer, take_turns
 
 COMPARED = 5  # steps
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    parser.set_defaults(rounds=15)
-    options = parser.parse_args()
+def measure(options):
+    """The record's one row, and that both learn the same."""
     with tempfile.TemporaryDirectory() as folder:
         ours = Peer("train_refvlm", folder, options=options)
         weights = ours.ask("write")
         Path(folder, "config.json").write_text(json.dumps(ours.ask("config")))
         theirs = Peer("train_torch", folder, options=options)
         equal = equality(ours, theirs)
-        seconds, disturbance = take_turns(
-            options.rounds,
-            {
-                "refvlm": (ours, {"task": "step"}),
-                **{
-                    layout: (theirs, {"task": "step", "layout": layout})
-                    for layout in ("channels_last", "contiguous")
-                },
-            },
-        )
+        turns = {"refvlm": (ours, {"task": "step"})}
+        for layout in ("channels_last", "contiguous"):
+            turns[layout] = theirs, {"task": "step", "layout": layout}
+        answers, disturbance = take_turns(options.rounds, turns)
         versions = ours.ask("versions") | theirs.ask("versions")
+        row = rows.row(answers, ours.ask("cost"), disturbance)
         ours.close(), theirs.close()
-    medians = {name: median(samples) for name, samples in seconds.items()}
-    better = min(medians["channels_last"], medians["contiguous"])
-    result = {
-        "machine": machine(options),
+    print(rows.in_words("step", row))
+    print(equal)
+    return {
+        "name": f"train-step-{options.threads}",
         "versions": versions,
         "disturbance": disturbance,
+        "rows": {"step": row},
         "weights": weights,
-        "seconds": seconds,
-        "ratio": medians["refvlm"] / better,
         "equality": equal,
     }
-    for name, value in medians.items():
-        print(f"{name:14} {value:.4f} s")
-    print(f"ratio {result['ratio']:.2f}; others took {disturbance:.1%} at most")
-    print(equal)
-    save(options.name or f"train-step-{options.kernels}-{options.threads}", result)
 
 
 def equality(ours, theirs):
@@ -72,5 +59,10 @@ def equality(ours, theirs):
     }
 
 
+def main(arguments=None):
+    """The command; its exit status."""
+    return records.benchmark("train-step", measure, __doc__, arguments, rounds=15)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
