@@ -47,8 +47,7 @@ def measure(options):
     for peer in peers.values():
         versions |= peer.ask("versions")
     table = compare(against_all(peers), options, pixels, prompt)
-    ours, theirs = peers["refvlm"], peers["pytorch"]
-    equal = equality(ours, theirs, folder, pixels, prompt)
+    equal = equality(peers, folder, pixels, prompt)
     for peer in peers.values():
         peer.close()
     table |= without_threadpoolctl(options, pixels, prompt)
@@ -66,7 +65,7 @@ def start(options):
     return {
         "refvlm": Peer("peer_refvlm", options.folder, options=options),
         "pytorch": Peer("peer_transformers", options.folder, options=options),
-        **onnxruntime(options, options.folder),
+        **onnxruntime(options, "model", options.folder),
     }
 
 
@@ -128,19 +127,27 @@ def smooth_picture(rng):
     return coarse.repeat(32, axis=2).repeat(32, axis=3)
 
 
-def equality(ours, theirs, folder, pixels, prompt):
-    """The largest difference of logits, in units of their spread; greedy tokens."""
+def equality(peers, folder, pixels, prompt):
+    """who -> how far refvlm's logits are from theirs, and whether greedy tokens agree.
+
+    Logits are of a picture with words, in every position.
+    """
     ids = [IMAGE] * IMAGE_TOKENS + prompt[:WORDS]
-    files = [str(folder / f"logits-{name}.npy") for name in ("refvlm", "torch")]
-    for peer, file in zip((ours, theirs), files):
-        peer.ask("logits", pixels=pixels, ids=ids, out=file)
-    actual, expected = (np.load(file) for file in files)
-    tokens = [peer.ask("text", ids=prompt, steps=STEPS) for peer in (ours, theirs)]
+    logits, tokens = {}, {}
+    for who, peer in peers.items():
+        out = str(folder / f"logits-{who}.npy")
+        peer.ask("logits", pixels=pixels, ids=ids, out=out)
+        logits[who] = np.load(out)
+        tokens[who] = peer.ask("text", ids=prompt, steps=STEPS)["tokens"]
+    ours = logits.pop("refvlm")
     return {
-        "logits_standard_deviation": float(expected.std()),
-        "largest_difference": float(np.abs(actual - expected).max()),
-        "largest_logit": float(np.abs(expected).max()),
-        "greedy_tokens_equal": tokens[0]["tokens"] == tokens[1]["tokens"],
+        who: {
+            "logits_standard_deviation": float(theirs.std()),
+            "largest_difference": float(np.abs(ours - theirs).max()),
+            "largest_logit": float(np.abs(theirs).max()),
+            "greedy_tokens_equal": tokens["refvlm"] == tokens[who],
+        }
+        for who, theirs in logits.items()
     }
 
 

@@ -20,13 +20,17 @@ from .turns import seconds, serve
 
 
 class Case(NamedTuple):
-    """What to call, the shapes that it gets and gives, and its operations."""
+    """What to call, the shapes that it gets and gives, and its operations.
+
+    The first `given` arrays change from call to call; the others are weights.
+    """
 
     call: Callable
     shapes: tuple
     gives: tuple
     flops: int
     is_picture: bool = False
+    given: int = 1
 
     def cost(self):
         """Operations, and bytes of all float32 arrays."""
@@ -58,7 +62,8 @@ def _attention(queries, keys, heads, key_heads, size, causal):
 
     asked, some = (1, heads, queries, size), (1, key_heads, keys, size)
     pairs = queries * (queries + 1) // 2 if causal else queries * keys
-    return Case(call, (asked, some, some), asked, 2 * 2 * pairs * heads * size)
+    flops = 2 * 2 * pairs * heads * size
+    return Case(call, (asked, some, some), asked, flops, given=3)
 
 
 def _linear(rows, columns, out):
@@ -120,6 +125,12 @@ CASES = {
 }
 
 
+def arrays(name):
+    """The numbers that a case is measured with, the same for every library."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(s, dtype=np.float32) for s in CASES[name].shapes]
+
+
 class Worker:
     """Times the cases in one library; keeps the arrays of the last one."""
 
@@ -135,15 +146,13 @@ class Worker:
         return seconds(lambda: case.call(functions, *self.arrays))
 
     def _draw(self, name, channels_last):
-        rng = np.random.default_rng(0)
-        shapes = CASES[name].shapes
-        arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+        drawn = arrays(name)
         if self.library == "refvlm":
-            return arrays
+            return drawn
         import torch
 
         torch.set_grad_enabled(False)
-        tensors = [torch.from_numpy(array) for array in arrays]
+        tensors = [torch.from_numpy(array) for array in drawn]
         if not channels_last:
             return tensors
         layout = torch.channels_last

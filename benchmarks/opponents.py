@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from . import export_onnx, identity
 from .turns import Peer
 
+NEEDED = ("onnxruntime", "onnx", "onnxscript")
 
-def onnxruntime(options, *arguments):
-    """{"onnxruntime": its peer}, or {} without onnxruntime and its worker.
+
+def onnxruntime(options, kind, folder):
+    """{"onnxruntime": its peer} for what is exported into `folder`, or {} without it.
 
     Its worker's tasks are those of the other workers: `run(name)` for operators,
     `tower(pixels)` and `text(ids, steps)` for models, `memory()` and `versions()`.
+    No setting holds it to fewer instructions than the processor has.
     """
-    if not find_spec("onnxruntime") or not find_spec("benchmarks.peer_onnxruntime"):
+    missing = [name for name in NEEDED if not find_spec(name)]
+    if missing:
+        print(f"without onnxruntime: {' and '.join(missing)} not installed")
         return {}
-    peer = Peer("peer_onnxruntime", *arguments, options=options)
-    return {"onnxruntime": peer}
+    if options.kernels == "avx2" and identity.machine()["instructions"] != "AVX2":
+        print("without onnxruntime: it cannot be held to AVX2")
+        return {}
+    export_onnx.exported(kind, folder, options.only)
+    return {"onnxruntime": Peer("peer_onnxruntime", folder, options=options)}
