@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from refvlm import checkpoint
 from refvlm.models import fastvlm
 from refvlm.recipes import fastvlm_tiny
-from refvlm.train.loop import begin, train_step
+from refvlm.train.loop import begin, side_by_side, train_step
 
 from . import model_costs
 from .identity import numpy_versions
@@ -28,6 +29,7 @@ class Worker:
         self.first = self.recipe.stages[0].steps
         self.state = self.start = replace(begin(self.recipe), step=self.first)
         self.batch = self.recipe.batch(self.first)
+        self.living, self.family = ExitStack(), None
 
     def write(self):
         """Weights and batch, whole, for the other worker; the number of weights."""
@@ -60,8 +62,11 @@ class Worker:
 
     def step(self):
         """Seconds of one step of training."""
+        if self.family is None:  # for as long as this process lives
+            start = side_by_side(self.recipe, self.state, self.batch)
+            self.family = self.living.enter_context(start)
         start = time.perf_counter()
-        self.state = train_step(self.recipe, self.state, self.batch)
+        self.state = train_step(self.recipe, self.state, self.batch, self.family)
         return time.perf_counter() - start
 
     def losses(self, steps):

@@ -16,6 +16,7 @@ the program runs, by threadpoolctl; without it the pieces still run, only slower
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
@@ -156,3 +157,15 @@ class _OneBlasThread:
 
 
 one_blas_thread = _OneBlasThread()
+
+
+@contextlib.contextmanager
+def on_one_core():
+    """Inside, this thread hands nothing to others: the other cores are busy."""
+    before = getattr(_this_thread, "is_worker", False)
+    _this_thread.is_worker = True
+    try:
+        with one_blas_thread:
+            yield
+    finally:
+        _this_thread.is_worker = before

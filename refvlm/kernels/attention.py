@@ -10,7 +10,7 @@ import numpy as np
 
 from ..parallel import in_parallel
 from ..variable import unbroadcast
-from .heads import Heads, stacked, stacked_sum
+from .heads import Heads, of_keys, stacked, stacked_sum
 
 
 def scaled_dot_product_attention(
@@ -42,17 +42,17 @@ def scaled_dot_product_attention(
 
     def attend(piece):
         for rows in heads.rows():
-            visible = heads.visible(rows)
+            visible = heads.visible(piece, rows)
             scores = heads.scores(piece, rows, visible)
             top = scores.max(axis=-1, keepdims=True)
             top[np.isneginf(top)] = 0  # a query that sees nothing gets zeros
             scores -= top
             weights = np.exp(scores, out=scores)
-            sums = weights @ np.ones((visible, 1), weights.dtype)
+            sums = weights @ np.ones((scores.shape[-1], 1), weights.dtype)
             sums[sums == 0] = 1
             if dropout is not None:
-                weights *= dropout[piece, :, rows, :visible]
-            averages = stacked(weights, heads.value[piece, :visible])
+                weights *= of_keys(dropout[piece, :, rows], visible)
+            averages = stacked(weights, heads.value[piece, visible])
             averages /= sums  # dividing e numbers a query, not k
             out[piece, :, rows] = averages
             if log_sums is not None:
@@ -96,23 +96,23 @@ def scaled_dot_product_attention_vjp(
 
     def go_back(piece):
         for rows in heads.rows():
-            visible, block = heads.visible(rows), (piece, slice(None), rows)
+            visible, block = heads.visible(piece, rows), (piece, slice(None), rows)
             scores = heads.scores(piece, rows, visible)
             scores -= log_sums[block]
             weights = np.exp(scores, out=scores)
-            d_scores = stacked(d_out[block], heads.value[piece, :visible].mT)
+            d_scores = stacked(d_out[block], heads.value[piece, visible].mT)
             applied = weights
             if dropout is not None:
-                d_scores *= dropout[block][..., :visible]
-                applied = weights * dropout[block][..., :visible]
-            d_value[piece, :visible] += stacked_sum(applied, d_out[block])
+                d_scores *= of_keys(dropout[block], visible)
+                applied = weights * of_keys(dropout[block], visible)
+            d_value[piece, visible] += stacked_sum(applied, d_out[block])
             d_scores -= inner[block]
             d_scores *= weights
             if d_mask is not None:
-                d_mask[block][..., :visible] = d_scores
+                d_mask[*block, visible] = d_scores
             d_scores *= heads.scale
-            d_query[block] = stacked(d_scores, heads.key[piece, :visible])
-            d_key[piece, :visible] += stacked_sum(d_scores, heads.query[block])
+            d_query[block] = stacked(d_scores, heads.key[piece, visible])
+            d_key[piece, visible] += stacked_sum(d_scores, heads.query[block])
 
     in_parallel(go_back, heads.pieces())
     if d_mask is not None:

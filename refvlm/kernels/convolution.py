@@ -1,6 +1,7 @@
 """Convolution by matrix products: which of them, and what is kept for the way back.
 
 depthwise      banded.py: a filter's rows as a band; depthwise.py: its derivatives
+               across.py: with a tape, where maps are narrow, all pictures at once
 anything else  rowwise.py: the columns of a few rows of output at a time, in cache
 with a tape    columns.py: the columns of the whole picture, which the derivative
                of the weight reads again
@@ -12,9 +13,10 @@ from __future__ import annotations
 import math
 
 from ..sums import total
+from .across import depthwise_across, depthwise_across_vjp, is_narrow
 from .banded import depthwise_banded
 from .columns import columns_of, correlate, correlate_back, correlate_weight
-from .depthwise import depthwise_back, depthwise_weight
+from .depthwise import depthwise_vjp
 from .rowwise import correlate_by_rows
 from .windows import geometry, geometry_back
 
@@ -25,7 +27,9 @@ def convolve(x, weight, bias, stride, padding, dilation, groups, residuals):
     walk = geometry(x.shape[-axes:], weight.shape[2:], stride, padding, dilation)
     images = as_images(x, axes)
     if is_depthwise(weight, groups):
-        out = depthwise_banded(images, weight, walk, bias)
+        taped = residuals is not None and is_narrow(walk)
+        quick = depthwise_across if taped else depthwise_banded
+        out = quick(images, weight, walk, bias)
         if out is NotImplemented:
             return NotImplemented
     elif residuals is None:
@@ -43,22 +47,22 @@ def convolve_vjp(
     axes = weight.ndim - 2
     walk = geometry(x.shape[-axes:], weight.shape[2:], stride, padding, dilation)
     d_images, d_x, d_weight, d_bias = as_images(d_out, axes), None, None, None
-    if "x" in needs and is_depthwise(weight, groups):
-        d_x = depthwise_back(d_images, weight, walk, groups)
-        if d_x is NotImplemented:
+    if is_depthwise(weight, groups):
+        back = depthwise_across_vjp if is_narrow(walk) else depthwise_vjp
+        found = back(d_images, as_images(x), weight, walk, needs)
+        if found is NotImplemented:
             return NotImplemented
-        d_x = d_x.reshape(x.shape)
-    elif "x" in needs:
-        d_x = correlate_back(d_images, weight, walk, groups).reshape(x.shape)
-    if "weight" in needs and is_depthwise(weight, groups):
-        d_weight = depthwise_weight(d_images, as_images(x), weight, walk)
-    elif "weight" in needs:
-        if columns is None:
-            columns = columns_of(as_images(x, axes), walk, groups)
-        d_weight = correlate_weight(d_images, columns, weight.shape)
+        d_x, d_weight = found
+    else:
+        if "x" in needs:
+            d_x = correlate_back(d_images, weight, walk, groups)
+        if "weight" in needs:
+            if columns is None:
+                columns = columns_of(as_images(x, axes), walk, groups)
+            d_weight = correlate_weight(d_images, columns, weight.shape)
     if "bias" in needs:
         d_bias = sum_of_places(d_images)
-    return d_x, d_weight, d_bias
+    return None if d_x is None else d_x.reshape(x.shape), d_weight, d_bias
 
 
 def spread(x, weight, bias, stride, padding, output_padding, groups, dilation):

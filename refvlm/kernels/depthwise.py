@@ -16,6 +16,21 @@ from .banded import depthwise_banded
 from .windows import Geometry, pad, taps
 
 
+def depthwise_vjp(d_out, x, weight, walk: Geometry, needs):
+    """The gradients of x and of the weight, as far as they are needed.
+
+    NotImplemented as `depthwise_banded`.
+    """
+    d_x = d_weight = None
+    if "x" in needs:
+        d_x = depthwise_back(d_out, weight, walk, x.shape[1])
+        if d_x is NotImplemented:
+            return NotImplemented
+    if "weight" in needs:
+        d_weight = depthwise_weight(d_out, x, weight, walk)
+    return d_x, d_weight
+
+
 def depthwise_back(d_out, weight, walk: Geometry, channels):
     r"""$\bar x_{c,\,is+ud,\,js+vd} \mathrel{+}= w_{c,u,v}\,\bar y_{c,i,j}$.
 

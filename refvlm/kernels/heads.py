@@ -17,6 +17,7 @@ from ..parallel import blocks
 
 SCORES = 1 << 18  # a piece at a time: 1 MB of float32, about a core's cache
 FEWEST_QUERIES = 32  # in a block: matrix products of fewer rows are slow
+MASKED_QUERIES = 64  # in a block under a mask: neighbours see much the same keys
 
 
 class Heads:
@@ -34,8 +35,8 @@ class Heads:
         self.key, self.value = self._shared(key), self._shared(value)
         self.is_causal = is_causal
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = [array.sum() for array in (query, key, value)] if is_causal else []
-        self.skips = is_causal and bool(np.isfinite(sums).all())
+            sums = [array.sum() for array in (query, key, value)]
+        self.skips = bool(np.isfinite(sums).all())
         self.bias = self.hidden = None
         if attn_mask is not None and attn_mask.dtype == bool:
             self.hidden = self.of_scores(~attn_mask)
@@ -81,24 +82,34 @@ class Heads:
     def rows(self):
         """Slices of the queries, a block of them at a time."""
         fit = SCORES // (self.group * self.keys)
+        if self.hidden is not None:
+            fit = min(fit, MASKED_QUERIES)
         return blocks(self.queries, max(fit, FEWEST_QUERIES))
 
-    def visible(self, rows):
-        """How many keys this block of queries may look at. What none of them may see
-        is skipped, unless a weight of 0 times it is not 0."""
-        return min(rows.stop, self.keys) if self.skips else self.keys
+    def visible(self, piece, rows):
+        """The keys that this block of queries may look at: a slice, or their numbers.
+        What none of them may see is skipped, unless a weight of 0 times it is not 0."""
+        if self.is_causal and self.skips:
+            return slice(0, min(rows.stop, self.keys))
+        if self.hidden is None or self.is_causal or not self.skips:
+            return slice(0, self.keys)
+        hidden = _once(self.hidden[piece, :, rows])
+        seen = np.flatnonzero(~hidden.reshape(-1, self.keys).all(axis=0))
+        few = 0 < len(seen) < self.keys * 3 // 4  # worth a copy of the keys
+        return seen if few else slice(0, self.keys)
 
     def scores(self, piece, rows, visible):
         """(heads, group, rows, visible): scaled, masked, the caller's to write to."""
         query = self.query[piece, :, rows] * self.scale
-        scores = stacked(query, self.key[piece, :visible].mT)
+        scores = stacked(query, self.key[piece, visible].mT)
         if self.bias is not None:
-            scores += self.bias[piece, :, rows, :visible]
+            scores += of_keys(self.bias[piece, :, rows], visible)
         if self.hidden is not None:
-            np.copyto(scores, -np.inf, where=self.hidden[piece, :, rows, :visible])
-        if self.is_causal and visible > rows.start + 1:
+            hidden = of_keys(_once(self.hidden[piece, :, rows]), visible)
+            np.copyto(scores, -np.inf, where=hidden)
+        if self.is_causal and visible.stop > rows.start + 1:
             places = np.arange(self.queries)[rows, None]
-            future = np.arange(rows.start, visible) > places
+            future = np.arange(rows.start, visible.stop) > places
             np.copyto(scores[..., rows.start :], -np.inf, where=future)
         return scores
 
@@ -114,6 +125,19 @@ def stacked_sum(left, right):
     n, group, a, b = left.shape
     left = left.reshape(n, group * a, b)
     return left.mT @ right.reshape(n, group * a, -1)
+
+
+def of_keys(array, visible):
+    """Those columns of an array that belong to the visible keys."""
+    if isinstance(visible, slice):
+        return array[..., visible]
+    return array.take(visible, axis=-1)  # indexing would lay it out key by key
+
+
+def _once(array):
+    """The rows of an array that was broadcast, without their repetitions."""
+    steps = array.strides[:-1]
+    return array[tuple(slice(None) if step else slice(1) for step in steps)]
 
 
 def _spread(array, shape):

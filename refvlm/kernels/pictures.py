@@ -7,9 +7,14 @@ deviation that all numbers of a channel share become one scale and one shift.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ..sums import mean_and_variance, total
+from ..parallel import blocks
+from ..sums import total
+
+LONGEST = 4096  # numbers in one inner product, which has 16 running totals or more
 
 
 def channel_layer_norm(x, weight, bias, eps):
@@ -38,24 +43,83 @@ def channel_layer_norm_vjp(d_out, x, weight, bias, eps):
 
 
 def batch_norm(x, running_mean, running_var, weight, bias, training, eps):
-    """A scale and a shift for each channel."""
-    mean, scale = _terms(x, running_mean, running_var, training, eps)
+    """A scale and a shift for each channel; in training, over what it was centered."""
+    mean, variance = running_mean, running_var
+    if training:
+        centered, mean, variance = _centered(x)
+    scale = 1 / np.sqrt(variance + eps)
     if weight is not None:
         scale = scale * weight
     if not np.isfinite(scale).all():
         return NotImplemented  # of two infinities a shift makes nan
+    if training:
+        out = centered
+        out *= scale[:, None]
+        if bias is not None:
+            out += bias[:, None]
+        return out.reshape(x.shape)
     shift = -mean * scale if bias is None else bias - mean * scale
     out = x * _per_channel(scale, x)
     out += _per_channel(shift, x)
     return out
 
 
-def _terms(x, running_mean, running_var, training, eps):
-    """The mean and 1 / deviation of each channel."""
-    if training:
-        axes = (0, *range(2, x.ndim))
-        running_mean, running_var = mean_and_variance(x, axes)
-    return running_mean, 1 / np.sqrt(running_var + eps)
+def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, eps):
+    """In training: a multiple of the gradient, one of x, and a shift.
+
+    Otherwise, and of what is not finite, as it is defined.
+    """
+    if not (training and x.size):
+        return NotImplemented
+    centered, _, variance = _centered(x)
+    d_pixels, count = d_out.reshape(centered.shape), x.size // x.shape[1]
+    scale = 1 / np.sqrt(variance + eps)
+    d_weight, d_bias = _sums(d_pixels, centered) * scale, _sums(d_pixels)
+    slope = scale if weight is None else scale * weight
+    absorbed = -slope * scale * d_weight / count
+    shift = -slope * d_bias / count
+    if not (np.isfinite(absorbed).all() and np.isfinite(shift).all()):
+        return NotImplemented
+    d_x = centered
+    d_x *= absorbed[:, None]
+    d_x += shift[:, None]
+    d_x += d_pixels * slope[:, None]
+    return (
+        d_x.reshape(x.shape),
+        None,
+        None,
+        None if weight is None else d_weight,
+        None if bias is None else d_bias,
+    )
+
+
+def batch_norm_statistics(x, running_mean, running_var, momentum):
+    """A step of the running mean and variance, the sums as products."""
+    _, mean, variance = _centered(x)
+    count = x.size // x.shape[1]
+    return (
+        (1 - momentum) * running_mean + momentum * mean,
+        (1 - momentum) * running_var + momentum * variance * (count / (count - 1)),
+    )
+
+
+def _centered(x):
+    """(b, c, places) less the mean of each channel, that mean, and the variance."""
+    places = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    count = x.size // x.shape[1]
+    mean = _sums(places) / count
+    centered = places - mean[:, None]
+    return centered, mean, _sums(centered, centered) / count
+
+
+def _sums(a, b=None):
+    """The sum of a, or of a * b, over the batch and the places: one for a channel.
+
+    An inner product adds in some dozen running totals, so long rows are cut.
+    """
+    b = np.ones_like(a[:1]) if b is None else b
+    parts = [np.vecdot(a[:, :, p], b[:, :, p]) for p in blocks(a.shape[2], LONGEST)]
+    return total(np.stack(parts), (0, 1))
 
 
 def _per_channel(values, x):

@@ -58,6 +58,7 @@ def batch_norm(
 
 
 @batch_norm.vjp
+@computed_by(pictures.batch_norm_vjp)
 def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, eps):
     r"""With $\hat x = (x - \mu)/\sigma$: $\bar\gamma = \sum \bar y\,\hat x$,
     $\bar\beta = \sum \bar y$ and $\bar x = \frac{\gamma}{\sigma}\bar y$; in training
@@ -86,6 +87,7 @@ def batch_norm_vjp(d_out, x, running_mean, running_var, weight, bias, training, 
 
 
 @shapes(demands.a_step_of_statistics, x="b c ...", running_mean="c", running_var="c")
+@computed_by(pictures.batch_norm_statistics)
 def batch_norm_statistics(x, running_mean, running_var, momentum=0.1):
     r"""The running statistics after one more batch:
     $m \leftarrow (1 - \alpha)\,m + \alpha\,\mu$ and

@@ -136,7 +136,9 @@ def resume(path: Path, recipe: Recipe) -> State:
     if state.step < total:
         stage, within = stage_of(recipe, state.step)
         if within:  # a stage begins with moments of its own
-            learnt = {name: state.tensors[name] for name in learnt_by(stage, state)}
+            learnt = {
+                name: state.tensors[name] for name in learnt_by(stage, state.tensors)
+            }
             _compare(path, state.moments, recipe.optimizer.init(learnt))
     return state
 

@@ -42,7 +42,9 @@ def test_heads_score_their_own_keys(layout):
     query, key, value = arrays(*layout[:2])
     heads = Heads(query, key, value, scale=0.5, gqa=layout[2])
     rows = slice(0, query.shape[-2])
-    scores = heads.merge(heads.scores(slice(0, heads.count), rows, key.shape[-2]))
+    scores = heads.merge(
+        heads.scores(slice(0, heads.count), rows, slice(0, key.shape[-2]))
+    )
     if layout[2]:
         key = np.repeat(key, query.shape[-3] // key.shape[-3], axis=-3)
     assert_close(scores, query @ key.mT * 0.5, 1e-15)

@@ -85,14 +85,13 @@ def test_train_does_not_write_to_earlier_states():
 def test_gradient_of_shards_is_the_gradient_of_the_batch():
     """Each shard gives its share: together they are the whole, to rounding."""
     recipe = Line()
-    state = replace(begin(recipe), step=2)
-    batch = recipe.batch(2)
-    stage = recipe.stages[1]
-    names = list(state.tensors)
-    parts, together, _ = gradient(recipe, state, batch, stage, names)
+    stage = recipe.stages[1]  # which trains them all
+    state = replace(begin(recipe), step=recipe.stages[0].steps)
+    batch = recipe.batch(state.step)
+    parts, together, _ = gradient(recipe, state, batch)
 
     def loss(weights, number, shard):
-        training = Training(np.random.default_rng([2, number]))
+        training = Training(np.random.default_rng([state.step, number]))
         return recipe.loss(weights, shard, training, stage)[0]
 
     singly = [
@@ -100,7 +99,7 @@ def test_gradient_of_shards_is_the_gradient_of_the_batch():
         for number, shard in enumerate(batch)
     ]
     assert_close(np.float64(parts["loss"]), sum(np.float64(v) for v, _ in singly), 1e-6)
-    for name in names:
+    for name in state.tensors:
         assert_close(together[name], singly[0][1][name] + singly[1][1][name], 1e-6)
 
 

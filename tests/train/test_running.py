@@ -46,14 +46,14 @@ def test_run_interrupted_loses_nothing(tmp_path):
     class Interrupted(Line):
         def loss(self, weights, shard, training, stage):
             self.calls = getattr(self, "calls", 0) + 1
-            if self.calls == 40:
+            if self.calls == 20:  # of this process: every step's, or every other
                 raise KeyboardInterrupt
             return super().loss(weights, shard, training, stage)
 
     with pytest.raises(KeyboardInterrupt):
         running.run(Interrupted(), tmp_path, save_every=1000)
     saved = state.load_state(tmp_path / "state.safetensors", "line")
-    assert 15 <= saved.step < 20
+    assert 9 <= saved.step < 20
     resumed = running.run(Line(), tmp_path)
     whole = running.run(Line(), tmp_path / "whole")
     assert np.array_equal(resumed.tensors["slope"], whole.tensors["slope"])

@@ -1,0 +1,142 @@
+r"""The shards of a batch in processes of their own.
+
+Threads of one Python take turns: one runs, and whoever has ended a NumPy call waits for
+it. A call of a small model takes some ten microseconds and waking a thread takes more,
+so two shards in two threads take half as long again as each would alone. Processes do
+not wait for one another.
+
+A sibling is a copy of this process, made by `fork`: it knows the recipe without being
+told. What changes with the steps is written where both can read it (the weights, and
+the gradients that come back), or goes through a pipe (the shard, and the few numbers
+that are noted). Where a process cannot be copied safely, on macOS and on Windows, there
+are no siblings, and the shards are threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..parallel import on_one_core, workers
+
+Arrays = Mapping[str, np.ndarray]
+ALIGNED = 64  # bytes: where an array may begin
+LOST = (
+    "a process that computed a part of the gradient has ended: it was killed, perhaps "
+    "for want of memory"
+)
+
+# (tensors, *job) -> (what is noted, gradients by name)
+Work = Callable[..., tuple[Any, Arrays]]
+
+
+class Shared:
+    """Arrays by name, in memory that this process and its copies have in common."""
+
+    def __init__(self, like: Arrays):
+        sizes = [-(-array.nbytes // ALIGNED) * ALIGNED for array in like.values()]
+        self.memory = mmap.mmap(-1, max(sum(sizes), 1))
+        starts = np.cumsum([0, *sizes])
+        self.arrays = {
+            name: np.ndarray(array.shape, array.dtype, self.memory, start)
+            for (name, array), start in zip(like.items(), starts)
+        }
+
+    def write(self, arrays: Arrays) -> None:
+        """Copy these arrays over those of the same names."""
+        for name, array in arrays.items():
+            self.arrays[name][...] = array
+
+
+class Sibling:
+    """One copy of this process, that waits for a job, does it, and waits again."""
+
+    def __init__(self, work: Work, tensors: Shared):
+        self.gradients = Shared(tensors.arrays)
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("fork").Process(
+            target=self._serve, args=(work, tensors, theirs), daemon=True
+        )
+        with warnings.catch_warnings():  # BLAS's threads are not in the copy: it has
+            warnings.simplefilter("ignore", DeprecationWarning)  # one, and needs one
+            self.process.start()
+        theirs.close()
+
+    def _serve(self, work, tensors, pipe):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the elder one
+        self.pipe.close()  # so that its end is heard of here
+        with on_one_core(), contextlib.suppress(EOFError, KeyboardInterrupt):
+            while True:
+                job = pipe.recv()
+                try:
+                    noted, gradients = work(tensors.arrays, *job)
+                    self.gradients.write(gradients)
+                    pipe.send((None, noted, list(gradients)))
+                except Exception as problem:  # raised where the answer is waited for
+                    pipe.send((problem, None, []))
+
+    def ask(self, job) -> None:
+        """Begin with a job; the tensors have been written."""
+        try:
+            self.pipe.send(job)
+        except ConnectionError:
+            raise RuntimeError(LOST) from None
+
+    def answer(self) -> tuple[Any, Arrays]:
+        """What came of the job; the arrays are good until the next one."""
+        try:
+            problem, noted, names = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            raise RuntimeError(LOST) from None
+        if problem is not None:
+            raise problem
+        return noted, {name: self.gradients.arrays[name] for name in names}
+
+    def close(self) -> None:
+        """End the copy, whatever it is doing."""
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+
+class Siblings:
+    """So many processes that work side by side, this one among them."""
+
+    def __init__(self, work: Work, tensors: Arrays, count: int):
+        self.work, self.tensors = work, Shared(tensors)
+        self.others: list[Sibling] = []
+        with contextlib.ExitStack() as closing:
+            for _ in range(count - 1):
+                self.others.append(Sibling(work, self.tensors))
+                closing.callback(self.others[-1].close)
+            self.closing = closing.pop_all()
+
+    def __call__(self, tensors: Arrays, jobs: Sequence) -> list[tuple[Any, Arrays]]:
+        """[work(tensors, *job) for job in jobs], one job for each process."""
+        self.tensors.write(tensors)
+        for sibling, job in zip(self.others, jobs[1:], strict=True):
+            sibling.ask(job)
+        with on_one_core():
+            first = self.work(tensors, *jobs[0])
+        return [first, *(sibling.answer() for sibling in self.others)]
+
+
+@contextlib.contextmanager
+def siblings(work: Work, tensors: Arrays, count: int) -> Iterator[Siblings | None]:
+    """As many as there are jobs, where each finds a core; otherwise None."""
+    can_copy = hasattr(os, "fork") and sys.platform == "linux"
+    if not (can_copy and 1 < count <= workers()):
+        yield None
+        return
+    family = Siblings(work, tensors, count)
+    with family.closing:
+        yield family
