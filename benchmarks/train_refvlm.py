@@ -84,4 +84,5 @@ class Worker:
 if __name__ == "__main__":
     worker = Worker(sys.argv[1])
     names = ("write", "config", "cost", "step", "losses", "versions")
-    serve({name: getattr(worker, name) for name in names})
+    with worker.living:
+        serve({name: getattr(worker, name) for name in names})

@@ -86,18 +86,31 @@ class Peer:
         return json.loads(line)
 
     def _others(self):
-        """Seconds of work that the system has done for anybody but this worker."""
+        """Seconds of work that the system has done for anybody but this worker and
+        the processes that it started."""
         line = Path("/proc/stat").read_text().split("\n")[0]
         kinds = [int(ticks) for ticks in line.split()[1:9]]  # a guest's are in user's
         everybody = sum(kinds) - kinds[3] - kinds[4]  # not idle, not waiting for a disk
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
-        mine = sum(map(int, fields.split()[11:13]))
+        mine = sum(ticks(number) for number in family(self.process.pid))
         return (everybody - mine) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         """Close the worker's input, which ends it."""
         self.process.stdin.close()
         self.process.wait()
+
+
+def family(number):
+    """A process and those that it started, by number."""
+    children = Path(f"/proc/{number}/task/{number}/children")
+    started = children.read_text().split() if children.exists() else []
+    return [number, *(each for child in started for each in family(child))]
+
+
+def ticks(number):
+    """What a process has taken of the processor, in the system's units."""
+    fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2]
+    return sum(map(int, fields.split()[11:13]))
 
 
 def serve(tasks):

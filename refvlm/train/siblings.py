@@ -103,7 +103,8 @@ class Sibling:
 
     def close(self) -> None:
         """End the copy, whatever it is doing."""
-        self.pipe.close()
+        with contextlib.suppress(OSError):  # closed already, as Python came to its end
+            self.pipe.close()
         self.process.terminate()
         self.process.join()
 
