@@ -117,9 +117,11 @@ def _sums(a, b=None):
 
     An inner product adds in some dozen running totals, so long rows are cut.
     """
-    b = np.ones_like(a[:1]) if b is None else b
-    parts = [np.vecdot(a[:, :, p], b[:, :, p]) for p in blocks(a.shape[2], LONGEST)]
-    return total(np.stack(parts), (0, 1))
+    b = np.ones(a.shape[2], a.dtype) if b is None else b
+    if a.shape[2] <= LONGEST:
+        return total(np.vecdot(a, b), 0)
+    parts = [np.vecdot(a[..., p], b[..., p]) for p in blocks(a.shape[2], LONGEST)]
+    return total(np.concatenate(parts), 0)
 
 
 def _per_channel(values, x):

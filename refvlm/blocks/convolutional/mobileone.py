@@ -11,6 +11,8 @@ there. Vasu et al., MobileOne. Oracle: timm's `MobileOneBlock`.
 
 from __future__ import annotations
 
+import itertools
+
 from ... import ops
 from ..training_mode import Training, batch_norm, batch_norm_shapes, batch_norm_terms
 from .conv_norm import conv_norm, conv_norm_shapes, fold_conv_norm, same_conv2d
@@ -46,8 +48,12 @@ def _branches(x, weights, stride, training):
 
 def _conv_branches(weights) -> list[str]:
     """The names of the branches that have a filter."""
-    candidates = [f"conv_kxk.{i}" for i in range(len(weights))] + ["conv_scale"]
-    return [name for name in candidates if f"{name}.conv.weight" in weights]
+
+    def is_there(name):
+        return f"{name}.conv.weight" in weights
+
+    numbered = map("conv_kxk.{}".format, itertools.count())
+    return [*itertools.takewhile(is_there, numbered), *filter(is_there, ["conv_scale"])]
 
 
 def fold_mobileone(weights, kernel_size: int | None = None):
