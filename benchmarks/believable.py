@@ -119,15 +119,17 @@ def below_floor(record, roofs):
             f"{name}: {who}'s {time['median']:.3g} s lie below the floor of "
             f"{floor:.3g} s, a share of {floor / time['median']:.0%} of the roof"
             for who, time in row["seconds"].items()
-            if time and time["median"] * TOLERANCE < floor
+            if time and 0 < time["median"] * TOLERANCE < floor
         ]
     return found
 
 
 def roofs_out_of_proportion(roofs):
     """Rates that contradict each other, or count what was never moved."""
-    alone = roofs["products"].get("1"), *map(roofs["memory"].get("1", {}).get, LEVELS)
-    if not all(alone):
+    products, walks = (
+        roofs.get(part, {}).get("1", {}) for part in ("products", "walks")
+    )
+    if not products or not all(walks.get(level) for level in LEVELS):
         yield "have no products, or no walks through L2, L3 and memory, on one thread"
         return
     for name, rate in rates(roofs):
@@ -135,7 +137,7 @@ def roofs_out_of_proportion(roofs):
             yield f"{name} is no rate"
         if rate.get("bytes", 0) > rate.get("working_set", math.inf):
             yield f"{name} counts more bytes than its arrays hold"
-    for threads, walks in roofs["memory"].items():
+    for threads, walks in roofs["walks"].items():
         yield from _walks(walks, "1 thread" if threads == "1" else f"{threads} threads")
         yield from _places(walks, roofs["machine"]["caches"])
     yield from _cold(roofs)
@@ -185,7 +187,7 @@ def rates(roofs):
     for threads, products in roofs.get("products", {}).items():
         for name, rate in products.items():
             yield f"product {name}, threads {threads}", rate
-    for threads, levels in roofs.get("memory", {}).items():
+    for threads, levels in roofs.get("walks", {}).items():
         for level, walks in levels.items():
             for name, rate in walks.items():
                 yield f"{name} in {level}, threads {threads}", rate

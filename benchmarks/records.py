@@ -74,12 +74,14 @@ def conclude(name, options, measured):
     record = complete(name, options, measured)
     folder = identity.kind(record["machine"], options.kernels)
     name = record["name"]
-    stored = load_all(options.into / folder)
-    faults = believable.faults({**stored, name: record})
+    recorded, staged = load_all(RESULTS / folder), load_all(options.into / folder)
+    roofs = {"roofs": recorded["roofs"]} if "roofs" in recorded else {}
+    faults = believable.faults({**roofs, **staged, name: record})
+    print(f"other programs took at most {record['disturbance']:.1%} of the machine")
     for fault in faults:
         print(f"cannot be: {fault}")
-    worse, better = compare(record, load_all(RESULTS / folder).get(name))
-    if name not in load_all(RESULTS / folder):
+    worse, better = compare(record, recorded.get(name))
+    if name not in recorded:
         print(f"there is no record {folder}/{name} to compare with")
     for line in better:
         print(f"better than recorded: {line}")
@@ -165,6 +167,8 @@ def figures(record):
             yield f"{name}, ratio to {who}", (ratio, spread + other, False)
         if not known:
             yield f"{name}, seconds", (median, spread, False)
+    for who, ratio in record.get("memory", {}).get("ratios", {}).items():
+        yield f"memory, ratio to {who}", (ratio, 0.0, False)
     for name, rate in believable.rates(record):
         is_rate = not name.startswith("functions")
         yield name, (rate["value"], rate["spread"], is_rate)

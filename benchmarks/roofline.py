@@ -26,10 +26,10 @@ def bandwidth(roofs, threads, level="memory"):
     A core's L2 is its own: one thread walks through it, and it counts for each.
     """
     if level == "L2":
-        return 1e9 * threads * _fastest(roofs["memory"]["1"]["L2"])
+        return 1e9 * threads * _fastest(roofs["walks"]["1"]["L2"])
     return 1e9 * max(
         _fastest(walks[level])
-        for counted, walks in roofs["memory"].items()
+        for counted, walks in roofs["walks"].items()
         if int(counted) <= threads
     )
 

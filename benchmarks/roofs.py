@@ -33,7 +33,7 @@ def measure(options):
             worst = max(worst, disturbance)
     for peer in peers.values():
         peer.close()
-    record = {"products": {}, "memory": {}, "functions": {}}
+    record = {"products": {}, "walks": {}, "functions": {}}
     for place, given in answers.items():
         folder = record
         for part in place[:-1]:
@@ -44,7 +44,7 @@ def measure(options):
     return {
         "versions": versions,
         "disturbance": worst,
-        "units": {"products": "GFLOP/s", "memory": "GB/s", "functions": "ns/number"},
+        "units": {"products": "GFLOP/s", "walks": "GB/s", "functions": "ns/number"},
         **record,
     }
 
@@ -60,7 +60,7 @@ def questions(counts):
             # A walk through L2 is shorter than it takes to hand it to two threads.
             for kind in WALKS if place != "L2" or n == 1 else ():
                 question = {"task": "walk", "kind": kind, "place": place}
-                yield ("memory", str(n), place, kind), n, question
+                yield ("walks", str(n), place, kind), n, question
     for name in FUNCTIONS:
         yield ("functions", name), 1, {"task": "function", "name": name}
 

@@ -1,61 +1,64 @@
-"""Recorded measurements: found by name, told in words, and never silently absent."""
+"""Recorded measurements: found by kind and name, told in words, never just absent."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks import records
 from refvlm_book import results
 
-MEASURED = {
-    "measured": "2026-01-02",
-    "machine": {
-        "processor": "An abacus",
-        "cores": 2,
-        "threads": 1,
-        "kernels": "avx2",
-        "python": "3.11.7",
-    },
-    "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
-}
+from ..benchmarks import recorded
 
 
-def test_load_reads_what_the_benchmarks_wrote(tmp_path, monkeypatch):
-    """A result is a JSON document, found by its name."""
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Two kinds of processor, of which the second has been measured less."""
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    (tmp_path / "machine-mine.json").write_text('{"memory": {"copy": 20.0}}')
-    assert results.load("machine-mine") == {"memory": {"copy": 20.0}}
+    for path, record in {
+        "amd-epyc-25-1/roofs": recorded.roofs(),
+        "amd-epyc-25-1/operators": recorded.operators(),
+        "amd-epyc-25-1-avx2/roofs": recorded.roofs(),
+    }.items():
+        records.write(tmp_path / f"{path}.json", record)
+    return tmp_path
 
 
-def test_load_of_a_missing_result_says_how_to_measure_it(tmp_path, monkeypatch):
-    """The reader is told which results there are, and the command that makes one."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    (tmp_path / "machine-mine.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match="there are: machine-mine") as error:
-        results.load("operators-mine")
-    assert "python -m benchmarks.operators --name operators-mine" in str(error.value)
+def test_kinds_are_the_processors_with_records(stored):
+    """All of them, or those with a record of one name."""
+    assert results.kinds() == ["amd-epyc-25-1", "amd-epyc-25-1-avx2"]
+    assert results.kinds("operators") == ["amd-epyc-25-1"]
+
+
+def test_load_reads_what_the_benchmarks_wrote(stored):
+    """Of the kind that is asked for, or of the first."""
+    assert results.load("operators") == recorded.operators()
+    assert results.load("roofs", "amd-epyc-25-1-avx2") == recorded.roofs()
+
+
+def test_load_of_a_missing_record_says_what_there_is(stored):
+    """The reader is told which records there are."""
+    with pytest.raises(FileNotFoundError, match="operators on amd-epyc-25-1,") as error:
+        results.load("operators", "amd-epyc-25-1-avx2")
+    assert "benchmarks/README.md" in str(error.value)
+
+
+def test_a_record_that_cannot_be_stops_the_book(stored):
+    """Every record of a kind is checked, whichever of them is asked for."""
+    impossible = {"a": recorded.row(10**12, 8, refvlm=0.016)}
+    path = stored / "amd-epyc-25-1" / "operators.json"
+    records.write(path, recorded.operators(**impossible))
+    with pytest.raises(ValueError, match="a: refvlm's 0.016 s lie below the floor"):
+        results.load("roofs")
 
 
 def test_measured_on_names_machine_versions_and_date():
     """A speed without its machine is not a measurement."""
-    assert results.measured_on(MEASURED) == (
-        "An abacus; 2 cores, of which 1 in use; all libraries held to AVX2; "
-        "Python 3.11.7; NumPy 2.4.6; PyTorch 2.13.0; measured on 2026-01-02"
+    settings = {"threads": 1, "kernels": "avx2", "rounds": 5}
+    assert results.measured_on(recorded.roofs() | {"settings": settings}) == (
+        "AMD EPYC (family 25, model 1, AVX2); 2 cores, of which 1 in use; all "
+        "libraries held to AVX2; Python 3.11; NumPy 2.4; BLAS o; refvlm 0.1; other "
+        "programs took at most 2% of it; measured on 2026-01-02"
     )
-
-
-def test_measured_on_does_without_versions():
-    """The roofs of a machine are measured with one library alone."""
-    without = {key: MEASURED[key] for key in ("measured", "machine")}
-    assert results.measured_on(without).endswith(
-        "Python 3.11.7; measured on 2026-01-02"
-    )
-
-
-def test_measured_on_admits_what_else_was_running():
-    """The worst share counts, whether it was noted for a row or for the whole run."""
-    rows = {"gelu": {"disturbance": 0.031}, "silu": {"disturbance": 0.012}}
-    words = results.measured_on(MEASURED | {"rows": rows})
-    assert "other programs took at most 3% of it" in words
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,3 @@ def test_measured_on_admits_what_else_was_running():
 def test_verdict_turns_a_ratio_into_words(ratio, words):
     """A ratio below one says that NumPy took less time."""
     assert results.verdict(ratio) == words
-
-
-def test_balance_is_the_best_product_over_the_best_walk():
-    """The ridge of the roofline: below it memory sets the pace, above it arithmetic."""
-    memory = {"copy": 10.0, "add": 20.0}
-    machine = {"products": {"256": 40.0, "512": 80.0}, "memory": memory}
-    assert results.balance(machine) == 4.0

@@ -1,70 +1,73 @@
 """What the benchmarks measured, as the chapters show it.
 
-Nothing is timed while the book is built. `python -m benchmarks...` writes its results
-to benchmarks/results/, one JSON file each, and the pages read them from there.
+Nothing is timed while the book is built. `python -m benchmarks...` writes its records
+to benchmarks/results/KIND/NAME.json, a folder for each kind of processor, and the pages
+read them from there. Where a record says what cannot be, the page is not built.
 """
 
 from __future__ import annotations
 
-import json
+import functools
 from pathlib import Path
 
+from benchmarks import believable, records
+
 RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
-COMMANDS = {
-    "machine": "python -m benchmarks.machine",
-    "operators": "python -m benchmarks.operators",
-    "fastvlm": "python -m benchmarks.fastvlm_05b FOLDER",
-    "train": "python -m benchmarks.train_step",
-}
 INSTRUCTIONS = {
     "native": "each library choosing its own instructions",
     "avx2": "all libraries held to AVX2",
     "given": "instructions as the environment has them",
 }
+TITLES = {"python": "Python", "numpy": "NumPy", "torch": "PyTorch"}
 
 
-def load(name: str) -> dict:
-    """The document benchmarks/results/NAME.json."""
-    file = RESULTS / f"{name}.json"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in RESULTS.glob("*.json")))
-        command = COMMANDS.get(name.partition("-")[0], "a command of benchmarks/")
+def kinds(name: str | None = None) -> list[str]:
+    """The kinds of processor with records, or with a record of this name."""
+    folders = sorted(path.parent.name for path in RESULTS.glob(f"*/{name or '*'}.json"))
+    return list(dict.fromkeys(folders))
+
+
+def load(name: str, kind: str | None = None) -> dict:
+    """The record NAME of a kind of processor; of the first that has it by default."""
+    having = kinds(name)
+    if kind is None and having:
+        kind = having[0]
+    if kind not in having:
+        known = ", ".join(f"{of} on {k}" for k in kinds() for of in believed(k))
         raise FileNotFoundError(
-            f"no result {name!r} in benchmarks/results (there are: {known or 'none'}); "
-            f"to measure it: {command} --name {name}"
+            f"no record {name!r}{f' on {kind}' if kind else ''} in benchmarks/results "
+            f"(there are: {known or 'none'}); benchmarks/README.md says how to make one"
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    return believed(kind)[name]
 
 
-def measured_on(result: dict) -> str:
-    """Machine, versions and date of a result, in words."""
-    machine = result["machine"]
-    cores, threads = machine["cores"], machine["threads"]
+def believed(kind: str) -> dict[str, dict]:
+    """name -> record of one kind of processor, none of which says what cannot be."""
+    return _believed(RESULTS / kind)
+
+
+@functools.cache
+def _believed(folder):
+    found = records.load_all(folder)
+    if faults := believable.faults(found):
+        raise ValueError(f"benchmarks/results/{folder.name}: " + "; ".join(faults))
+    return found
+
+
+def measured_on(record: dict) -> str:
+    """Machine, versions and date of a record, in words."""
+    machine, settings = record["machine"], record["settings"]
+    cores, threads = machine["cores"], settings["threads"]
+    number = f"family {machine['family']}, model {machine['model']}"
     words = [
-        machine["processor"],
+        f"{machine['processor']} ({number}, {machine['instructions']})",
         f"{cores} core{'s' * (cores != 1)}"
         + ("" if threads == cores else f", of which {threads} in use"),
+        INSTRUCTIONS[settings["kernels"]],
+        *(f"{TITLES.get(n, n)} {v}" for n, v in record["versions"].items()),
+        f"other programs took at most {record['disturbance']:.0%} of it",
     ]
-    if "kernels" in machine:
-        words.append(INSTRUCTIONS.get(machine["kernels"], machine["kernels"]))
-    versions = {"Python": machine.get("python"), **result.get("versions", {})}
-    words += [
-        f"{_title(name)} {version}" for name, version in versions.items() if version
-    ]
-    disturbance = _disturbance(result)
-    if disturbance is not None:
-        words.append(f"other programs took at most {disturbance:.0%} of it")
-    return "; ".join([*words, f"measured on {result['measured']}"])
-
-
-def balance(machine: dict) -> float:
-    """FLOPs that a machine can do while one byte arrives, by the result of
-    benchmarks.machine: its fastest product over its fastest walk through memory.
-
-    >>> balance({"products": {"256": 40.0, "512": 80.0}, "memory": {"copy": 20.0}})
-    4.0
-    """
-    return max(machine["products"].values()) / max(machine["memory"].values())
+    return "; ".join([*words, f"measured on {record['measured']}"])
 
 
 def verdict(ratio: float) -> str:
@@ -76,14 +79,3 @@ def verdict(ratio: float) -> str:
     if ratio < 1:
         return f"is {1 / ratio:.1f} times as fast"
     return f"takes {ratio:.2f} times as long"
-
-
-def _disturbance(result):
-    """The largest share of the machine that others took, where it was recorded."""
-    rows = result.get("rows", {}).values()
-    noted = [part.get("disturbance") for part in (result, *rows)]
-    return max((share for share in noted if share is not None), default=None)
-
-
-def _title(name):
-    return {"numpy": "NumPy", "torch": "PyTorch"}.get(name, name)
