@@ -28,7 +28,7 @@ import math
 
 import numpy as np
 
-from ..parallel import blocks, in_parallel, shares
+from ..parallel import even_blocks, in_parallel
 from .windows import Geometry
 
 ROWS = 4  # of output in one product; more waste more zeros, fewer are less of a matrix
@@ -45,34 +45,25 @@ def depthwise_banded(x, weight, walk: Geometry, bias=None):
     images, channels = x.shape[:2]
     filters = band(weight.reshape(channels, -1, *walk.kernel), walk)
     planes = x.reshape(images * channels, *x.shape[2:])
-    groups = -(-walk.out[0] // ROWS)
-    shape = (len(planes), filters.shape[1], groups, ROWS, walk.out[1])
+    shape = (len(planes), filters.shape[1], _groups(walk), ROWS, walk.out[1])
     out = np.empty(shape, np.result_type(x, weight))
-    height = shifted_height(walk)
-    size = max(1, BUFFER // (height * walk.kernel[1] * walk.out[1]))
+    numbers = shifted_height(walk) * walk.kernel[1] * walk.out[1]
     if bias is not None:
         bias = bias.reshape(channels, -1, 1, 1, 1)
 
-    def work(share):
-        mine = min(size, share.stop - share.start)
-        room = (mine, height, walk.kernel[1], walk.out[1])
-        shifted, total = np.zeros(room, x.dtype), 0.0
-        for part in blocks(share.stop - share.start, size):
-            part = slice(share.start + part.start, share.start + part.stop)
-            channel = np.arange(part.start, part.stop) % channels
-            buffer = shifted[: len(channel)]
-            shift_into(buffer, planes[part], walk)
-            looks = row_groups(buffer, groups, walk)
-            np.matmul(filters[channel, :, None], looks[:, None], out=out[part])
-            if bias is not None:
-                out[part] += bias[channel]
-            total += np.vdot(out[part], out[part])
-        return math.isfinite(total)
+    def work(part):
+        channel = np.arange(part.start, part.stop) % channels
+        looks = row_groups(shifts(planes[part], walk), walk)
+        np.matmul(filters[channel, :, None], looks[:, None], out=out[part])
+        if bias is not None:
+            out[part] += bias[channel]
+        return math.isfinite(np.vdot(out[part], out[part]))
 
+    pieces = even_blocks(len(planes), max(1, BUFFER // numbers))
     with np.errstate(over="ignore", invalid="ignore"):
-        if not all(in_parallel(work, shares(len(planes)))):
+        if not all(in_parallel(work, pieces)):
             return NotImplemented
-    out = out.reshape(images, len(weight), groups * ROWS, walk.out[1])
+    out = out.reshape(images, len(weight), _groups(walk) * ROWS, walk.out[1])
     return np.ascontiguousarray(out[:, :, : walk.out[0]])
 
 
@@ -91,32 +82,44 @@ def band(weight, walk: Geometry):
     return filters.reshape(*weight.shape[:2], ROWS, -1)
 
 
-def shift_into(shifted, planes, walk: Geometry):
-    """X: (planes, rows, kw, w') from (planes, h, w); its borders are zero already."""
+def shifts(planes, walk: Geometry):
+    """X: (planes, rows, kw, w') of planes (planes, h, w), zeros around them.
+
+    Each row of X is copied as one element, all of them by one call: rows of a few
+    hundred bytes cost a loop more than they cost the memory, and threads wait for
+    each other between calls.
+    """
     (top, _), (left, _) = walk.padding
-    (height, width), step = planes.shape[1:], walk.stride[1]
-    height = min(height, shifted.shape[1] - top)
-    for v in range(walk.kernel[1]):
-        offset = v * walk.dilation[1] - left
-        first = max(0, -(offset // step))  # the first and last places inside
-        last = min(walk.out[1] - 1, (width - 1 - offset) // step)
-        if first <= last:
-            looked = slice(first * step + offset, last * step + offset + 1, step)
-            shifted[:, top : top + height, v, first : last + 1] = planes[
-                :, :height, looked
-            ]
+    (_, step), (_, dilation) = walk.stride, walk.dilation
+    room = shifted_height(walk), (walk.out[1] - 1) * step + _reach(walk)[1]
+    framed = np.zeros((len(planes), *room), planes.dtype)
+    inside = framed[:, top:, left:]
+    height, width = map(min, inside.shape[1:], planes.shape[1:])
+    inside[:, :height, :width] = planes[:, :height, :width]
+
+    plane, row, place = framed.strides
+    shape = (len(planes), room[0], walk.kernel[1], walk.out[1])
+    strides = (plane, row, dilation * place, step * place)
+    shifted = np.empty(shape, planes.dtype)
+    if step == 1:
+        one = np.dtype((np.void, walk.out[1] * place))
+        shifted.view(one)[..., 0] = np.ndarray(shape[:3], one, framed, 0, strides[:3])
+    else:
+        shifted[...] = np.lib.stride_tricks.as_strided(framed, shape, strides)
+    return shifted
 
 
-def row_groups(shifted, groups, walk: Geometry):
+def row_groups(shifted, walk: Geometry):
     """A view (planes, groups, rows kw, w'): what ROWS rows of output look at.
 
     Neighbouring groups overlap; the rows of one group lie one after the other, with
     their kw shifts, and so are one matrix without a copy.
     """
+    planes, _, copies, width = shifted.shape
     plane, row, shift, place = shifted.strides
     return np.lib.stride_tricks.as_strided(
         shifted,
-        (len(shifted), groups, _rows_seen(walk) * shifted.shape[2], shifted.shape[3]),
+        (planes, _groups(walk), _rows_seen(walk) * copies, width),
         (plane, ROWS * walk.stride[0] * row, shift, place),
         writeable=False,
     )
@@ -124,11 +127,18 @@ def row_groups(shifted, groups, walk: Geometry):
 
 def shifted_height(walk: Geometry):
     """Rows of X: enough for the last group of output rows."""
-    groups = -(-walk.out[0] // ROWS)
-    return (groups - 1) * ROWS * walk.stride[0] + _rows_seen(walk)
+    return (_groups(walk) - 1) * ROWS * walk.stride[0] + _rows_seen(walk)
+
+
+def _groups(walk):
+    return -(-walk.out[0] // ROWS)
 
 
 def _rows_seen(walk):
     """Rows of the picture that ROWS rows of output look at."""
-    reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
-    return (ROWS - 1) * walk.stride[0] + reach
+    return (ROWS - 1) * walk.stride[0] + _reach(walk)[0]
+
+
+def _reach(walk):
+    """Rows and columns from the first that a filter sees to the last."""
+    return [d * (k - 1) + 1 for k, d in zip(walk.kernel, walk.dilation)]

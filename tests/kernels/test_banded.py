@@ -42,11 +42,10 @@ def test_band_holds_the_filter_once_for_each_row_of_output():
 
 
 @example
-def test_shift_into_copies_the_picture_once_for_each_column_of_the_filter():
+def test_shifts_copy_the_picture_once_for_each_column_of_the_filter():
     """A row 5 6 7 under a filter of width 3, padded by one: left, middle, right."""
     walk = geometry((1, 3), (1, 3), padding=(0, 1))
-    shifted = np.zeros((1, banded.shifted_height(walk), 3, 3))
-    banded.shift_into(shifted, np.array([[[5.0, 6.0, 7.0]]]), walk)
+    shifted = banded.shifts(np.array([[[5.0, 6.0, 7.0]]]), walk)
     np.testing.assert_array_equal(shifted[0, 0], [[0, 5, 6], [5, 6, 7], [6, 7, 0]])
 
 
@@ -84,11 +83,33 @@ def test_depthwise_banded_is_the_sum_over_the_filter(
 def test_depthwise_banded_is_the_same_in_pieces(monkeypatch):
     """A buffer for one plane, or for all of them: the planes do not know."""
     draw = random_arrays(4)
-    x, weight = draw(3, 5, 9, 8), draw(10, 1, 7, 7)
+    x, weight, bias = draw(3, 5, 9, 8), draw(10, 1, 7, 7), draw(10)
     walk = geometry((9, 8), 7, 2, 3)
-    whole = banded.depthwise_banded(x, weight, walk)
+    whole = banded.depthwise_banded(x, weight, walk, bias)
     monkeypatch.setattr(banded, "BUFFER", 1)
-    np.testing.assert_array_equal(banded.depthwise_banded(x, weight, walk), whole)
+    pieces = banded.depthwise_banded(x, weight, walk, bias)
+    np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-13)
+
+
+@law
+@pytest.mark.parametrize("images", [1, 3])
+def test_depthwise_banded_leaves_what_is_not_finite(images):
+    """A zero of the band times infinity would be nan in rows that never saw it."""
+    draw = random_arrays(5)
+    x, weight = draw(images, 2, 9, 5), draw(2, 1, 3, 3)
+    walk = geometry((9, 5), 3, 1, 1)
+    assert banded.depthwise_banded(x, weight, walk) is not NotImplemented
+    x[-1, 1, 4, 2] = np.inf
+    assert banded.depthwise_banded(x, weight, walk) is NotImplemented
+
+
+@law
+def test_depthwise_banded_of_no_images_is_empty():
+    """A batch of none."""
+    draw = random_arrays(6)
+    x, weight = draw(0, 2, 9, 5), draw(4, 1, 3, 3)
+    out = banded.depthwise_banded(x, weight, geometry((9, 5), 3, 1, 1))
+    assert out.shape == (0, 4, 9, 5)
 
 
 @law
