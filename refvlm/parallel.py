@@ -7,7 +7,7 @@ cache, and takes the next. NumPy releases Python's global lock inside its loops,
 plain threads do run side by side, but only while a call lasts: between calls they
 queue for the lock, and handing it over costs more than a short call takes. So give
 each call 100,000 elements or more. A round of `in_parallel` itself costs about a
-tenth of a millisecond.
+tenth of a millisecond: waking a core that sleeps is slow.
 
 While pieces run, each matrix product in them takes one thread: two workers with two
 BLAS threads each would only get in each other's way. That number is changed, while
@@ -53,34 +53,61 @@ def shares(length: int, unit: int = 1) -> list[slice]:
 def in_parallel(function: Callable, pieces: Iterable) -> list:
     """[function(piece) for piece in pieces], several pieces at a time.
 
-    The results are in the order of the pieces. The first piece that fails raises
-    its error, after every running piece has ended. A call from inside a piece, a
-    single piece, and a single core are plain loops.
+    The caller works too, beside the threads that it wakes, and each takes the next
+    piece when it is done with one. The results are in the order of the pieces. Of the
+    pieces that fail, the first raises its error, once none is running any more; those
+    that nobody has begun are left. A call from inside a piece, a single piece, and a
+    single core are plain loops.
 
     >>> in_parallel(len, ["a", "bc", "def"])
     [1, 2, 3]
     """
     pieces = list(pieces)
-    if len(pieces) <= 1 or workers() <= 1:
+    hands = min(workers(), len(pieces))
+    if hands <= 1:
         return [function(piece) for piece in pieces]
+    results, errors = [None] * len(pieces), {}
+    left = iter(list(enumerate(pieces)))
+
+    def work():
+        with _as_worker():
+            for place, piece in left:
+                try:
+                    results[place] = function(piece)
+                except BaseException as error:
+                    errors[place] = error
+                    _exhaust(left)
+
     with one_blas_thread:
-        results = [
-            _pool().submit(contextvars.copy_context().run, _work, function, piece)
-            for piece in pieces
+        others = [
+            _pool().submit(contextvars.copy_context().run, work)
+            for _ in range(hands - 1)
         ]
         try:
-            wait(results)
+            work()
+            wait([other for other in others if not other.cancel()])
         except BaseException:  # Ctrl-C: leave nothing running behind
-            for result in results:
-                result.cancel()
-            wait(results)
+            _exhaust(left)
+            wait(others)
             raise
-    return [result.result() for result in results]
+    if errors:
+        raise errors[min(errors)]
+    return results
 
 
-def _work(function, piece):
+def _exhaust(iterator):
+    for _ in iterator:
+        pass
+
+
+@contextlib.contextmanager
+def _as_worker():
+    """What runs inside is a piece: it does not hand out pieces of its own."""
     _this_thread.is_worker = True
-    return function(piece)
+    try:
+        yield
+    finally:
+        _this_thread.is_worker = False
 
 
 def workers() -> int:

@@ -128,18 +128,42 @@ def test_in_parallel_without_threadpoolctl_still_works(monkeypatch):
 
 @contract
 def test_in_parallel_raises_the_error_of_a_piece(two_workers):
-    """The first in order, and only when nothing is running any more."""
-    ended = []
+    """Once nothing is running any more; what nobody has begun is left alone."""
+    begun, ended = threading.Barrier(2, timeout=30), []
 
     def work(n):
+        if n < 2:
+            begun.wait()
         if n == 0:
             raise KeyError("the first piece")
         time.sleep(0.05)
         ended.append(n)
 
     with pytest.raises(KeyError, match="the first piece"):
-        in_parallel(work, range(3))
-    assert sorted(ended) == [1, 2]
+        in_parallel(work, range(9))
+    assert ended == [1]
+
+
+@contract
+def test_in_parallel_raises_the_first_error_in_order(two_workers):
+    """Two pieces that fail together: whose error comes out is no race."""
+    begun = threading.Barrier(2, timeout=30)
+
+    def work(n):
+        begun.wait()
+        time.sleep(0.05 * (1 - n))
+        raise KeyError(f"piece {n}")
+
+    with pytest.raises(KeyError, match="piece 0"):
+        in_parallel(work, range(2))
+
+
+@contract
+def test_in_parallel_works_again_after_an_error(two_workers):
+    """The caller, who was a worker meanwhile, hands out pieces as before."""
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda n: 1 // n, range(4))
+    assert parallel.workers() == 2
 
 
 @contract

@@ -23,7 +23,7 @@ from ..variable import Variable
 from .convolution import convolve
 from .normal_tail import gelu_into
 
-PIXELS = 256  # in a piece: fewer, and the weights are read too often
+PIXELS = 512  # in a piece: fewer, and the weights are read too often
 NUMBERS = 1 << 18  # in a piece of work without weights
 FEW_TOKENS = 16
 COLUMNS = 512  # of a widened token, in a piece

@@ -1,4 +1,4 @@
-"""Linear maps: all tokens in one product, of which each core takes some columns."""
+"""Linear maps: all tokens in one product, of which each core takes its columns."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from ..parallel import even_blocks, in_parallel
+from ..parallel import in_parallel, shares
 
 FEW_ROWS = 16  # a thinner product waits for memory, and BLAS shares that well itself
 LARGE = 1 << 24  # multiplications that are worth handing out
-COLUMNS = 1024  # at a time
 
 
 def linear(x, weight, bias):
@@ -27,7 +26,7 @@ def _product(rows, weight):
     out = np.empty((len(rows), len(weight)), np.result_type(rows, weight))
     in_parallel(
         lambda part: np.matmul(rows, weight[part].T, out=out[:, part]),
-        even_blocks(len(weight), COLUMNS),
+        shares(len(weight)),
     )
     return out
 
