@@ -1,13 +1,13 @@
 """FastVLM-0.5B, whole, in float32: refvlm against its opponents, taking turns.
 
-    python -m benchmarks.fastvlm_05b FOLDER [--rounds 5] [--only tower] [--record]
+    python -m benchmarks.fastvlm_05b FOLDER [--rounds 4] [--only tower] [--record]
 
 FOLDER receives a checkpoint with random weights (2.5 GB), once. Measured are the
 vision tower at 1024 x 1024 with the projector, the prompt of 288 tokens, each token
 after it, and peak memory; transformers in both memory layouts and with both kinds of
 attention, of which the better one counts, and onnxruntime where it can. The logits of
 one picture with 32 words are compared too, and the greedy tokens; and refvlm with
-itself where threadpoolctl is missing.
+itself where threadpoolctl is missing. 4 rounds take 8 minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from refvlm.models.fastvlm import FastVLMConfig
 
 from . import checkpoint_05b, model_costs, records, rows
 from .opponents import onnxruntime
-from .turns import Peer, take_turns
+from .turns import Peer, take_turns, versions
 
 IMAGE, IMAGE_TOKENS, WORDS, STEPS, SIZE = 151646, 256, 32, 16, 1024
 CONFIG = FastVLMConfig.from_json(checkpoint_05b.CONFIG)
@@ -43,17 +43,14 @@ def measure(options):
     np.save(pixels, smooth_picture(rng))
     pixels, prompt = str(pixels), rng.integers(0, 150_000, PROMPT).tolist()
     peers = start(options)
-    versions = {}
-    for peer in peers.values():
-        versions |= peer.ask("versions")
+    measured = versions(peers.values())
     table = compare(against_all(peers), options, pixels, prompt)
     equal = equality(peers, folder, pixels, prompt)
     for peer in peers.values():
         peer.close()
     table |= without_threadpoolctl(options, pixels, prompt)
     return {
-        "versions": versions,
-        "disturbance": max((row["disturbance"] for row in table.values()), default=0.0),
+        "versions": measured,
         "rows": table,
         "equality": equal,
         "memory": memory(options, pixels, prompt),
@@ -157,7 +154,7 @@ def memory(options, pixels, prompt):
     for name, peer in start(options).items():
         peer.ask("tower", pixels=pixels)
         peer.ask("text", ids=prompt, steps=4)
-        peaks[name] = peer.ask("memory")
+        peaks[name] = peer.memory()
         peer.close()
     ratios = {who: peaks["refvlm"] / peaks[who] for who in peaks if who != "refvlm"}
     print("memory", peaks, ratios)
@@ -172,7 +169,7 @@ def add_folder(parser):
 def main(arguments=None):
     """The command; its exit status."""
     return records.benchmark(
-        "fastvlm-05b", measure, __doc__, arguments, more=add_folder
+        "fastvlm-05b", measure, __doc__, arguments, rounds=4, more=add_folder
     )
 
 

@@ -8,7 +8,6 @@ next without leaving the runtime.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -131,10 +130,6 @@ class Worker:
         rows = [table[int(i) : int(i) + 1] for i in ids]
         return np.concatenate(rows)[None]
 
-    def memory(self):
-        """Peak resident memory of this process, in MB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
     def versions(self):
         """What is measured."""
         return {"onnxruntime": onnxruntime.__version__}
@@ -147,5 +142,5 @@ def _value(array):
 
 if __name__ == "__main__":
     worker = Worker(sys.argv[1])
-    names = ("tower", "text", "logits", "run", "difference", "memory", "versions")
+    names = ("tower", "text", "logits", "run", "difference", "versions")
     serve({name: getattr(worker, name) for name in names})

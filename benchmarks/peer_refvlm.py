@@ -5,7 +5,6 @@ python -m benchmarks.peer_refvlm FOLDER [without-threadpoolctl]
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
@@ -54,10 +53,6 @@ class Worker:
         """Write the logits of every position to a file."""
         np.save(out, self.vlm.logits(np.load(pixels), np.array([ids])))
 
-    def memory(self):
-        """Peak resident memory of this process, in MB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
     def versions(self):
         """What is measured."""
         return numpy_versions()
@@ -67,5 +62,5 @@ if __name__ == "__main__":
     if "without-threadpoolctl" in sys.argv:
         sys.modules["threadpoolctl"] = None  # importing it fails from here on
     worker = Worker(sys.argv[1])
-    names = ("tower", "text", "logits", "memory", "versions")
+    names = ("tower", "text", "logits", "versions")
     serve({name: getattr(worker, name) for name in names})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
@@ -78,10 +77,6 @@ class Worker:
         state = self.model(input_ids=torch.tensor([ids]), pixel_values=pixels)
         np.save(out, state.logits.numpy())
 
-    def memory(self):
-        """Peak resident memory of this process, in MB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
     def versions(self):
         """What is measured."""
         return {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -89,5 +84,5 @@ class Worker:
 
 if __name__ == "__main__":
     worker = Worker(sys.argv[1])
-    names = ("tower", "text", "logits", "memory", "versions")
+    names = ("tower", "text", "logits", "versions")
     serve({name: getattr(worker, name) for name in names})

@@ -9,12 +9,19 @@ from refvlm.parallel import blocks, in_parallel, shares
 from . import identity
 from .turns import seconds, serve
 
-# (m, k, n): squares, and what FastVLM-0.5B multiplies: 1x1 convolutions by
-# (out, in, pixels), a prompt, the table of its words.
+# (m, k, n): squares, and what FastVLM-0.5B multiplies, each shape whose speed a row of
+# another benchmark may reach: 1x1 convolutions by (out, in, pixels), the tower's
+# feed-forwards there and back on whole pictures and on what a piece holds of them, a
+# prompt's, and one token by the table of words.
+FEED_FORWARDS = ((768, 192, 16384), (1536, 384, 4096), (3072, 768, 1024))
+PIXELS = 512  # of a piece
 PRODUCTS = (
-    *((n, n, n) for n in (256, 512, 1024, 2048, 4096)),
-    *((96, 96, 65536), (768, 192, 16384), (192, 768, 16384)),
-    *((1536, 384, 4096), (384, 1536, 4096)),
+    *((n, n, n) for n in (256, 512, 1024, 2048)),
+    (96, 96, 65536),
+    *FEED_FORWARDS,
+    *((narrow, wide, pixels) for wide, narrow, pixels in FEED_FORWARDS),
+    *((wide, narrow, PIXELS) for wide, narrow, _ in FEED_FORWARDS),
+    *((narrow, wide, PIXELS) for wide, narrow, _ in FEED_FORWARDS),
     *((288, 896, 4864), (288, 4864, 896), (151936, 896, 1)),
 )
 # All arrays of a walk together. L2 holds the first on any processor of today, no cache
@@ -22,7 +29,8 @@ PRODUCTS = (
 PLACES = {"L2": 1 << 18, "L3": 1 << 23, "memory": 1 << 29}
 ARRAYS = {"read by vecdot": 1, "read by a product": 1, "copy": 2, "add": 3, "triad": 3}
 AT_ONCE = 1 << 28  # bytes to walk through in one measurement
-COLUMNS, PIECE = 1024, 32768
+COLUMNS = 1024
+PIECE = 1 << 18  # numbers: two threads with shorter calls wait for Python's lock
 IN_CACHE = 65_536
 
 
@@ -56,7 +64,7 @@ def _array(count, offset):
     Arrays at the same place of their pages get in each other's way: a processor takes
     what is stored to one for what is loaded from the other.
     """
-    whole = np.random.default_rng(0).random(count + 2048, np.float32)
+    whole = np.ones(count + 2048, np.float32)
     start = (offset - whole.ctypes.data) % 4096 // 4
     return whole[start : start + count]
 
@@ -100,7 +108,7 @@ def _add(x, y, out):
 
 
 def _triad(x, y, out):
-    """out = 2 x + y, in pieces that stay in L1 and L2 between the two calls."""
+    """out = 2 x + y, in pieces that stay in some cache between the two calls."""
     for piece in blocks(len(x), PIECE):
         np.multiply(x[piece], np.float32(2), out=out[piece])
         np.add(out[piece], y[piece], out=out[piece])
@@ -118,8 +126,8 @@ WALKS["read by a product"] = _read_by_a_product
 
 def function(name):
     """Seconds of one call on 256 KB on one core, and how many numbers it makes."""
-    x, y = np.random.default_rng(0).standard_normal((2, IN_CACHE), dtype=np.float32)
-    out = np.empty_like(x)
+    x, y, out = (_array(IN_CACHE, 1088 * number) for number in range(3))
+    x[:], y[:] = np.random.default_rng(0).standard_normal((2, IN_CACHE))
     return {"seconds": seconds(lambda: FUNCTIONS[name](x, y, out)), "numbers": IN_CACHE}
 
 

@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 
 QUIET = 0.05  # the share of the machine that other programs may take during an answer
-PATIENCE = 3  # answers to try for each one wanted
+PATIENCE = 10  # answers to try for each one wanted: short ones are easily disturbed
+PAUSE = 1.0  # seconds until the next try, by which what is brief is over
 ROOT = Path(__file__).parent.parent
 
 # What would choose a library's instructions for it. By default each chooses itself.
@@ -60,6 +61,12 @@ def environment(kernels, threads):
     return variables | dict.fromkeys(THREADS, str(threads))
 
 
+def time_left(start, done, of):
+    """What to say once `done` of `of` equal parts are done, since `start`."""
+    seconds = (time.perf_counter() - start) / done * (of - done)
+    return f"{done} of {of}, about {seconds:.0f} s left"
+
+
 class Peer:
     """A worker process, and questions to it."""
 
@@ -94,10 +101,26 @@ class Peer:
         mine = sum(ticks(number) for number in family(self.process.pid))
         return (everybody - mine) / os.sysconf("SC_CLK_TCK")
 
+    def memory(self):
+        """The worker's peak of resident memory, in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
     def close(self):
         """Close the worker's input, which ends it."""
         self.process.stdin.close()
         self.process.wait()
+
+
+def versions(peers):
+    """What the workers measure, once all of them have started.
+
+    Starting takes the machine, too, so this is asked before any work is timed.
+    """
+    found = {}
+    for peer in peers:
+        found |= peer.ask("versions")
+    return found
 
 
 def family(number):
@@ -142,28 +165,32 @@ def seconds(function, at_least=0.25, warm=0.05):
     return statistics.median(times)
 
 
+def ask_in_quiet(peer, question):
+    """The first answer that was not disturbed, and how much it was."""
+    for _ in range(PATIENCE):
+        answer = peer.ask(**question)
+        if peer.disturbance < QUIET:
+            return answer, peer.disturbance
+        time.sleep(PAUSE)
+    raise RefusedError(
+        f"{PATIENCE} times others took more than {QUIET:.0%} of the machine while it "
+        f"answered {question}"
+    )
+
+
 def take_turns(rounds, turns):
     """name -> answers, for {name: (peer, question)}, interleaved, and the disturbance.
 
-    Each round asks everybody once, every other round in reverse order, and counts when
-    no answer in it was disturbed. A round before the first warms up and does not count.
-    Who answers that it cannot has `None` for answers. Refused where there is no quiet.
+    Each round asks everybody once, every other round in reverse order. A round before
+    the first warms up and does not count. Who answers that it cannot is not asked again
+    and has `None` for answers.
     """
-    answers, worst, able = {name: [] for name in turns}, 0.0, list(turns)
-    for number in range(PATIENCE * rounds + 1):
-        given, disturbance = {}, 0.0
-        for name in able[:: -1 if number % 2 else 1]:
-            peer, question = turns[name]
-            given[name] = peer.ask(**question)
-            disturbance = max(disturbance, peer.disturbance)
-        able = [name for name in able if given[name] is not None]
-        if number and disturbance < QUIET:
-            for name in able:
-                answers[name].append(given[name])
+    warm = {name: peer.ask(**question) for name, (peer, question) in turns.items()}
+    able = [name for name, answer in warm.items() if answer is not None]
+    answers, worst = {n: [] if n in able else None for n in turns}, 0.0
+    for number in range(rounds):
+        for name in able[:: 1 if number % 2 else -1]:
+            answer, disturbance = ask_in_quiet(*turns[name])
+            answers[name].append(answer)
             worst = max(worst, disturbance)
-        if not able or len(answers[able[0]]) >= rounds:
-            return {n: answers[n] if n in able else None for n in turns}, worst
-    raise RefusedError(
-        f"{rounds} rounds were wanted during which other programs took less than "
-        f"{QUIET:.0%} of the machine; {number} gave {len(answers[able[0]])}"
-    )
+    return answers, worst
