@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from . import roofline, rows
+from . import fits, roofline, rows
 
 # Roofs and times come from different minutes, between which the clock of a processor
 # and the load of its neighbours wander; roofs keep the best of several rounds, so what
@@ -50,7 +50,7 @@ def faults(records):
     for name, record in records.items():
         own = disturbed(record)
         if name != "roofs":
-            own += [*identity(record), *wrong_rows(record)]
+            own += [*identity(record), *wrong_rows(record), *wrong_fits(record)]
             own += below_floor(record, roofs) if roofs else []
         found += [f"{name}: {fault}" for fault in own]
     return found
@@ -95,6 +95,22 @@ def wrong_rows(record):
             yield f"{name}: its ratios do not follow from its times"
 
 
+def wrong_fits(record):
+    """Growth with size that does not follow from the times of the sizes."""
+    for sweep, fit in record.get("fits", {}).items():
+        swept = [row for row in record["rows"].values() if row["sweep"] == sweep]
+        for threads, told in fit["threads"].items():
+            times = {
+                row["size"]: row["seconds"]["refvlm"]["median"]
+                for row in swept
+                if str(row["threads"]) == threads
+            }
+            exponent = fits.power(list(times), list(times.values()))["exponent"]
+            if not math.isclose(told["power"]["exponent"], exponent, abs_tol=1e-6):
+                where = f"{sweep}, threads {threads}"
+                yield f"{where}: its exponent is not that of its times"
+
+
 def is_timing(time):
     """A positive median, and rounds that agree on it more or less."""
     return 0 < time["median"] < math.inf and 0 <= time["spread"] <= SPREAD
@@ -114,7 +130,7 @@ def below_floor(record, roofs):
     for name, row in record.get("rows", {}).items():
         if "flops" not in row or "bytes" not in row:
             continue
-        floor = roofline.floor(row, roofs, threads)
+        floor = roofline.floor(row, roofs, row.get("threads", threads))
         found += [
             f"{name}: {who}'s {time['median']:.3g} s lie below the floor of "
             f"{floor:.3g} s, a share of {floor / time['median']:.0%} of the roof"
