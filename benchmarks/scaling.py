@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import checkpoint_05b, fits, records, rows
-from .turns import Peer, take_turns
+from .roofs import ask_in_quiet
+from .turns import Peer
 
 
 class Sweep(NamedTuple):
@@ -64,17 +65,26 @@ def measure(options):
 
 
 def sweep_rows(name, sweep, peers, rounds):
-    """{(size, threads): row}, all sizes and threads taking turns."""
-    turns = {
-        (size, threads): (peer, {"task": "run", "sweep": name, "size": size})
-        for size in sweep.sizes
-        for threads, peer in peers.items()
-    }
-    answers, disturbance = take_turns(rounds, turns)
+    """{(size, threads): row}; each round asks for every size, so that all of them see
+    the same fast and slow minutes. One before the first warms up."""
+    places = [(size, threads) for size in sweep.sizes for threads in peers]
+    samples, worst = {place: [] for place in places}, dict.fromkeys(places, 0.0)
+    for number in range(rounds + 1):
+        for size, threads in places[:: -1 if number % 2 else 1]:
+            place, question = (size, threads), {"sweep": name, "size": size}
+            if not number:
+                peers[threads].ask("run", **question)
+                continue
+            answer, disturbance = ask_in_quiet(
+                peers[threads], {"task": "run", **question}
+            )
+            samples[place].append(answer)
+            worst[place] = max(worst[place], disturbance)
     found = {}
-    for (size, threads), samples in answers.items():
+    for size, threads in places:
         cost = peers[threads].ask("cost", sweep=name, size=size)
-        row = rows.row({"refvlm": samples}, cost, disturbance)
+        times = {"refvlm": samples[size, threads]}
+        row = rows.row(times, cost, worst[size, threads])
         found[size, threads] = row | {"sweep": name, "size": size, "threads": threads}
     return found
 

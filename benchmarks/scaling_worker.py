@@ -41,8 +41,8 @@ class Worker:
 
     def run(self, sweep, size):
         """Seconds of one size: the median of a second's calls, or of one long call."""
-        call, times = getattr(self, sweep), []
-        while sum(times) < ENOUGH:
+        call, times, end = getattr(self, sweep), [], time.perf_counter() + ENOUGH
+        while not times or time.perf_counter() < end:
             times.append(call(size))
         return statistics.median(times)
 
