@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import checkpoint_05b, fits, records, rows
-from .roofs import ask_in_quiet
-from .turns import Peer
+from .turns import Peer, take_turns, versions
 
 
 class Sweep(NamedTuple):
@@ -49,7 +48,7 @@ def measure(options):
     peers = {
         n: Peer("scaling_worker", folder, options=options, threads=n) for n in counts
     }
-    versions = peers[1].ask("versions")
+    measured = versions(peers.values())
     table, fitted = {}, {}
     for name, sweep in SWEEPS.items():
         if options.only in name:
@@ -60,31 +59,21 @@ def measure(options):
             print(*in_words(name, fitted[name]), sep="\n", flush=True)
     for peer in peers.values():
         peer.close()
-    worst = max((row["disturbance"] for row in table.values()), default=0.0)
-    return {"versions": versions, "disturbance": worst, "rows": table, "fits": fitted}
+    return {"versions": measured, "rows": table, "fits": fitted}
 
 
 def sweep_rows(name, sweep, peers, rounds):
-    """{(size, threads): row}; each round asks for every size, so that all of them see
-    the same fast and slow minutes. One before the first warms up."""
-    places = [(size, threads) for size in sweep.sizes for threads in peers]
-    samples, worst = {place: [] for place in places}, dict.fromkeys(places, 0.0)
-    for number in range(rounds + 1):
-        for size, threads in places[:: -1 if number % 2 else 1]:
-            place, question = (size, threads), {"sweep": name, "size": size}
-            if not number:
-                peers[threads].ask("run", **question)
-                continue
-            answer, disturbance = ask_in_quiet(
-                peers[threads], {"task": "run", **question}
-            )
-            samples[place].append(answer)
-            worst[place] = max(worst[place], disturbance)
+    """{(size, threads): row}, all in turns, so that no size has the slow minutes."""
+    turns = {
+        (size, threads): (peer, {"task": "run", "sweep": name, "size": size})
+        for size in sweep.sizes
+        for threads, peer in peers.items()
+    }
+    answers, disturbance = take_turns(rounds, turns)
     found = {}
-    for size, threads in places:
+    for (size, threads), samples in answers.items():
         cost = peers[threads].ask("cost", sweep=name, size=size)
-        times = {"refvlm": samples[size, threads]}
-        row = rows.row(times, cost, worst[size, threads])
+        row = rows.row({"refvlm": samples}, cost, disturbance)
         found[size, threads] = row | {"sweep": name, "size": size, "threads": threads}
     return found
 
