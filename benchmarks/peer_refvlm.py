@@ -46,8 +46,8 @@ class Worker:
         weights, config = self.vlm.weights, self.vlm.config
         embeddings = fastvlm.embed(ids, None, weights, config)
         decoder = weights.scope(fastvlm.DECODER)
-        hidden = qwen2.qwen2(embeddings, decoder, config.text, cache=cache)
-        return int(fastvlm.head(hidden[:, -1:], weights)[0, 0].argmax())
+        hidden = qwen2.qwen2(embeddings, decoder, config.text, cache=cache, last=1)
+        return int(fastvlm.head(hidden, weights)[0, 0].argmax())
 
     def logits(self, pixels, ids, out):
         """Write the logits of every position to a file."""

@@ -11,7 +11,8 @@ tenth of a millisecond: waking a core that sleeps is slow.
 
 While pieces run, each matrix product in them takes one thread: two workers with two
 BLAS threads each would only get in each other's way. That number is changed, while
-the program runs, by threadpoolctl; without it the pieces still run, only slower.
+the program runs, by threadpoolctl; without it the pieces still run, but a vision tower
+takes a third longer, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ import contextvars
 import functools
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
+WITHOUT_THREADPOOLCTL = (
+    "refvlm runs without threadpoolctl, and more slowly: BLAS's threads and refvlm's "
+    "own compete for the cores. To mend it: pip install threadpoolctl"
+)
 _this_thread = threading.local()
 
 
@@ -146,6 +152,8 @@ def blas_libraries() -> list:
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
+        if cores() > 1:
+            warnings.warn(WITHOUT_THREADPOOLCTL, RuntimeWarning, stacklevel=2)
         return []
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     return [library for library in found if library.num_threads]

@@ -1,5 +1,6 @@
 """The spec of refvlm/parallel.py."""
 
+import sys
 import threading
 import time
 import warnings
@@ -124,6 +125,23 @@ def test_in_parallel_without_threadpoolctl_still_works(monkeypatch):
     monkeypatch.setattr(parallel, "blas_libraries", list)
     assert parallel.workers() == parallel.cores()
     assert in_parallel(str, [1, 2, 3]) == ["1", "2", "3"]
+
+
+@law
+def test_without_threadpoolctl_a_warning_says_so_once(monkeypatch):
+    """And what to do. One core has no threads that could compete."""
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    for cores, count in ((1, 0), (2, 1)):
+        monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)
+        parallel.blas_libraries.cache_clear()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert in_parallel(str, [1, 2, 3]) == ["1", "2", "3"]
+            assert in_parallel(str, [4, 5, 6]) == ["4", "5", "6"]
+        assert ["install threadpoolctl" in str(w.message) for w in said] == [
+            True
+        ] * count
+    parallel.blas_libraries.cache_clear()
 
 
 @contract

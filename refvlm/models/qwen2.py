@@ -155,7 +155,7 @@ class Packing(NamedTuple):
     sees: np.ndarray
 
 
-@shapes(embeddings="b t h", attention_mask="b k of anything", returns="b t h")
+@shapes(embeddings="b t h", attention_mask="b k of anything", returns="b n h")
 def qwen2(
     embeddings: np.ndarray,
     weights: Weights,
@@ -164,13 +164,16 @@ def qwen2(
     cache: KVCache | None = None,
     packing: Packing | None = None,
     watch: list[np.ndarray] | None = None,
+    last: int | None = None,
 ):
     """Token embeddings to final hidden states: the layers, then the last norm.
 
     embeddings (batch, tokens, hidden). attention_mask (batch, all tokens so far) is
     True where a token counts and False where it pads. With a cache, the tokens
     continue what it holds. `packing` stands in place of both, in training. Into
-    `watch` goes what each layer attended to, (batch, heads, tokens, all tokens).
+    `watch` goes what each layer attended to, (batch, heads, tokens, all tokens). Who
+    asks for the `last` tokens only spares the others what nobody reads after the last
+    attention: its feed-forward network.
     """
     tokens = embeddings.shape[1]
     if packing is None:
@@ -186,7 +189,8 @@ def qwen2(
     for i in range(config.num_hidden_layers):
         layer = weights.scope(f"layers.{i}")
         keep = None if cache is None else (cache, i)
-        hidden = decoder_layer(hidden, layer, config, rotary, mask, keep, watch)
+        few = last if i == config.num_hidden_layers - 1 else None
+        hidden = decoder_layer(hidden, layer, config, rotary, mask, keep, watch, few)
     if cache is not None:
         cache.advance(tokens)
     return ops.rms_norm(
@@ -194,12 +198,19 @@ def qwen2(
     )
 
 
-def decoder_layer(hidden, weights, config, rotary, mask, keep=None, watch=None):
-    """Pre-norm: x + GQA(RMSNorm(x)), and of that, x + SwiGLU(RMSNorm(x))."""
+def decoder_layer(
+    hidden, weights, config, rotary, mask, keep=None, watch=None, last=None
+):
+    """Pre-norm: x + GQA(RMSNorm(x)), and of that, x + SwiGLU(RMSNorm(x)).
+
+    Tokens meet in the attention only: the `last` ones can go on without the others.
+    """
     normed = _norm(hidden, weights.scope("input_layernorm"), config)
     hidden = hidden + self_attention(
         normed, weights.scope("self_attn"), config, rotary, mask, keep, watch
     )
+    if last is not None:
+        hidden = hidden[:, -last:]
     normed = _norm(hidden, weights.scope("post_attention_layernorm"), config)
     return hidden + swiglu(normed, weights.scope("mlp"))
 

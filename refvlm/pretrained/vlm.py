@@ -145,8 +145,9 @@ class VLM:
                 self.config.text,
                 None if mask is None else mask[:, :upto],
                 cache,
+                last=1,
             )
-            return self._finite(fastvlm.head(hidden[:, -1:], self.weights)[:, 0])
+            return self._finite(fastvlm.head(hidden, self.weights)[:, 0])
 
         def next_token(ids):
             # Looked up, not spliced: a model may say its own image token.

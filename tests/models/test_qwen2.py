@@ -121,6 +121,23 @@ def test_qwen2_with_a_cache_equals_without(weights, cuts):
 
 
 @law
+@pytest.mark.parametrize("last", [1, 4, 9])
+def test_qwen2_of_the_last_tokens_is_the_end_of_the_whole(weights, last):
+    """Who asks for few states gets those, and the cache holds every token."""
+    whole = qwen2.qwen2(embed(weights, IDS), weights, SMALL)
+    caches = [qwen2.new_cache(SMALL, 2, 10, np.float64) for _ in range(2)]
+    given = embed(weights, IDS)
+    few = qwen2.qwen2(given, weights, SMALL, cache=caches[0], last=last)
+    qwen2.qwen2(given, weights, SMALL, cache=caches[1])
+    assert_close(few, whole[:, -last:])
+    after = [
+        qwen2.qwen2(given[:, :1], weights, SMALL, cache=cache, last=1)
+        for cache in caches
+    ]
+    assert_close(*after)
+
+
+@law
 def test_qwen2_does_not_see_padding(weights):
     """Padding on the left, masked out, leaves what follows as it was."""
     alone = qwen2.qwen2(embed(weights, IDS[:, 3:]), weights, SMALL)
