@@ -64,7 +64,12 @@ def write_model(checkpoint, place):
     from .peer_transformers import Worker
 
     model = Worker(checkpoint).model
-    save = {"opset_version": OPSET, "dynamo": True, "external_data": True}
+    save = {
+        "opset_version": OPSET,
+        "dynamo": True,
+        "external_data": True,
+        "verbose": False,
+    }
     pixels = torch.zeros(1, 3, 1024, 1024)
     names = {"input_names": ["pixels"], "output_names": ["tokens"]}
     torch.onnx.export(_tower(model), (pixels,), place / "tower.onnx", **names, **save)
@@ -156,6 +161,7 @@ def write_operators(only, place):
             opset_version=OPSET,
             dynamo=True,
             external_data=True,
+            verbose=False,
         )
 
 

@@ -5,7 +5,7 @@
 Shapes are those of FastVLM-0.5B. Convolutions are measured in both of PyTorch's memory
 layouts. onnxruntime runs what PyTorch exports, with weights as constants, and its
 answers are compared with refvlm's. A ratio below 1 says that NumPy is faster.
-5 rounds take 4 minutes.
+5 rounds take about 6 minutes, one of which is the export.
 """
 
 from __future__ import annotations

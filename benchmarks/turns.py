@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 
 QUIET = 0.05  # the share of the machine that other programs may take during an answer
-PATIENCE = 10  # answers to try for each one wanted: short ones are easily disturbed
-PAUSE = 1.0  # seconds until the next try, by which what is brief is over
+PATIENCE = 20  # answers to try for each one wanted: short ones are easily disturbed
+PAUSE = 0.25  # seconds until the next try, by which what is brief is over
 ROOT = Path(__file__).parent.parent
 
 # What would choose a library's instructions for it. By default each chooses itself.

@@ -39,8 +39,8 @@ def test_the_first_round_warms_up_and_disturbed_answers_do_not_count(monkeypatch
 def test_a_busy_machine_is_refused(monkeypatch):
     """After a few tries it is said that there is no quiet."""
     monkeypatch.setattr(turns, "PAUSE", 0)
-    asked = {"one": (Clock([1] * 20, [0.5] * 20), {"task": "t"})}
-    with pytest.raises(turns.RefusedError, match=r"10 times others took more than 5%"):
+    asked = {"one": (Clock([1] * 30, [0.5] * 30), {"task": "t"})}
+    with pytest.raises(turns.RefusedError, match=r"20 times others took more than 5%"):
         turns.take_turns(2, asked)
 
 
