@@ -1,12 +1,13 @@
-r"""The coefficients of `refvlm.kernels.normal_tail.LOG_TAIL`, found again.
+r"""The coefficients of `refvlm.kernels.normal_tail.ROOT`, found again.
 
     python -m benchmarks.fit_normal_tail
 
-Wanted is a polynomial p of degree 6 with p(0) = log(1/2) and
-$e^{p(a)} \approx \Phi(-a)$ for $0 \le a \le 6$. Two errors count: that of
-$a\,\Phi(-a)$, absolutely, where the bell is wide, and that of $\Phi(-a)$, relative to
-itself, in the tail; a relative error of 3e-4 there weighs like an absolute one of
-1e-7. Least squares, again and again, with more weight where the error was large,
+Wanted is a polynomial P of degree 8 with $P(a)^{-16} \approx \Phi(-a)$ for
+$0 \le a \le 6$. Two errors count: that of $a\,\Phi(-a)$, absolutely, where the bell is
+wide, and that of $\Phi(-a)$, relative to itself, in the tail.
+
+P(0) is exact, to float32: the power makes 16 times as much of what is lost in a
+rounding. Least squares, again and again, with more weight where the error was large,
 tends to the polynomial whose largest weighted error is smallest (Lawson's method).
 """
 
@@ -17,8 +18,8 @@ import math
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial, chebyshev
 
-DEGREE, REACH = 6, 6.0
-ABSOLUTE, RELATIVE = 1e-7, 3e-4
+POWER, DEGREE, REACH = 16, 8, 6.0
+ABSOLUTE, RELATIVE = 1e-7, 4e-4
 
 
 def lower_tail(distance):
@@ -26,13 +27,14 @@ def lower_tail(distance):
     return np.array([math.erfc(a / math.sqrt(2)) / 2 for a in distance])
 
 
-def fit(rounds=2000):
-    """The coefficients of p, highest power first."""
-    distance = REACH * (1 - np.cos(np.linspace(0, np.pi, 6001)[1:])) / 2
+def fit(distance, rounds=200):
+    """The coefficients of P, highest power first: an error of P is one of the tail that
+    is 16 times as large."""
     tail = lower_tail(distance)
-    wanted = (np.log(tail) - math.log(0.5)) / distance  # so that p(0) is exact
-    matters = np.maximum(np.maximum(distance, 0.5) * tail / ABSOLUTE, 1 / RELATIVE)
-    matters = matters * ABSOLUTE * distance
+    root, at_zero = tail ** (-1 / POWER), float(np.float32(2 ** (1 / POWER)))
+    wanted = (root - at_zero) / distance  # so that P(0) is exact
+    matters = np.maximum(np.maximum(distance, 0.1) * tail / ABSOLUTE, 1 / RELATIVE)
+    matters = matters * POWER / root * distance
     basis = chebyshev.chebvander(2 * distance / REACH - 1, DEGREE - 1)
     weight, best = np.ones_like(distance), (math.inf, None)
     for _ in range(rounds):
@@ -44,15 +46,16 @@ def fit(rounds=2000):
         weight *= (error / error.max()) ** 0.7 + 1e-9
         weight = np.maximum(weight / weight.max(), 1e-12)
     rest = Chebyshev(best[1], domain=[0, REACH]).convert(kind=Polynomial).coef
-    return [*rest[::-1], math.log(0.5)]
+    return [*rest[::-1], at_zero]
 
 
 def main():
-    coefficients = fit()
+    distance = REACH * (1 - np.cos(np.linspace(0, np.pi, 401)[1:])) / 2
+    root = fit(distance)
+    print(*(f"{coefficient:.9g}," for coefficient in root), sep="\n")
     distance = np.linspace(0, REACH, 5001)
-    tail = lower_tail(distance)
-    error = np.exp(np.polyval(coefficients, distance)) - tail
-    print(*(f"{coefficient:.9g}" for coefficient in coefficients), sep="\n")
+    tail, fitted = lower_tail(distance), np.polyval(root, distance) ** -POWER
+    error = fitted - tail
     print(f"absolute error of Phi {np.abs(error).max():.1e}")
     print(f"absolute error of GELU {np.abs(error * distance).max():.1e}")
     print(f"relative error of Phi {np.abs(error / tail).max():.1e}")

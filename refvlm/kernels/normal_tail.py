@@ -2,15 +2,17 @@ r"""The normal distribution's tail: GELU without an integral.
 
 NumPy has no erf, and Python's own takes one number at a time. In float64 Cody's ratios
 of polynomials reach the last digits. In float32 the exact GELU of a vision model asks
-for $\Phi$ half a billion times for one picture, and one polynomial will do: the
-logarithm of the lower tail is a smooth curve, close to a parabola, so
+for $\Phi$ half a billion times for one picture, and one polynomial will do. The
+sixteenth root of $1/\Phi(-a)$ is a smooth curve that grows from 1 to nearly 4, so
 
-$$\Phi(-a) \approx e^{c_0 + c_1 a + \dots + c_6 a^6}, \quad a \ge 0,$$
+$$\Phi(-a) \approx (c_0 + c_1 a + \dots + c_8 a^8)^{-16}, \quad a \ge 0,$$
 
-is within 4e-7 everywhere, and within 5e-4 of itself down to $\Phi(-6) = 10^{-9}$.
-`benchmarks/fit_normal_tail.py` finds the coefficients. Both work on blocks that stay in
-a core's cache, and the cores share the blocks.
+is within 4e-7 everywhere, and within 5e-4 of itself down to $\Phi(-6) = 10^{-9}$. The
+power is four squarings, where NumPy's exponential costs as much as a dozen products.
+`benchmarks/fit_normal_tail.py` finds the coefficients. Both work on pieces that stay
+near a core, and the cores share them.
 
+M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 1964, 7.1.28.
 W. J. Cody, Rational Chebyshev approximations for the error function, 1969.
 """
 
@@ -20,7 +22,8 @@ import math
 
 import numpy as np
 
-from ..parallel import blocks, in_parallel, shares
+from ..parallel import in_parallel, shares
+from .pieces import NUMBERS, pieces
 
 # erf(x) = x P(x^2) / Q(x^2) for |x| <= 0.46875. Highest powers first, as below.
 NEAR_ZERO = (
@@ -83,19 +86,20 @@ TAIL = (
         2.33520497626869185e-3,
     ),
 )
-# log Phi(-a) for 0 <= a, in float32.
-LOG_TAIL = (
-    2.18172188e-05,
-    -0.000516540735,
-    0.00552484755,
-    -0.0368728572,
-    -0.318128349,
-    -0.797904265,
-    -0.693147181,
+# The sixteenth root of 1 / Phi(-a) for 0 <= a, in float32.
+ROOT = (
+    1.85393265e-07,
+    -1.51022559e-06,
+    9.88621888e-06,
+    4.65719428e-05,
+    3.9665464e-05,
+    0.00342555583,
+    0.0220754915,
+    0.0520754772,
+    1.04427373,
 )
-FAR = 13.0  # Phi(-13) = 6e-39: nothing is left of it in float32, nor of the curve
+FAR = 13.0  # Phi(-13) = 6e-39: nothing is left of it in float32
 FARTHEST = 39.0  # and Phi(-39) is 0 in float64
-BLOCK = 131_072  # long enough calls to share between threads, and near a core's cache
 
 
 def gelu(x, approximate):
@@ -106,8 +110,7 @@ def gelu(x, approximate):
     out = np.empty(x.shape, x.dtype)
     flat_out = out.reshape(-1)
     in_parallel(
-        lambda share: gelu_into(flat_out[share], flat[share]),
-        shares(len(flat), BLOCK),
+        lambda share: gelu_into(flat_out[share], flat[share]), _shares(len(flat))
     )
     return out
 
@@ -127,7 +130,7 @@ def gelu_vjp(d_out, x, approximate):
             slopes[np.isinf(flat[part])] = math.nan
             np.multiply(d_flat[part], slopes, out=flat_d_x[part])
 
-    in_parallel(work, shares(len(flat), BLOCK))
+    in_parallel(work, _shares(len(flat)))
     return d_x
 
 
@@ -140,60 +143,61 @@ def gelu_into(out, x):
         raise ValueError("gelu_into: out must be contiguous")
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     block = _gelu_block32 if x.dtype == np.float32 else _gelu_block
-    scratch = np.empty((2, min(BLOCK, len(flat_x))), x.dtype)
-    for part in blocks(len(flat_x), BLOCK):
+    scratch = np.empty((2, min(NUMBERS, len(flat_x))), x.dtype)
+    for part in pieces(len(flat_x)):
         block(flat_x[part], flat_out[part], scratch)
 
 
+def _shares(length):
+    """One for each core; of few numbers, one."""
+    return shares(length) if length > NUMBERS else [slice(0, length)]
+
+
 def _parts(share):
-    for part in blocks(share.stop - share.start, BLOCK):
+    for part in pieces(share.stop - share.start):
         yield slice(share.start + part.start, share.start + part.stop)
 
 
 def _gelu_block32(x, out, scratch):
     """max(x, 0) - |x| Phi(-|x|), which keeps small results small."""
-    distance, tail = scratch[:, : len(x)]
-    lowest = np.minimum.reduce(x, initial=0)
-    far = None if lowest > -FAR else x <= -FAR
-    if far is not None:  # a share of 0, of which -inf makes nan
-        least = -0.0 if lowest > -math.inf else np.where(x > -math.inf, -0.0, math.nan)
-    _distance_into(distance, x)
-    _tail_into(tail, distance)
-    tail *= distance
+    distance, power = scratch[:, : len(x)]
+    np.absolute(x, out=distance)
+    is_far = not np.maximum.reduce(distance, initial=0) < FAR
+    far = (distance >= FAR) & (x > -math.inf) if is_far else None
+    with np.errstate(over="ignore", invalid="ignore"):  # of -inf nan, as by the formula
+        _power_into(power, distance)
+        share = np.divide(distance, power, out=distance)
+    if is_far:
+        np.copyto(share, 0, where=far)
     np.clip(x, 0, math.inf, out=out)  # one bound would be three times as slow
-    out -= tail
-    if far is not None:
-        np.copyto(out, least, where=far, casting="same_kind")
+    out -= share
 
 
 def _slope32(x):
     """Phi(-|x|) - |x| phi(x) on the left of 0, and what it lacks of 1 on the right."""
-    distance, slope = np.empty((2, len(x)), x.dtype)
-    _distance_into(distance, x)
-    _tail_into(slope, distance)
-    density = np.multiply(distance, distance)
+    distance, slope, density = np.empty((3, len(x)), x.dtype)
+    np.absolute(x, out=distance)
+    np.clip(distance, 0, FAR, out=distance)
+    _power_into(slope, distance)
+    np.divide(1, slope, out=slope)
+    np.multiply(distance, distance, out=density)
     density *= -0.5
     np.exp(density, out=density)
     density *= distance
     density *= 1 / math.sqrt(2 * math.pi)
     slope -= density
-    return np.where(x > 0, 1 - slope, slope)
+    return np.where(x > 0, np.subtract(1, slope, out=density), slope)
 
 
-def _distance_into(distance, x):
-    """|x|, as far as it matters: inf times 0 does not arise."""
-    np.absolute(x, out=distance)
-    np.clip(distance, 0, FAR, out=distance)
-
-
-def _tail_into(tail, distance):
-    """Phi(-distance) in float32."""
-    np.multiply(distance, LOG_TAIL[0], out=tail)
-    for coefficient in LOG_TAIL[1:-1]:
-        tail += coefficient
-        tail *= distance
-    tail += LOG_TAIL[-1]
-    np.exp(tail, out=tail)
+def _power_into(power, distance):
+    """1 / Phi(-distance) in float32."""
+    np.multiply(distance, ROOT[0], out=power)
+    for coefficient in ROOT[1:-1]:
+        power += coefficient
+        power *= distance
+    power += ROOT[-1]
+    for _ in range(4):
+        power *= power
 
 
 def _gelu_block(x, out, scratch):

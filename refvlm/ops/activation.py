@@ -85,6 +85,7 @@ def tanh_vjp(d_out, out):
 
 @differentiable
 @shapes(x="...", returns="...")
+@computed_by(gates.silu)
 def silu(x):
     r"""A soft ReLU: $y = x\,\sigma(x)$.
 
@@ -97,6 +98,7 @@ def silu(x):
 
 
 @silu.vjp
+@computed_by(gates.silu_vjp)
 def silu_vjp(d_out, x):
     r"""$y' = \sigma + x\,\sigma(1 - \sigma)$."""
     gate = sigmoid(x)
