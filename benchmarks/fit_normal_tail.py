@@ -1,14 +1,14 @@
-r"""The coefficients of `refvlm.kernels.normal_tail.ROOT`, found again.
+r"""The coefficients of `refvlm.kernels.normal_tail`, found again.
 
     python -m benchmarks.fit_normal_tail
 
-Wanted is a polynomial P of degree 8 with $P(a)^{-16} \approx \Phi(-a)$ for
-$0 \le a \le 6$. Two errors count: that of $a\,\Phi(-a)$, absolutely, where the bell is
-wide, and that of $\Phi(-a)$, relative to itself, in the tail.
+Two polynomials on $0 \le a \le 6$: ROOT, of degree 8, with $P(a)^{-16} \approx
+\Phi(-a)$, and LOG_TAIL, of degree 6, with $e^{p(a)} \approx \Phi(-a)$. Two errors
+count: that of $a\,\Phi(-a)$, absolutely, where the bell is wide, and that of
+$\Phi(-a)$, relative to itself, in the tail. At 0 both are exact.
 
-P(0) is exact, to float32: the power makes 16 times as much of what is lost in a
-rounding. Least squares, again and again, with more weight where the error was large,
-tends to the polynomial whose largest weighted error is smallest (Lawson's method).
+Least squares, again and again, with more weight where the error was large, tends to the
+polynomial whose largest weighted error is smallest (Lawson's method).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import math
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial, chebyshev
 
-POWER, DEGREE, REACH = 16, 8, 6.0
-ABSOLUTE, RELATIVE = 1e-7, 4e-4
+POWER, REACH = 16, 6.0
 
 
 def lower_tail(distance):
@@ -27,15 +26,28 @@ def lower_tail(distance):
     return np.array([math.erfc(a / math.sqrt(2)) / 2 for a in distance])
 
 
-def fit(distance, rounds=200):
-    """The coefficients of P, highest power first: an error of P is one of the tail that
-    is 16 times as large."""
+def fit_root(distance, rounds=200):
+    """ROOT, highest power first: an error of P is one of the tail, 16 times as large.
+
+    P(0) is exact to float32: the power makes 16 times as much of what rounding loses.
+    """
     tail = lower_tail(distance)
     root, at_zero = tail ** (-1 / POWER), float(np.float32(2 ** (1 / POWER)))
-    wanted = (root - at_zero) / distance  # so that P(0) is exact
-    matters = np.maximum(np.maximum(distance, 0.1) * tail / ABSOLUTE, 1 / RELATIVE)
-    matters = matters * POWER / root * distance
-    basis = chebyshev.chebvander(2 * distance / REACH - 1, DEGREE - 1)
+    matters = np.maximum(np.maximum(distance, 0.1) * tail / 1e-7, 1 / 4e-4)
+    return fit(distance, root, at_zero, 8, matters * POWER / root, rounds)
+
+
+def fit_log_tail(distance, rounds=2000):
+    """LOG_TAIL, highest power first."""
+    tail = lower_tail(distance)
+    matters = np.maximum(np.maximum(distance, 0.5) * tail / 1e-7, 1 / 3e-4)
+    return fit(distance, np.log(tail), math.log(0.5), 6, matters, rounds)
+
+
+def fit(distance, wanted, at_zero, degree, matters, rounds):
+    """The polynomial through `at_zero` whose largest error, weighted, is smallest."""
+    wanted, matters = (wanted - at_zero) / distance, matters * distance
+    basis = chebyshev.chebvander(2 * distance / REACH - 1, degree - 1)
     weight, best = np.ones_like(distance), (math.inf, None)
     for _ in range(rounds):
         rows = (matters * np.sqrt(weight))[:, None]
@@ -50,15 +62,22 @@ def fit(distance, rounds=200):
 
 
 def main():
-    distance = REACH * (1 - np.cos(np.linspace(0, np.pi, 401)[1:])) / 2
-    root = fit(distance)
-    print(*(f"{coefficient:.9g}," for coefficient in root), sep="\n")
-    distance = np.linspace(0, REACH, 5001)
-    tail, fitted = lower_tail(distance), np.polyval(root, distance) ** -POWER
-    error = fitted - tail
-    print(f"absolute error of Phi {np.abs(error).max():.1e}")
-    print(f"absolute error of GELU {np.abs(error * distance).max():.1e}")
-    print(f"relative error of Phi {np.abs(error / tail).max():.1e}")
+    for name, found, of in (
+        ("ROOT", fit_root(nodes(401)), lambda value: value**-POWER),
+        ("LOG_TAIL", fit_log_tail(nodes(6001)), np.exp),
+    ):
+        print(name, *(f"{coefficient:.9g}," for coefficient in found), sep="\n")
+        distance = np.linspace(0, REACH, 5001)
+        tail = lower_tail(distance)
+        error = of(np.polyval(found, distance)) - tail
+        print(f"absolute error of Phi {np.abs(error).max():.1e}")
+        print(f"absolute error of GELU {np.abs(error * distance).max():.1e}")
+        print(f"relative error of Phi {np.abs(error / tail).max():.1e}")
+
+
+def nodes(count):
+    """Places from 0 to REACH, without 0, closer together at the ends."""
+    return REACH * (1 - np.cos(np.linspace(0, np.pi, count)[1:])) / 2
 
 
 if __name__ == "__main__":
