@@ -34,14 +34,13 @@ class Heads:
         self.query = self.split(query)
         self.key, self.value = self._shared(key), self._shared(value)
         self.is_causal = is_causal
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = [array.sum() for array in (query, key, value)]
-        self.skips = bool(np.isfinite(sums).all())
         self.bias = self.hidden = None
         if attn_mask is not None and attn_mask.dtype == bool:
             self.hidden = self.of_scores(~attn_mask)
         elif attn_mask is not None:
             self.bias = self.of_scores(attn_mask)
+        hides = is_causal or self.hidden is not None
+        self.skips = hides and _are_finite(query, key, value)
 
     def split(self, array):
         """(..., heads, a, b) -> (n, group, a, b), the group 1 where heads agree."""
@@ -132,6 +131,11 @@ def of_keys(array, visible):
     if isinstance(visible, slice):
         return array[..., visible]
     return array.take(visible, axis=-1)  # indexing would lay it out key by key
+
+
+def _are_finite(*arrays):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite([array.sum() for array in arrays]).all())
 
 
 def _once(array):
