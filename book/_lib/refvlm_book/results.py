@@ -70,6 +70,24 @@ def measured_on(record: dict) -> str:
     return "; ".join([*words, f"measured on {record['measured']}"])
 
 
+def title(record: dict) -> str:
+    """The kind of processor in a few words, the head of a column."""
+    machine, kernels = record["machine"], record["settings"]["kernels"]
+    name = f"{machine['processor']} {machine['family']}-{machine['model']}"
+    return f"{name}, AVX2 only" if kernels == "avx2" else name
+
+
+def span(values, form: str) -> str:
+    """What some kinds of processors have in common: a number, or from one to another.
+
+    >>> span([1.31, 0.32], "{:.1f}"), span([2, 2], "{:.0f}")
+    ('0.3 to 1.3', '2')
+    """
+    values = list(values)
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
 def verdict(ratio: float) -> str:
     """A ratio of times in words: below 1, NumPy is faster.
 
