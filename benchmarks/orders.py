@@ -1,4 +1,4 @@
-"""The time of NumPy's own: what its orders take, from their counts and a machine's roofs.
+"""NumPy's own clock: what its orders take, by their counts and a machine's roofs.
 
 NumPy does one order after the other, so their times add up. An order over numbers takes
 so many nanoseconds for each, as the record of the roofs has them for arrays in cache,

@@ -196,9 +196,7 @@ def _metering(total: Count) -> Iterator[None]:
 
 def _workers(count):
     """Inside, work is cut as for so many cores, whatever this machine has."""
-    return mock.patch.object(
-        parallel, "workers", lambda: 1 if _is_worker() else count
-    )
+    return mock.patch.object(parallel, "workers", lambda: 1 if _is_worker() else count)
 
 
 def _count_of(value):
