@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
+from ..arguments import check_whole
 from ..blocks.kv_cache import ContextError, KVCache
 from ..checkpoint import Weights
 from ..shapes import shapes
@@ -173,9 +174,13 @@ def qwen2(
     continue what it holds. `packing` stands in place of both, in training. Into
     `watch` goes what each layer attended to, (batch, heads, tokens, all tokens). Who
     asks for the `last` tokens only spares the others what nobody reads after the last
-    attention: its feed-forward network.
+    attention: its feed-forward network. There are 1 to all of them.
     """
     tokens = embeddings.shape[1]
+    if last is not None:
+        check_whole("qwen2", least=1, last=last)
+        if last > tokens:
+            raise ValueError(f"qwen2: of {tokens} tokens there are no last {last}")
     if packing is None:
         past = 0 if cache is None else cache.length
         positions = np.arange(past, past + tokens)

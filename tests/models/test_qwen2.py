@@ -137,6 +137,14 @@ def test_qwen2_of_the_last_tokens_is_the_end_of_the_whole(weights, last):
     assert_close(*after)
 
 
+@contract
+@pytest.mark.parametrize("last", [0, -1, 10, 1.5])
+def test_qwen2_has_last_tokens_from_one_to_all(weights, last):
+    """Of nine tokens, no last 0 and no last 10: a slice would take what is there."""
+    with pytest.raises(ValueError, match="qwen2: .*last"):
+        qwen2.qwen2(embed(weights, IDS), weights, SMALL, last=last)
+
+
 @law
 def test_qwen2_does_not_see_padding(weights):
     """Padding on the left, masked out, leaves what follows as it was."""
