@@ -30,29 +30,65 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
 
 def main(arguments=None):
     """Run everything; the exit status."""
-    parser = records.parser_of(__doc__)
-    parser.set_defaults(rounds=None)
+    parser = records.parser_of(__doc__, rounds=None)
     parser.add_argument("folder", type=Path, nargs="?")
     options = parser.parse_args(arguments)
+    folder = identity.kind(identity.machine(), options.kernels)
     staged = Path(tempfile.mkdtemp(prefix="benchmarks-"))
+    is_kept = False
+    try:
+        beforehand(options, records.RESULTS / folder)
+        worst = run(options, staged)
+        if options.record and worst != records.INTERRUPTED:
+            keep(staged / folder, records.RESULTS / folder)
+            is_kept = True
+        return worst
+    except records.RefusedError as reason:
+        print(f"refused: {reason}")
+        return records.REFUSED
+    except KeyboardInterrupt:
+        print("interrupted")
+        return records.INTERRUPTED
+    finally:
+        if options.record and not is_kept and any(staged.rglob("*.json")):
+            print(f"what was measured, and not recorded, lies in {staged}")
+        else:
+            shutil.rmtree(staged)
+
+
+def turns(options):
+    """(module, further arguments) of what is asked for."""
+    for name, needs_checkpoint, more in TURNS:
+        if options.folder or not needs_checkpoint:
+            yield importlib.import_module(f"benchmarks.{name}"), more
+
+
+def beforehand(options, folder):
+    """Refuse the whole where a part would be refused for what is known."""
+    for module, _ in turns(options):
+        records.installed(getattr(module, "NEEDS", ()))
+    records.load_all(folder)
+    if not options.folder:
+        left_out = [name for name, needs_checkpoint, _ in TURNS if needs_checkpoint]
+        print(f"without a FOLDER for the checkpoint: no {' and no '.join(left_out)}")
+
+
+def run(options, staged):
+    """Every benchmark in turn, recording what can be into `staged`; the status."""
     flags = ["--record", "--into", str(staged), "--kernels", options.kernels]
     if options.rounds:
         flags += ["--rounds", str(options.rounds)]
     statuses = {}
-    for module, needs_checkpoint, more in TURNS:
-        if needs_checkpoint and not options.folder:
-            print(f"without a FOLDER for the checkpoint {module} is left out")
-            continue
-        words = [*([str(options.folder)] if needs_checkpoint else []), *flags, *more]
-        name = " ".join([module, *more])
+    for module, more in turns(options):
+        words = [*flags, *more]
+        if hasattr(module, "add_folder"):
+            words.insert(0, str(options.folder))
+        name = " ".join([module.__name__.rpartition(".")[2], *more])
         print(f"\n{len(statuses) + 1}: benchmarks.{name}", flush=True)
-        statuses[name] = importlib.import_module(f"benchmarks.{module}").main(words)
-    worst = summary(statuses)
-    if options.record:
-        kind = identity.kind(identity.machine(), options.kernels)
-        worst = max(worst, keep(staged / kind, records.RESULTS / kind))
-    shutil.rmtree(staged)
-    return worst
+        statuses[name] = module.main(words)
+        if statuses[name] == records.INTERRUPTED:
+            return records.INTERRUPTED
+    return summary(statuses)
 
 
 def summary(statuses):
@@ -70,16 +106,13 @@ def summary(statuses):
 
 def keep(staged, folder):
     """Move the new records to their place, if all that then lie there is believable."""
-    together = records.load_all(folder) | records.load_all(staged)
-    faults = believable.faults(together)
+    new = records.load_all(staged)
+    faults = believable.faults(records.load_all(folder) | new)
     for fault in faults:
         print(f"cannot be: {fault}")
     if faults:
-        print("refused: nothing was recorded")
-        return records.REFUSED
-    for name, record in records.load_all(staged).items():
-        records.write(folder / f"{name}.json", record)
-    return records.BETTER
+        raise records.RefusedError("nothing was recorded")
+    records.write_all(folder, new)
 
 
 if __name__ == "__main__":

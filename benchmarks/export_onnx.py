@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .turns import ROOT
+from .turns import ROOT, RefusedError
 
 PLACE = "onnx"  # the folder inside FOLDER
 OPSET = 23  # the first with attention, RMS norm and rotary embedding
@@ -31,7 +31,8 @@ def exported(kind, folder, only=""):
     if not (Path(folder) / PLACE).exists():
         module = [sys.executable, "-m", "benchmarks.export_onnx"]
         words = [kind, str(folder), *([only] if kind == "operators" else [])]
-        subprocess.run([*module, *words], check=True, cwd=ROOT)
+        if subprocess.run([*module, *words], cwd=ROOT).returncode:
+            raise RefusedError(f"the export of {kind} failed: its error is above")
 
 
 def operator_file(name):

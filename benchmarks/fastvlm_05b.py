@@ -26,6 +26,7 @@ from .turns import Peer, take_turns, versions
 IMAGE, IMAGE_TOKENS, WORDS, STEPS, SIZE = 151646, 256, 32, 16, 1024
 CONFIG = FastVLMConfig.from_json(checkpoint_05b.CONFIG)
 PROMPT = IMAGE_TOKENS + WORDS
+NEEDS = ("torch", "transformers", "timm")
 WITHOUT = "without threadpoolctl"
 COSTS = {
     "tower": model_costs.tower(CONFIG, SIZE),
@@ -90,13 +91,13 @@ def compare(forms, options, pixels, prompt, named=""):
     read = {"task": "text", "ids": prompt, "steps": STEPS}
     seeing = {w: (p, see | s) for w, (p, s, _) in forms.items() if s is not None}
     reading = {w: (p, read | r) for w, (p, _, r) in forms.items() if r is not None}
-    table = {}
-    if options.only in "tower":
+    table, wanted = {}, [part for part in COSTS if options.only in part + named]
+    if "tower" in wanted:
         answers, disturbance = take_turns(options.rounds, seeing)
         table["tower" + named] = rows.row(answers, COSTS["tower"], disturbance)
-    if options.only in "prompt and token":
+    if texts := [part for part in wanted if part != "tower"]:  # read in one go
         answers, disturbance = take_turns(options.rounds, reading)
-        for part in ("prompt", "token"):
+        for part in texts:
             times = {w: a and [each[part] for each in a] for w, a in answers.items()}
             table[part + named] = rows.row(times, COSTS[part], disturbance)
     for name, row in table.items():
@@ -166,10 +167,22 @@ def add_folder(parser):
     parser.add_argument("folder", type=Path)
 
 
+def names(options):
+    """What `--only` chooses from."""
+    return [part + named for named in ("", f", {WITHOUT}") for part in COSTS]
+
+
 def main(arguments=None):
     """The command; its exit status."""
     return records.benchmark(
-        "fastvlm-05b", measure, __doc__, arguments, rounds=4, more=add_folder
+        "fastvlm-05b",
+        measure,
+        __doc__,
+        names,
+        arguments,
+        rounds=4,
+        needs=NEEDS,
+        more=[add_folder],
     )
 
 

@@ -6,12 +6,13 @@ libraries were held to fewer instructions than it has: "amd-epyc-25-1-avx2".
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from refvlm.parallel import cores
 
 from .turns import ROOT
 
@@ -29,7 +30,7 @@ def machine():
         "model": _number(told.get("model", told.get("CPU part"))),
         "stepping": _number(told.get("stepping", told.get("CPU revision"))),
         "instructions": _widest(told.get("flags", told.get("Features", ""))),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "caches": caches(),
     }
 

@@ -19,6 +19,7 @@ from .operator_cases import CASES
 from .opponents import onnxruntime
 from .turns import Peer, RefusedError, take_turns, time_left, versions
 
+NEEDS = ("torch",)
 CLOSE = 1e-4  # of the largest value: answers that differ more are of something else
 
 
@@ -34,13 +35,13 @@ def compare(options, others):
     torch = Peer("operator_cases", "torch", options=options)
     peers = {"refvlm": refvlm, "torch": torch, **others}
     measured, table, start = versions(peers.values()), {}, perf_counter()
-    names = [name for name in CASES if options.only in name]
-    for number, name in enumerate(names, 1):
+    chosen = [name for name in CASES if options.only in name]
+    for number, name in enumerate(chosen, 1):
         answers, disturbance = take_turns(options.rounds, turns(name, peers))
         table[name] = rows.row(answers, CASES[name].cost(), disturbance)
         table[name]["differences"] = differences(name, others)
         print(rows.in_words(name, table[name]))
-        print(time_left(start, number, len(names)), flush=True)
+        print(time_left(start, number, len(chosen)), flush=True)
     for peer in peers.values():
         peer.close()
     return {"versions": measured, "rows": table}
@@ -66,9 +67,16 @@ def turns(name, peers):
     return asked
 
 
+def names(options):
+    """What `--only` chooses from."""
+    return list(CASES)
+
+
 def main(arguments=None):
     """The command; its exit status."""
-    return records.benchmark("operators", measure, __doc__, arguments)
+    return records.benchmark(
+        "operators", measure, __doc__, names, arguments, needs=NEEDS
+    )
 
 
 if __name__ == "__main__":

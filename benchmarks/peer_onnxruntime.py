@@ -74,7 +74,7 @@ class Worker:
         np.save(out, self._read(embeddings, range(len(ids)), None)[0].numpy())
 
     def run(self, name):
-        """Seconds of one call of an operator, the best of many."""
+        """Seconds of one call of an operator, the median of many."""
         session, feed = self._operator(name)
         return seconds(lambda: session.run_with_ort_values(None, feed))
 

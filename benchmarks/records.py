@@ -10,41 +10,92 @@ import argparse
 import json
 import os
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-from . import believable, identity
+from refvlm.parallel import cores
+
+from . import believable, identity, turns
 from .turns import QUIET, ROOT, RefusedError
 
 RESULTS = Path(__file__).parent / "results"
-BETTER, WORSE, REFUSED = 0, 1, 2  # exit statuses
+BETTER, WORSE, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit statuses
 NOISE = 0.03  # a difference that even two quiet runs have
 
 
-def benchmark(name, measure, text, arguments=None, rounds=5, more=None):
+def benchmark(name, measure, text, names, arguments=None, rounds=5, needs=(), more=()):
     """Run one benchmark as a command; its exit status.
 
     `measure(options)` gives the record's own part: "versions", and rows, or rates with
-    their "disturbance". `text` is a docstring, `more(parser)` adds arguments.
+    their "disturbance". `text` is a docstring, `names(options)` are those of all rows,
+    `needs` the modules of opponents, and `more` adds arguments to the parser.
     """
     parser = parser_of(text, rounds)
-    if more:
-        more(parser)
+    parser.add_argument("--threads", type=positive, default=cores())
+    parser.add_argument("--only", default="", help="rows with this in their names")
+    parser.add_argument("--into", type=Path, default=RESULTS, help=argparse.SUPPRESS)
+    for add in more:
+        add(parser)
     options = parser.parse_args(arguments)
     options.command = command(name, parser, options)
+    wait = True
     try:
+        beforehand(name, options, names(options), needs)
         return conclude(name, options, measure(options))
     except RefusedError as reason:
         print(f"refused: {reason}")
         return REFUSED
+    except KeyboardInterrupt:
+        wait = False  # for answers that nobody wants
+        print("interrupted")
+        return INTERRUPTED
+    finally:
+        for peer in list(turns.LIVING):
+            peer.close(wait)
+
+
+def beforehand(name, options, names, needs=()):
+    """Refuse what cannot end well, before anything is measured."""
+    installed(needs)
+    if options.record and options.only:
+        raise RefusedError("--only is not the whole, and cannot be recorded")
+    if not any(options.only in each for each in names):
+        raise RefusedError(
+            f"no row has {options.only!r} in its name: {', '.join(names)}"
+        )
+    folder = identity.kind(identity.machine(), options.kernels)
+    there = load_all(RESULTS / folder) | load_all(options.into / folder)
+    makes_roofs = name == "roofs" and options.threads == cores()
+    if options.record and not makes_roofs and "roofs" not in there:
+        raise RefusedError(
+            f"no roofs are recorded for {folder}, and so nobody knows the floors: "
+            "python -m benchmarks.roofs --record"
+        )
+
+
+def installed(needs):
+    """Refuse to go on without these modules."""
+    missing = [module for module in needs if not find_spec(module)]
+    if missing:
+        raise RefusedError(
+            f"{' and '.join(missing)} not installed: requirements-oracles.txt says how"
+        )
+
+
+def positive(text):
+    """A number of rounds or threads."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def parser_of(text, rounds=5):
-    """The flags that all benchmarks share."""
+    """The flags that all benchmarks share, one by one or in turn."""
     parser = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=positive, default=rounds)
     parser.add_argument(
         "--kernels",
         choices=("native", "avx2", "given"),
@@ -52,11 +103,9 @@ def parser_of(text, rounds=5):
         help="native: each library picks its instructions; avx2: all are held to "
         "AVX2; given: the environment as it is",
     )
-    parser.add_argument("--only", default="", help="rows with this in their names")
     parser.add_argument(
         "--record", action="store_true", help="write what was measured, if believable"
     )
-    parser.add_argument("--into", type=Path, default=RESULTS, help=argparse.SUPPRESS)
     return parser
 
 
@@ -91,12 +140,10 @@ def conclude(name, options, measured):
         print(f"better than recorded: {line}")
     for line in worse:
         print(f"WORSE than recorded: {line}")
-    if options.record and (faults or options.only):
-        raise RefusedError(
-            "it is not believable" if faults else "--only is not the whole"
-        )
+    if options.record and faults:
+        raise RefusedError("it is not believable")
     if options.record:
-        write(options.into / folder / f"{name}.json", record)
+        write_all(options.into / folder, {name: record}, options.into == RESULTS)
     return WORSE if worse else BETTER
 
 
@@ -131,17 +178,41 @@ def complete(name, options, measured):
 
 def load_all(folder):
     """name -> record, for every record in a folder of one kind of processor."""
-    files = sorted(folder.glob("*.json"))
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: load(file) for file in sorted(folder.glob("*.json"))}
 
 
-def write(path, record):
-    """Write a record whole or not at all, and say where."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
-    print(f"wrote {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+def load(file):
+    """One record; refused where it cannot be read, or lacks what is compared."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        list(figures(record))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RefusedError(f"{file} is damaged: {error!r}") from error
+    return record
+
+
+def write_all(folder, records, aloud=True):
+    """Write {name: record} whole or not at all, the roofs first, and say where."""
+    paths = [folder / f"{name}.json" for name in sorted(records, key=_roofs_first)]
+    unfinished = {path.with_suffix(".unfinished"): path for path in paths}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for beside, path in unfinished.items():
+            text = json.dumps(records[path.stem], indent=1) + "\n"
+            beside.write_text(text, encoding="utf-8")
+        for beside, path in unfinished.items():
+            os.replace(beside, path)
+    except OSError as error:
+        raise RefusedError(f"it could not be written: {error}") from error
+    finally:
+        for beside in unfinished:
+            beside.unlink(missing_ok=True)
+    for path in paths if aloud else ():
+        print(f"wrote {os.path.relpath(path, ROOT)}")
+
+
+def _roofs_first(name):
+    return name != "roofs", name
 
 
 def compare(record, recorded):

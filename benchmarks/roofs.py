@@ -24,7 +24,7 @@ def measure(options):
     counts = sorted({1, options.threads})
     peers = {n: Peer("roofs_worker", options=options, threads=n) for n in counts}
     measured = versions(peers.values())
-    asked = [q for q in questions(counts) if options.only in " ".join(map(str, q[0]))]
+    asked = [each for each in questions(counts) if options.only in name_of(each)]
     answers, worst, start = {place: [] for place, _, _ in asked}, 0.0, perf_counter()
     for number in range(options.rounds):
         for place, threads, question in asked:
@@ -66,6 +66,16 @@ def questions(counts):
         yield ("functions", name), 1, {"task": "function", "name": name}
 
 
+def name_of(question):
+    """The places of its answer in the record, as one line."""
+    return " ".join(question[0])
+
+
+def names(options):
+    """What `--only` chooses from."""
+    return [name_of(each) for each in questions(sorted({1, options.threads}))]
+
+
 def rate(answers):
     """The best rate of some rounds, how far apart they were, and what was counted."""
     first, took = answers[0], [answer["seconds"] for answer in answers]
@@ -79,7 +89,7 @@ def rate(answers):
 
 def main(arguments=None):
     """The command; its exit status."""
-    return records.benchmark("roofs", measure, __doc__, arguments)
+    return records.benchmark("roofs", measure, __doc__, names, arguments)
 
 
 if __name__ == "__main__":

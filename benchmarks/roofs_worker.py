@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refvlm.parallel import blocks, in_parallel, shares
+from refvlm.parallel import blocks, cores, in_parallel, shares
 
 from . import identity
 from .turns import seconds, serve
@@ -24,9 +24,23 @@ PRODUCTS = (
     *((narrow, wide, PIXELS) for wide, narrow, _ in FEED_FORWARDS),
     *((288, 896, 4864), (288, 4864, 896), (151936, 896, 1)),
 )
-# All arrays of a walk together. L2 holds the first on any processor of today, no cache
-# the last; the walk says so if it does not fit.
-PLACES = {"L2": 1 << 18, "L3": 1 << 23, "memory": 1 << 29}
+
+
+def places(caches, hands):
+    """place -> bytes of all arrays of a walk together, for so many cores.
+
+    L2 holds the first on any processor of today. Every core's share of the second is
+    too large for its L2, and half of L3 stays free for others. No cache holds the last.
+
+    >>> places({"L2": 1 << 19, "L3": 1 << 25}, 2)
+    {'L2': 262144, 'L3': 8388608, 'memory': 536870912}
+    """
+    second, third = caches.get("L2", 1 << 19), caches.get("L3", 1 << 24)
+    shared = min(max(1 << 23, 4 * second * hands), third // 2)
+    return {"L2": 1 << 18, "L3": shared, "memory": max(1 << 29, 4 * third)}
+
+
+PLACES = places(identity.caches(), cores())
 ARRAYS = {"read by vecdot": 1, "read by a product": 1, "copy": 2, "add": 3, "triad": 3}
 AT_ONCE = 1 << 28  # bytes to walk through in one measurement
 COLUMNS = 1024

@@ -51,23 +51,41 @@ def measure(options):
     measured = versions(peers.values())
     table, fitted = {}, {}
     for name, sweep in SWEEPS.items():
-        if options.only in name:
-            chosen = peers if sweep.is_threaded else {1: peers[1]}
-            found = sweep_rows(name, sweep, chosen, options.rounds)
-            table |= {row_name(name, *place): row for place, row in found.items()}
-            fitted[name] = fit(sweep, found)
-            print(*in_words(name, fitted[name]), sep="\n", flush=True)
+        chosen = [
+            place
+            for place in places(sweep, counts)
+            if options.only in row_name(name, *place)
+        ]
+        if chosen:
+            found = sweep_rows(name, chosen, peers, options.rounds)
+            named = {row_name(name, *place): row for place, row in found.items()}
+            table |= named
+            if is_whole(sweep, chosen):
+                fitted[name] = fit(sweep, found)
+                print(*in_words(name, fitted[name]), sep="\n", flush=True)
+            else:
+                print(*map(rows.in_words, named, named.values()), sep="\n", flush=True)
     for peer in peers.values():
         peer.close()
     return {"versions": measured, "rows": table, "fits": fitted}
 
 
-def sweep_rows(name, sweep, peers, rounds):
+def places(sweep, counts):
+    """Every (size, threads) of a sweep."""
+    threads = counts if sweep.is_threaded else [1]
+    return [(size, n) for size in sweep.sizes for n in threads]
+
+
+def is_whole(sweep, chosen):
+    """Whether every size is there on each number of threads, as a fit needs it."""
+    return set(chosen) == {(size, n) for size in sweep.sizes for _, n in chosen}
+
+
+def sweep_rows(name, chosen, peers, rounds):
     """{(size, threads): row}, all in turns, so that no size has the slow minutes."""
     turns = {
-        (size, threads): (peer, {"task": "run", "sweep": name, "size": size})
-        for size in sweep.sizes
-        for threads, peer in peers.items()
+        (size, n): (peers[n], {"task": "run", "sweep": name, "size": size})
+        for size, n in chosen
     }
     answers, disturbance = take_turns(rounds, turns)
     found = {}
@@ -133,10 +151,20 @@ def add_folder(parser):
     parser.add_argument("folder", type=Path)
 
 
+def names(options):
+    """What `--only` chooses from."""
+    counts = sorted({1, options.threads})
+    return [
+        row_name(name, *place)
+        for name, sweep in SWEEPS.items()
+        for place in places(sweep, counts)
+    ]
+
+
 def main(arguments=None):
     """The command; its exit status."""
     return records.benchmark(
-        "scaling", measure, __doc__, arguments, rounds=2, more=add_folder
+        "scaling", measure, __doc__, names, arguments, rounds=2, more=[add_folder]
     )
 
 

@@ -5,6 +5,7 @@ python -m benchmarks.scaling_worker FOLDER
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -75,7 +76,10 @@ class Worker:
         file = Path(self.folder) / f"pixels-{side}.npy"
         if not file.exists():
             rng = np.random.default_rng(0)
-            np.save(file, rng.random((1, 3, side, side), dtype=np.float32))
+            unfinished = file.with_suffix(".unfinished")
+            with unfinished.open("wb") as opened:
+                np.save(opened, rng.random((1, 3, side, side), dtype=np.float32))
+            os.replace(unfinished, file)
         return self.model.tower(file)
 
     def prompt(self, length):

@@ -18,6 +18,7 @@ from pathlib import Path
 from . import records, rows
 from .turns import Peer, take_turns, versions
 
+NEEDS = ("torch", "transformers", "timm")
 COMPARED = 5  # steps
 
 
@@ -59,9 +60,16 @@ def equality(ours, theirs):
     }
 
 
+def names(options):
+    """What `--only` chooses from."""
+    return ["step"]
+
+
 def main(arguments=None):
     """The command; its exit status."""
-    return records.benchmark("train-step", measure, __doc__, arguments, rounds=8)
+    return records.benchmark(
+        "train-step", measure, __doc__, names, arguments, rounds=8, needs=NEEDS
+    )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ carries and returns what can be written as JSON; `None` says that it cannot do t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,23 +73,26 @@ class Peer:
     """A worker process, and questions to it."""
 
     def __init__(self, script, *arguments, options, threads=None):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{script}", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(options.kernels, threads or options.threads),
-            cwd=ROOT,
-        )
+        with deaf_to_interrupts():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"benchmarks.{script}", *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(options.kernels, threads or options.threads),
+                cwd=ROOT,
+            )
+        LIVING.append(self)
 
     def ask(self, task, **question):
-        """The answer to one question; the worker's error ends the benchmark."""
+        """The answer to one question; refused when the worker has ended."""
         start, before = time.perf_counter(), self._others()
-        self.process.stdin.write(json.dumps({"task": task, **question}) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # who ended has no answer either
+            self.process.stdin.write(json.dumps({"task": task, **question}) + "\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"the worker for {task!r} ended: its error is above")
+            raise RefusedError(f"the worker for {task!r} ended: its error is above")
         capacity = (time.perf_counter() - start) * os.cpu_count()
         self.disturbance = max(0.0, (self._others() - before) / capacity)
         return json.loads(line)
@@ -106,10 +111,27 @@ class Peer:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    def close(self):
-        """Close the worker's input, which ends it."""
-        self.process.stdin.close()
-        self.process.wait()
+    def close(self, wait=True):
+        """Close the worker's input, which ends it once it has answered."""
+        if self in LIVING:
+            LIVING.remove(self)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        if wait:
+            self.process.wait()
+
+
+LIVING: list[Peer] = []  # whose input is open
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts():
+    """What is started here inherits that it ignores Ctrl-C; its input ends it."""
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def versions(peers):

@@ -85,7 +85,7 @@ def here(monkeypatch, tmp_path):
     roofs = recorded.roofs()
     monkeypatch.setattr(identity, "machine", lambda: roofs["machine"])
     monkeypatch.setattr(records, "RESULTS", tmp_path)
-    records.write(tmp_path / "amd-epyc-25-1" / "roofs.json", roofs)
+    records.write_all(tmp_path / "amd-epyc-25-1", {"roofs": roofs})
     return tmp_path / "amd-epyc-25-1"
 
 
@@ -115,13 +115,6 @@ def test_what_cannot_be_is_not_written(here, tmp_path, capsys):
     assert "a: eager's 0.02 s lie below the floor" in capsys.readouterr().out
 
 
-@contract
-def test_a_part_is_not_a_record(here, tmp_path):
-    """`--only` is for trying out."""
-    with pytest.raises(turns.RefusedError, match="only"):
-        records.conclude("operators", options(tmp_path, only="a"), measured())
-
-
 @law
 def test_worse_and_better_are_told_beyond_the_spreads(here, tmp_path, capsys):
     """A slower ratio is worse, by the status too; the same one is neither."""
@@ -141,15 +134,16 @@ def test_worse_and_better_are_told_beyond_the_spreads(here, tmp_path, capsys):
 @law
 def test_all_records_are_kept_together_or_not_at_all(here, tmp_path):
     """Roofs that an older record contradicts are kept when it is measured anew too."""
-    records.write(here / "operators.json", recorded.operators())
+    records.write_all(here, {"operators": recorded.operators()})
     lower, staged = recorded.roofs(), tmp_path / "staged"
     for rate in lower["products"]["2"].values():
         rate["value"] = 81.0
-    records.write(staged / "roofs.json", lower)
-    assert everything.keep(staged, here) == records.REFUSED
+    records.write_all(staged, {"roofs": lower})
+    with pytest.raises(turns.RefusedError, match="nothing was recorded"):
+        everything.keep(staged, here)
     slow = recorded.row(2 * 10**9, 10**7, refvlm=0.03, contiguous=0.03)
-    records.write(staged / "operators.json", recorded.operators(a=slow))
-    assert everything.keep(staged, here) == records.BETTER
+    records.write_all(staged, {"operators": recorded.operators(a=slow)})
+    everything.keep(staged, here)
     assert records.load_all(here)["roofs"] == lower
 
 

@@ -14,12 +14,14 @@ from ..benchmarks import recorded
 def stored(tmp_path, monkeypatch):
     """Two kinds of processor, of which the second has been measured less."""
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    for path, record in {
-        "amd-epyc-25-1/roofs": recorded.roofs(),
-        "amd-epyc-25-1/operators": recorded.operators(),
-        "amd-epyc-25-1-avx2/roofs": recorded.roofs(),
+    for kind, written in {
+        "amd-epyc-25-1": {
+            "roofs": recorded.roofs(),
+            "operators": recorded.operators(),
+        },
+        "amd-epyc-25-1-avx2": {"roofs": recorded.roofs()},
     }.items():
-        records.write(tmp_path / f"{path}.json", record)
+        records.write_all(tmp_path / kind, written)
     return tmp_path
 
 
@@ -45,8 +47,8 @@ def test_load_of_a_missing_record_says_what_there_is(stored):
 def test_a_record_that_cannot_be_stops_the_book(stored):
     """Every record of a kind is checked, whichever of them is asked for."""
     impossible = {"a": recorded.row(10**12, 8, refvlm=0.016)}
-    path = stored / "amd-epyc-25-1" / "operators.json"
-    records.write(path, recorded.operators(**impossible))
+    written = {"operators": recorded.operators(**impossible)}
+    records.write_all(stored / "amd-epyc-25-1", written)
     with pytest.raises(ValueError, match="a: refvlm's 0.016 s lie below the floor"):
         results.load("roofs")
 
