@@ -144,6 +144,11 @@ def gradient(recipe: Recipe, state: State, batch, family: Siblings | None = None
         shares = in_parallel(
             lambda job: gradient_of_shard(recipe, state.tensors, *job), jobs
         )
+    elif len(jobs) != family.count:
+        raise ValueError(
+            f"step {state.step}: the batch has {len(jobs)} shards and the first one "
+            f"had {family.count}: make each batch of as many"
+        )
     else:
         shares = family(state.tensors, jobs)
     noted, gradients = zip(*shares)
