@@ -163,13 +163,20 @@ class Siblings:
             self.closing = closing.pop_all()
 
     def __call__(self, tensors: Arrays, jobs: Sequence) -> list[tuple[Any, Arrays]]:
-        """[work(tensors, *job) for job in jobs], one job for each process."""
+        """[work(tensors, *job) for job in jobs], one job for each process.
+
+        After an error there are no others any more: their answers would be of old jobs.
+        """
         self.tensors.write(tensors)
-        for sibling, job in zip(self.others, jobs[1:], strict=True):
-            sibling.ask(job)
-        with on_one_core():
-            first = self.work(tensors, *jobs[0])
-        return [first, *(sibling.answer() for sibling in self.others)]
+        try:
+            for sibling, job in zip(self.others, jobs[1:], strict=True):
+                sibling.ask(job)
+            with on_one_core():
+                first = self.work(tensors, *jobs[0])
+            return [first, *(sibling.answer() for sibling in self.others)]
+        except BaseException:
+            self.closing.close()
+            raise
 
 
 @contextlib.contextmanager

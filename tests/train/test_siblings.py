@@ -111,6 +111,18 @@ def test_an_error_of_a_sibling_is_raised_here():
 
 
 @contract
+@pytest.mark.parametrize("jobs", [[(1,), (-1,), (3,)], [(-1,), (2,), (3,)]])
+def test_after_an_error_no_answer_is_of_an_old_job(jobs):
+    """Another's error or one's own: what was asked for before it is not answered."""
+    family = Siblings(work, TENSORS, 3)
+    with family.closing:
+        with pytest.raises(ValueError, match="below 0"):
+            family(TENSORS, jobs)
+        with pytest.raises(OSError):
+            family(TENSORS, [(10,), (20,), (30,)])
+
+
+@contract
 def test_a_sibling_that_was_killed_is_missed():
     """The error says what may have happened."""
     family = Siblings(work, TENSORS, 2)
@@ -133,7 +145,6 @@ def test_any_error_of_a_sibling_comes_with_its_place(problem, kind, said):
         with pytest.raises(kind, match=said) as caught:
             family(TENSORS, [(None,), (problem,)])
         assert "in fail\n" in str(caught.value.__cause__)
-        assert family(TENSORS, [(None,), (None,)]) == [(None, {})] * 2
 
 
 @contract
