@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 from . import fits, roofline, rows
+from .turns import QUIET
 
 # Roofs and times come from different minutes, between which the clock of a processor
 # and the load of its neighbours wander; roofs keep the best of several rounds, so what
@@ -27,6 +29,7 @@ FALL = 60  # no memory is slower than a core's own cache by more
 PARTS = ("flops", "bytes", "disturbance", "seconds", "better", "ratios")  # of a row
 COLD = 0.25  # of its own roof is what any large product reaches, once it is warm
 LARGE = 2 * 512**3  # FLOPs of a large product
+COMMIT = re.compile("[0-9a-f]{7,40}( with changes)?")
 
 WANTED = {
     "machine": (
@@ -65,16 +68,21 @@ def identity(record):
         for name in names:
             if record.get(part) and record[part].get(name) is None:
                 yield f"does not say its {part}'s {name}"
+    told = record.get("commit")
+    if told is not None and not COMMIT.fullmatch(told):
+        yield f"does not say its commit, which {told!r} is not"
 
 
 def disturbed(record):
-    """Whether other programs took more of the machine than its limit allows."""
-    limit, parts = record.get("disturbance_limit", 0.05), {"the run": record}
-    parts |= record.get("rows", {})
+    """Whether other programs took more of the machine than a measurement bears.
+
+    The limit that a record names is not asked: a fault could lie in it, too.
+    """
+    parts = {"the run": record} | record.get("rows", {})
     return [
         f"{name} was disturbed: others took {part['disturbance']:.0%} of the machine"
         for name, part in parts.items()
-        if (part.get("disturbance") or 0) > limit
+        if (part.get("disturbance") or 0) > QUIET
     ]
 
 
@@ -117,6 +125,11 @@ def is_timing(time):
     return 0 < time["median"] < math.inf and 0 <= time["spread"] <= SPREAD
 
 
+def is_rate(rate):
+    """A positive number, and rounds that are some distance apart, or none."""
+    return 0 < rate["value"] < math.inf and rate["spread"] >= 0
+
+
 def same(ratios, expected):
     """The same names, and the same numbers where there are numbers."""
     return (
@@ -153,9 +166,11 @@ def roofs_out_of_proportion(roofs):
     if not products or not all(walks.get(level) for level in LEVELS):
         yield "have no products, or no walks through L2, L3 and memory, on one thread"
         return
+    none = [name for name, rate in rates(roofs) if not is_rate(rate)]
+    if none:  # nothing can be compared with them
+        yield from (f"{name} is no rate" for name in none)
+        return
     for name, rate in rates(roofs):
-        if not (0 < rate["value"] < math.inf and rate["spread"] >= 0):
-            yield f"{name} is no rate"
         if rate.get("bytes", 0) > rate.get("working_set", math.inf):
             yield f"{name} counts more bytes than its arrays hold"
     for threads, walks in roofs["walks"].items():

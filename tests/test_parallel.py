@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import parallel
-from refvlm.parallel import blocks, even_blocks, in_parallel, one_blas_thread, shares
+from refvlm.parallel import (
+    blocks,
+    even_blocks,
+    in_parallel,
+    on_one_core,
+    one_blas_thread,
+    shares,
+)
 
 from .spec import contract, example, law
 
@@ -108,6 +115,37 @@ def test_one_blas_thread_is_left_by_the_last():
         inside = [library.num_threads for library in parallel.blas_libraries()]
         assert set(inside) <= {1}
     assert before == [library.num_threads for library in parallel.blas_libraries()]
+
+
+def threads_of_blas():
+    """How many each BLAS library may take."""
+    return {library.num_threads for library in parallel.blas_libraries()}
+
+
+@law
+def test_on_one_core_hands_nothing_out_until_it_is_left(two_workers):
+    """Neither pieces nor products; an inner one does not free the outer one."""
+    before = threads_of_blas()
+    with on_one_core():
+        with on_one_core():
+            assert parallel.workers() == 1
+        assert parallel.workers() == 1 and threads_of_blas() <= {1}
+        assert set(in_parallel(lambda _: threading.get_ident(), range(4))) == {
+            threading.get_ident()
+        }
+    assert parallel.workers() == 2 and threads_of_blas() == before
+
+
+@contract
+def test_on_one_core_is_left_by_an_error_too(two_workers):
+    """Inside another one as well, which an error of the inner leaves as it was."""
+    before = threads_of_blas()
+    with pytest.raises(KeyError), on_one_core():
+        with pytest.raises(ZeroDivisionError), on_one_core():
+            raise ZeroDivisionError
+        assert parallel.workers() == 1 and threads_of_blas() <= {1}
+        raise KeyError
+    assert parallel.workers() == 2 and threads_of_blas() == before
 
 
 @law

@@ -2,6 +2,7 @@
 in none of those that are stored."""
 
 import copy
+import math
 
 import pytest
 
@@ -189,6 +190,134 @@ def test_an_opponent_that_cannot_has_no_ratio():
     assert row["seconds"]["onnxruntime"] is None
     assert row["ratios"] == {"pytorch": pytest.approx(0.8), "onnxruntime": None}
     assert not faults(roofs=recorded.roofs(), operators=recorded.operators(a=row))
+
+
+def product(roofs, value):
+    """The rate of a large product that two threads share."""
+    roofs["products"]["2"]["512 x 512 x 512"]["value"] = value
+
+
+def fastest(level, value):
+    """All walks of one thread through a level, at about this rate."""
+
+    def change(roofs, share):
+        for walk in roofs["walks"]["1"][level].values():
+            walk["value"] = share * value
+
+    return change
+
+
+def walk(level, *parts):
+    """Parts of how one thread copies in a level."""
+    return lambda roofs, value: roofs["walks"]["1"][level]["copy"].update(
+        dict.fromkeys(parts, value)
+    )
+
+
+SIZE = ("bytes", "working_set")
+NAN = math.nan
+
+
+@law
+@pytest.mark.parametrize(
+    ("change", "believed", "refused", "fault"),
+    [
+        (product, 0.26 * 160, 0.24 * 160, "on 2 runs at 24% of its roof"),
+        (fastest("memory", 50), 1 / 59, 1 / 61, "memory is 61 times slower than L3"),
+        (fastest("L3", 60), 1.45, 1.55, "L3 is faster than L2 on 1 thread"),
+        (walk("memory", "value"), 19 / 3.9, 19 / 4.1, "is out of proportion"),
+        (walk("L2", *SIZE), 1 << 19, (1 << 19) + 1, "524289 bytes do not lie in L2"),
+        (walk("L3", *SIZE), 1 << 25, (1 << 25) + 1, "33554433 bytes do not lie in L3"),
+        (walk("L2", "bytes"), 1 << 18, (1 << 18) + 1, "more bytes than its arrays"),
+        (walk("L3", "spread"), 0.0, -0.1, "copy in L3, threads 1 is no rate"),
+        (walk("L3", "value"), 45, NAN, "copy in L3, threads 1 is no rate"),
+        (fastest("L3", 50), 1, 0, "copy in L3, threads 1 is no rate"),
+        (product, 160, 0, "product 512 x 512 x 512, threads 2 is no rate"),
+        (product, 160, math.inf, "product 512 x 512 x 512, threads 2 is no rate"),
+        (
+            lambda roofs, value: roofs["functions"]["exp"].update(value=value),
+            *(1e-9, 0, "functions: exp is no rate"),
+        ),
+        (
+            lambda roofs, size: [
+                walk.update(working_set=size, bytes=1)
+                for walk in roofs["walks"]["1"]["memory"].values()
+            ],
+            *(1 << 26, (1 << 26) - 1, "67108863 bytes may lie in L3, not in memory"),
+        ),
+        (
+            lambda roofs, n: roofs["products"]["2"].update(
+                small=recorded.product(n, 20)
+            ),
+            *(511, 512, "the product small on 2 runs at 12% of its roof"),
+        ),
+        (
+            lambda roofs, walks: roofs["walks"]["1"].update(L3=walks),
+            *(recorded.walks(L3=(40, 50, 48))["L3"], {}, "have no products, or no"),
+        ),
+        (
+            lambda roofs, share: roofs.update(disturbance=share, disturbance_limit=0.5),
+            *(0.05, 0.051, "the run was disturbed: others took 5%"),
+        ),
+        *[
+            (lambda roofs, id: roofs.update(commit=id), good, bad, "say its commit")
+            for good, bad in [
+                ("0123abc", "0123ab"),
+                (40 * "a", 41 * "a"),
+                ("0123456789 with changes", "unknown with changes"),
+                ("0123456789", "0123456789 with"),
+                ("0123456789", "unknown"),
+                ("0123456789", ""),
+            ]
+        ],
+    ],
+)
+def test_roofs_are_refused_just_beyond_what_can_be(change, believed, refused, fault):
+    """Each number is believed on this side of its limit, and on the other is not."""
+    roofs = recorded.roofs()
+    change(roofs, believed)
+    assert not faults(roofs=roofs)
+    change(roofs, refused)
+    assert fault in faults(roofs=roofs)
+
+
+def times(part):
+    """A part of what is told of a row's time."""
+    return lambda row, value: row["seconds"]["refvlm"].update({part: value})
+
+
+@law
+@pytest.mark.parametrize(
+    ("change", "believed", "refused", "fault"),
+    [
+        (
+            lambda row, took: row.update(
+                recorded.row(2 * 10**9, 10**7, refvlm=took, contiguous=0.02)
+            ),
+            *(0.0125 / 1.09, 0.0125 / 1.11, "lie below the floor of 0.0125 s"),
+        ),
+        (times("spread"), 0.5, 0.51, "the time of refvlm is none"),
+        (times("spread"), 0, -0.1, "the time of refvlm is none"),
+        (times("median"), 0.016, math.inf, "the time of refvlm is none"),
+        (times("median"), 0.016, NAN, "the time of refvlm is none"),
+        (
+            lambda row, off: row["ratios"].update(pytorch=0.016 / 0.018 * (1 + off)),
+            *(5e-7, 2e-6, "its ratios do not follow from its times"),
+        ),
+        (
+            lambda row, share: row.update(disturbance=share),
+            *(0.05, 0.051, "a was disturbed: others took 5%"),
+        ),
+    ],
+)
+def test_rows_are_refused_just_beyond_what_can_be(change, believed, refused, fault):
+    """A time, a ratio, and what others took, on both sides of their limits."""
+    roofs, operators = recorded.roofs(), recorded.operators()
+    change(operators["rows"]["a"], believed)
+    operators["disturbance_limit"] = 0.5  # what a record allows itself is not asked
+    assert not faults(roofs=roofs, operators=operators)
+    change(operators["rows"]["a"], refused)
+    assert fault in faults(roofs=roofs, operators=operators)
 
 
 @law
