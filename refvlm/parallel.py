@@ -12,7 +12,7 @@ tenth of a millisecond: waking a core that sleeps is slow.
 While pieces run, each matrix product in them takes one thread: two workers with two
 BLAS threads each would only get in each other's way. That number is changed, while
 the program runs, by threadpoolctl; without it the pieces still run, but a vision tower
-takes a third longer, and a warning says so once.
+takes two fifths longer, and a warning says so once.
 """
 
 from __future__ import annotations
