@@ -3,14 +3,17 @@
 NumPy does one order after the other, so their times add up. An order over numbers takes
 so many nanoseconds for each, as the record of the roofs has them for arrays in cache,
 or as long as its bytes take to arrive. A product is under a roof of its own: its
-operations at the fastest rate of any product, or its matrices through L2. And each
-call, and each matrix of a stack of products, takes its time to be made at all.
+operations at the fastest rate of any product, or its matrices through L2; and before
+it multiplies, BLAS copies both matrices into the order in which it will read them,
+which is much where they are thin. Each call, and each product of a stack, takes its
+time to be made at all. Python's own time, and that of waking a core, are not counted.
 """
 
 from __future__ import annotations
 
 from . import roofline
 
+FLOAT = 4  # bytes
 CALL = 0.5e-6  # seconds: a call of NumPy, or of BLAS from it, before any work is done
 # The function in the record of the roofs that is most like it; else "add a number".
 LIKE = {
@@ -41,10 +44,17 @@ def seconds_of(order, roofs, threads):
     if order.name == "matmul":
         arithmetic = order.flops / roofline.peak(roofs, threads)
         through = size / roofline.bandwidth(roofs, threads, "L2")
-        return max(arithmetic, through) + order.products * CALL / hands
-    each = 1e-9 * roofs["functions"][alike(order)]["value"]
+        numbers = order.read / FLOAT
+        is_packed = order.flops > 2 * numbers  # not what meets a vector only
+        packing = is_packed * numbers * _each("copy", roofs) / threads
+        return max(arithmetic, through) + packing + order.products * CALL / hands
+    each = _each(alike(order), roofs)
     arrival = roofline.arrival(size * hands, roofs, threads)
     return (max(order.numbers * each, arrival) + CALL) / hands
+
+
+def _each(name, roofs):
+    return 1e-9 * roofs["functions"][name]["value"]
 
 
 def alike(order):

@@ -50,3 +50,45 @@ def test_a_metered_array_gives_the_same_numbers(function):
 def test_a_metered_array_alone_counts_nothing():
     """Without `count` there is nobody to tell, and nothing fails."""
     np.testing.assert_array_equal(X.view(Metered) + 1, X + 1)
+
+
+def test_count_sees_arrays_that_a_function_makes_for_itself():
+    """What is written into an empty array is an order like any other."""
+
+    def root(x):
+        out = np.empty(x.shape, x.dtype)
+        np.sqrt(x, out=out)
+        out += 1
+        return out
+
+    total = count(root, X)
+    assert (total.calls, total.made) == (["sqrt", "add"], 4000)
+
+
+def test_count_sees_copies():
+    """Into a part of an array, and where `reshape` can give no view."""
+
+    def halves(x):
+        out = np.empty((2, 500), x.dtype)
+        out[0] = x[:500]
+        out[1] += x[500:]
+        return out.T.reshape(-1)
+
+    total = count(halves, X)
+    assert total.calls == ["copy", "add", "copy"]
+    assert [order.numbers for order in total.orders] == [500, 500, 1000]
+
+
+def test_count_knows_the_operations_of_a_product():
+    """Two for each term, and how many matrices are multiplied."""
+    (order,) = count(lambda x: x @ x.mT, np.ones((3, 4, 5))).orders
+    assert (order.flops, order.products) == (2 * 3 * 4 * 5 * 4, 3)
+
+
+def test_count_shares_work_among_the_cores_that_it_is_told():
+    """Whatever the machine has; and afterwards that is what counts again."""
+    x = np.ones(1 << 20, np.float32)
+    alone, shared = (count(ops.gelu, x, workers=n).orders for n in (1, 2))
+    assert not any(order.is_shared for order in alone)
+    assert all(order.is_shared for order in shared if order.numbers > 1)
+    assert np.empty is not None and not isinstance(np.empty(3), Metered)

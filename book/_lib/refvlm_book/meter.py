@@ -7,7 +7,7 @@
 A `Metered` array makes a note of every order that NumPy is given about it: functions
 that work number by number, sums, products, and copies into a part of an array. Arrays
 that a function makes for itself (`np.empty`) are metered too. What is not seen are the
-copies that `reshape`, `astype` and `np.stack` make.
+copies that `astype` and `np.stack` make.
 """
 
 from __future__ import annotations
@@ -125,6 +125,14 @@ class Metered(np.ndarray):
             total.orders.append(_order("vecdot", list(args[:2]), np.asarray(answer)))
         return answer
 
+    def reshape(self, *shape, **options):
+        """A view where there can be one; otherwise a copy, which is an order."""
+        shaped = super().reshape(*shape, **options)
+        if self.count is not None and not np.may_share_memory(shaped, self):
+            self.count.orders.append(_order("copy", [shaped], shaped))
+            self.count.new.append(shaped.nbytes)
+        return shaped
+
     def __setitem__(self, key, value):
         super().__setitem__(key, value)
         part = self[key] if self.count is not None else None
@@ -134,6 +142,8 @@ class Metered(np.ndarray):
 
 def _order(name, arrays, answer):
     numbers, flops, products = max([answer.size, *(a.size for a in arrays)]), 0, 0
+    if answer.dtype.kind == "V":  # rows that are copied as one element each
+        numbers = answer.nbytes // np.dtype(np.float32).itemsize
     if name == "matmul":
         left, right = arrays[0], arrays[-1]
         numbers, flops = answer.size, 2 * answer.size * left.shape[-1]
