@@ -39,7 +39,7 @@ def main(arguments=None):
     try:
         beforehand(options, records.RESULTS / folder)
         worst = run(options, staged)
-        if options.record and worst != records.INTERRUPTED:
+        if options.record and worst in (records.BETTER, records.WORSE):
             keep(staged / folder, records.RESULTS / folder)
             is_kept = True
         return worst

@@ -153,9 +153,10 @@ def family(number):
 
 
 def ticks(number):
-    """What a process has taken of the processor, in the system's units."""
+    """What a process, and those that it started and saw end, have taken of the
+    processor, in the system's units."""
     fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2]
-    return sum(map(int, fields.split()[11:13]))
+    return sum(map(int, fields.split()[11:15]))
 
 
 def serve(tasks):

@@ -213,6 +213,23 @@ def test_what_could_not_be_recorded_is_kept(all_of_it, monkeypatch, capsys):
 
 
 @contract
+def test_with_one_refused_nothing_is_recorded(all_of_it, monkeypatch, capsys):
+    """What the others measured is kept beside, and its folder named."""
+    both = operators.__name__.rpartition(".")[2]
+    monkeypatch.setattr(
+        everything, "TURNS", ((both, False, ()), (both, False, ("--rounds", "1")))
+    )
+    monkeypatch.setattr(
+        operators,
+        "main",
+        lambda words: records.REFUSED if words[-1] == "1" else run(*words),
+    )
+    assert everything.main(["--record"]) == records.REFUSED
+    assert not (all_of_it / "operators.json").exists() and staged(all_of_it)
+    assert "not recorded, lies in" in capsys.readouterr().out
+
+
+@contract
 def test_an_interrupt_ends_all_of_it(all_of_it, monkeypatch, capsys):
     """Without a summary."""
     monkeypatch.setattr(operators, "main", lambda words: records.INTERRUPTED)
