@@ -14,7 +14,7 @@ def onnxruntime(options, kind, folder):
     """{"onnxruntime": its peer} for what is exported into `folder`, or {} without it.
 
     Its worker's tasks are those of the other workers: `run(name)` for operators,
-    `tower(pixels)` and `text(ids, steps)` for models, `memory()` and `versions()`.
+    `tower(pixels)`, `text(ids, steps)` and `logits` for models, and `versions()`.
     No setting holds it to fewer instructions than the processor has.
     """
     missing = [name for name in NEEDED if not find_spec(name)]
