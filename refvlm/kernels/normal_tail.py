@@ -8,7 +8,8 @@ sixteenth root of $1/\Phi(-a)$ is a smooth curve that grows from 1 to nearly 4, 
 $$\Phi(-a) \approx (c_0 + c_1 a + \dots + c_8 a^8)^{-16}, \quad a \ge 0,$$
 
 is within 4e-7 everywhere, and within 5e-4 of itself down to $\Phi(-6) = 10^{-9}$. The
-power is four squarings, where NumPy's exponential costs as much as a dozen products.
+power is four squarings, which pays where NumPy's exponential costs as much as seven
+products or more.
 It makes sixteen times as much of a rounding, which a distance times $\Phi$ forgives and
 the derivative does not: that takes the exponential of a polynomial of degree 6.
 
