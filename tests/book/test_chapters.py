@@ -159,3 +159,14 @@ def test_no_line_of_prose_is_longer_than_100_characters():
             if len(line) > 100 and not line.lstrip().startswith("|")
         ]
     assert wide == []
+
+
+def test_no_line_of_code_is_wider_than_its_box():
+    """A page shows 88 columns of a listing; further right one has to scroll."""
+    wide = []
+    for page in BOOK.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for cell in re.findall(r"^```\{code-cell\}(.*?)^```", text, re.DOTALL | re.M):
+            code = re.sub(r"\A[^\n]*\n---\n.*?\n---\n", "", cell, flags=re.DOTALL)
+            wide += [f"{page.name}: {x[:60]}" for x in code.splitlines() if len(x) > 88]
+    assert wide == []
