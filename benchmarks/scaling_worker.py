@@ -19,7 +19,7 @@ import numpy as np
 from refvlm.models import qwen2
 from refvlm.models.fastvlm import FastVLMConfig
 from refvlm.recipes import fastvlm_tiny
-from refvlm.text.plain import PlainEngine
+from refvlm.text.engines.plain import PlainEngine
 from refvlm.text.tokenizer import Tokenizer
 from refvlm.train.loop import begin, side_by_side, train_step
 

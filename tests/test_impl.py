@@ -229,7 +229,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
     """One that answers nothing takes the place of ours, and breaks its laws."""
     examples = {
         "relu": "ops/test_activation.py",
-        "bpe_train": "text/test_byte_pairs.py",
+        "bpe_train": "text/bpe/test_byte_pairs.py",
         "fold_batch_norm": "blocks/convolutional/test_reparameterization.py",
         "lora_linear": "blocks/test_adapters.py",
         "weighted_sum": "objectives/test_combining.py",

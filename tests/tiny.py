@@ -11,7 +11,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from refvlm.models import fastvlm
 from refvlm.pretrained import save
-from refvlm.text.byte_level import byte_alphabet
+from refvlm.text.bpe.byte_level import byte_alphabet
 
 from .spec import random_arrays
 from .weights import random_weights

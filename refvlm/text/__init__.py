@@ -8,14 +8,15 @@ tokenizer = train_byte_level(texts, 512)          # one of our own
 save_tokenizer("directory", tokenizer)
 """
 
-from .byte_level_bpe import ByteLevelBPE
-from .byte_level_training import MARKERS, train_byte_level
-from .byte_pairs import (
+from .bpe.byte_level_bpe import ByteLevelBPE
+from .bpe.byte_level_training import MARKERS, train_byte_level
+from .bpe.byte_pairs import (
     bpe_decode,
     bpe_encode,
     bpe_train,
     bpe_train_by_definition,
 )
+from .bpe.word_cuts import split_words
 from .chat import (
     CHATML,
     DEFAULT_SYSTEM,
@@ -30,7 +31,6 @@ from .loading import load_tokenizer
 from .saving import save_tokenizer
 from .streaming import StreamDecoder
 from .tokenizer import Tokenizer
-from .word_cuts import split_words
 
 __all__ = [
     "CHATML",

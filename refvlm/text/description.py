@@ -1,7 +1,7 @@
-"""`tokenizer.json`, for the tokenizer that is explained here: Qwen2's byte-level BPE.
+"""`tokenizer.json`: how a tokenizer is described, whatever its kind.
 
-It says each step by name: the normal form, the cut into words, the bytes, the merges,
-and what turns tokens back into text.
+It says each step by name: the normal form, the cut into words, the model that cuts
+words into tokens, what is put around a text, and what turns tokens back into text.
 """
 
 from __future__ import annotations
@@ -9,54 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# How Qwen2 cuts a text into words; a merge never crosses a cut. In order: an English
-# contraction, a word with the one sign before it, a single digit, a run of signs, line
-# ends, and spaces, of which the last is left to the word that follows.
-QWEN2_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
-    r"|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+"
-    r"|\s+(?!\S)"
-    r"|\s+"
-)
+Document = dict[str, Any]
+Step = Mapping[str, Any] | None
+
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-SWITCHES = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
 
 
-def describe(
-    vocabulary: Mapping[str, int],
-    merges: Iterable[tuple[str, str]],
-    markers: Iterable[str] = (),
-) -> dict[str, Any]:
-    """The object in a `tokenizer.json`; the markers are names in the vocabulary."""
-    cut = {"type": "Split", "pattern": {"Regex": QWEN2_WORDS}, "behavior": "Isolated"}
-    letters = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+def document(
+    model: Mapping[str, Any],
+    markers: Iterable[tuple[str, int]] = (),
+    *,
+    normalizer: Step = None,
+    pre_tokenizer: Step = None,
+    post_processor: Step = None,
+    decoder: Step = None,
+) -> Document:
+    """The object in a `tokenizer.json`; the markers are names, each with its id."""
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token(vocabulary[name], name) for name in markers],
-        "normalizer": {"type": "NFC"},
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                {**cut, "invert": False},
-                {**letters, "use_regex": False},
-            ],
-        },
-        "post_processor": None,
-        "decoder": {**letters, "add_prefix_space": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            **dict.fromkeys(SWITCHES),
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": dict(vocabulary),
-            "merges": [list(pair) for pair in merges],
-        },
+        "added_tokens": [added_token(number, name) for name, number in markers],
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": post_processor,
+        "decoder": decoder,
+        "model": dict(model),
     }
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from .byte_level import BYTE_OF
-from .description import describe, framing
+from .bpe.byte_level import BYTE_OF
+from .bpe.description import describe
+from .description import Document, framing
 from .errors import TokenizerError
 
-Document = dict[str, Any]
 Pairs = Iterable[tuple[str, str]]
 
 # How CLIP cuts a text, once its white space is single and its letters are small: an

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import is_there, read_json, read_text
-from .byte_level import BYTE_OF
+from .bpe.byte_level import BYTE_OF
 from .description import FLAGS
-from .engine import Engine, is_id
+from .documents import is_id
+from .engines.engine import Engine
 from .errors import TokenizerError, one_error
 from .families import family
 from .tokenizer import Tokenizer, open_engine

@@ -1,10 +1,10 @@
 """The tokenizer of a checkpoint: text to token ids, and ids to text.
 
 The work is done by an engine: the `tokenizers` library's where that is installed, else
-our own, which knows Qwen2's byte-level BPE. A text is normalised (Qwen2: Unicode NFC),
-cut into words by a regular expression, and each word is merged from bytes into tokens.
-Besides those, a checkpoint has *markers*, such as `<|im_end|>`:
-tokens that were added by name and that no merge can produce.
+our own, which knows the kinds in `engines/kinds.py`. A text is normalised (Qwen2:
+Unicode NFC), cut into words by a regular expression, and each word is merged from bytes
+into tokens. Besides those, a checkpoint has *markers*, such as `<|im_end|>`: tokens
+that were added by name and that no merge can produce.
 
 Markers give a text power over the model, as quotes do in a query. So `encode` takes
 `markers=False` for text from outside: `<|im_end|>` in a question is then ten characters
@@ -18,11 +18,12 @@ import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .byte_level import token_bytes
+from .bpe.byte_level import token_bytes
 from .description import framing
-from .engine import Engine
+from .engines.engine import Engine
+from .engines.plain import PlainEngine
 from .errors import TokenizerError, one_error, valid_text
-from .plain import PlainEngine
+from .subwords import Subwords
 
 if TYPE_CHECKING:
     import tokenizers
@@ -34,7 +35,7 @@ def open_engine(text: str, origin: str = "tokenizer.json") -> Engine:
     `origin` names the text in messages.
     """
     try:
-        from .library import LibraryEngine
+        from .engines.library import LibraryEngine
     except ImportError:
         return PlainEngine.from_json(text, origin)
     return LibraryEngine.from_json(text)
@@ -47,11 +48,16 @@ class Tokenizer:
         self, engine: Engine | tokenizers.Tokenizer, origin: str = "the tokenizer"
     ):
         if not isinstance(engine, Engine):  # the library's own will do
-            from .library import LibraryEngine
+            from .engines.library import LibraryEngine
 
             engine = LibraryEngine(engine)
         self._engine, self.origin = engine, origin
         self.markers, self.is_byte_level = engine.markers, engine.is_byte_level
+
+    @classmethod
+    def of(cls, subwords: Subwords, origin: str) -> Tokenizer:
+        """The tokenizer that a vocabulary of any kind describes."""
+        return cls(open_engine(json.dumps(subwords.describe()), origin), origin)
 
     def __len__(self) -> int:
         """How many tokens there are, markers included."""

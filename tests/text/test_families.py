@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from refvlm.text import TokenizerError, load_tokenizer
+from refvlm.text.engines.plain import PlainEngine
 from refvlm.text.families import FAMILIES
-from refvlm.text.plain import PlainEngine
 
 from ..spec import contract, example, law, oracle
 from .strings import NASTY

@@ -7,7 +7,7 @@ import pytest
 import tokenizers
 
 from refvlm.text import TokenizerError, load_tokenizer
-from refvlm.text.plain import PlainEngine
+from refvlm.text.engines.plain import PlainEngine
 
 from ..checkpoint.test_hostile_files import mutate_bytes, mutate_json
 from ..spec import contract, example, law

@@ -12,8 +12,8 @@ from refvlm import text
 from refvlm.checkpoint import CheckpointError
 
 from ..spec import contract, law, oracle
+from .bpe.test_byte_level_training import TOKENIZER
 from .strings import NASTY, unicode_texts
-from .test_byte_level_training import TOKENIZER
 
 MESSAGES = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]}

@@ -7,7 +7,7 @@ import json
 import re
 
 from refvlm.text import bpe_train
-from refvlm.text.byte_level import byte_alphabet
+from refvlm.text.bpe.byte_level import byte_alphabet
 
 CORPUS = """
 What is on the table? There is a red cube on the table, and a small blue ball beside it.

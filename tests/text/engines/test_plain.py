@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from refvlm.recipes.fastvlm_tiny import corpus
 from refvlm.text import Tokenizer, TokenizerError, load_tokenizer, train_byte_level
-from refvlm.text.library import LibraryEngine
-from refvlm.text.plain import PlainEngine
+from refvlm.text.engines.library import LibraryEngine
+from refvlm.text.engines.plain import PlainEngine
 
-from ..spec import contract, law, oracle
-from .strings import NASTY, unicode_texts
+from ...spec import contract, law, oracle
+from ..strings import NASTY, unicode_texts
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = {
     name: (ROOT / "weights" / name / "tokenizer.json").read_text(encoding="utf-8")
     for name in ("fastvlm-tiny", "clip-tiny")
@@ -49,8 +49,8 @@ def test_plain_engine_reads_merges_of_either_layout():
     older = copy.deepcopy(SMALL)
     older["model"]["merges"] = [" ".join(m) for m in SMALL["model"]["merges"]]
     assert older != SMALL
-    newer = PlainEngine(SMALL, "newer").bpe
-    assert PlainEngine(older, "older").bpe.merges == newer.merges
+    newer = PlainEngine(SMALL, "newer").subwords
+    assert PlainEngine(older, "older").subwords.merges == newer.merges
 
 
 @oracle
@@ -270,6 +270,6 @@ def test_mistakes_of_ours_are_not_called_a_bad_tokenizer(monkeypatch, kind):
     def broken(*arguments):
         raise kind("a mistake of our own")
 
-    monkeypatch.setattr(tokenizer._engine.bpe, "encode", broken)
+    monkeypatch.setattr(tokenizer._engine.subwords, "encode", broken)
     with pytest.raises(kind, match="a mistake of our own"):
         tokenizer.encode("a")

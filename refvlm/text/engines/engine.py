@@ -6,15 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arguments import is_whole
-
-LARGEST_ID = 1 << 24
-
-
-def is_id(number: object) -> bool:
-    """Whether a file from outside may give this as the id of a token."""
-    return is_whole(number) and 0 <= number < LARGEST_ID
-
 
 class Engine(ABC):
     """Text to ids and back, as one `tokenizer.json` describes it.

@@ -10,13 +10,24 @@ the same ids through a compiled library, and through this where that is not inst
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
+from ..description import Document
+from ..documents import (
+    beyond,
+    check_step,
+    check_switches,
+    part,
+    read_merges,
+    with_markers,
+)
+from ..errors import valid_text
+from ..subwords import Subwords
 from .byte_level import byte_alphabet, token_bytes
 from .byte_pairs import Pair, bpe_encode
-from .errors import TokenizerError, valid_text
+from .description import describe
 from .word_cuts import split_words
 
 _LETTER = byte_alphabet()
@@ -31,7 +42,7 @@ def byte_letters(word: str) -> str:
     return "".join(_LETTER[byte] for byte in word.encode("utf-8"))
 
 
-class ByteLevelBPE:
+class ByteLevelBPE(Subwords):
     """A vocabulary (token -> id), its merges, best first, and its markers.
 
     Source: [Cortes] 7.1; [MicroVLM-V] 3. Oracle: tokenizers.models.BPE,
@@ -44,25 +55,19 @@ class ByteLevelBPE:
     (['a', 'Ġr', 'e', 'd'], 'a red')
     """
 
+    is_byte_level = True
+
     def __init__(
         self,
         vocabulary: Mapping[str, int],
         merges: Iterable[Pair],
         markers: Sequence[str] = (),
     ):
-        self.vocabulary, self.markers = dict(vocabulary), tuple(markers)
+        super().__init__(vocabulary, markers)
         self.merges = [(left, right) for left, right in merges]
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self.token_of = {number: token for token, number in self.vocabulary.items()}
-        # Where two markers begin, the longer is meant.
-        longest_first = sorted(map(re.escape, self.markers), key=len, reverse=True)
-        self._marker = re.compile(f"({'|'.join(longest_first)})")
-
-    def __len__(self) -> int:
-        return len(self.vocabulary)
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of plain text, as the vocabulary spells them."""
         composed = unicodedata.normalize("NFC", valid_text(text))
         return [
             token
@@ -70,23 +75,27 @@ class ByteLevelBPE:
             for token in bpe_encode(byte_letters(word), self.ranks)
         ]
 
-    def encode(self, text: str, markers: bool = True) -> list[int]:
-        """Token ids. With `markers=False`, no text whatever becomes a marker."""
-        ids = []
-        for number, piece in enumerate(self.pieces(text) if markers else [text]):
-            tokens = [piece] if number % 2 else self.tokens(piece)
-            ids += [self.vocabulary[token] for token in tokens]
-        return ids
-
-    def pieces(self, text: str) -> list[str]:
-        """Text, marker, text, marker, ..., text."""
-        text = valid_text(text)
-        return self._marker.split(text) if self.markers else [text]
-
-    def decode(self, ids: Iterable[int]) -> str:
+    def text_of(self, tokens: Sequence[str]) -> str:
         """Text. Bytes that are not UTF-8 become U+FFFD."""
-        try:
-            tokens = [self.token_of[number] for number in ids]
-        except KeyError as absent:
-            raise TokenizerError(f"the vocabulary has no id {absent}") from None
         return b"".join(map(token_bytes, tokens)).decode("utf-8", errors="replace")
+
+    def describe(self) -> Document:
+        return describe(self.vocabulary, self.merges, self.markers)
+
+    @classmethod
+    def claims(cls, document: Mapping[str, Any]) -> bool:
+        return document["model"].get("type", "BPE") == "BPE"
+
+    @classmethod
+    def from_document(
+        cls, document: Mapping[str, Any], markers: Mapping[str, int], origin: str
+    ) -> Self:
+        ours, model = describe({}, []), document["model"]
+        for step in ("normalizer", "pre_tokenizer"):
+            check_step(document, step, ours[step], origin)
+        decoder = document.get("decoder")
+        if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+            raise beyond(origin, "decoder", decoder)
+        check_switches(model, {"merges", "fuse_unk"}, origin)
+        vocabulary = with_markers(part(model, "vocab", dict, origin), markers, origin)
+        return cls(vocabulary, read_merges(model, vocabulary, origin), tuple(markers))

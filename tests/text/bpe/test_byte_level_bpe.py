@@ -13,9 +13,9 @@ from refvlm.text import (
     load_tokenizer,
 )
 
-from ..spec import contract, example, law, oracle
-from .strings import NASTY, unicode_texts
-from .vocabulary import MARKERS, learn, transformers_tokenizer, write_vocabulary
+from ...spec import contract, example, law, oracle
+from ..strings import NASTY, unicode_texts
+from ..vocabulary import MARKERS, learn, transformers_tokenizer, write_vocabulary
 
 VOCABULARY, MERGES = learn()
 ADDED = {name: len(VOCABULARY) + i for i, name in enumerate(MARKERS)}

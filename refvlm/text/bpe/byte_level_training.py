@@ -10,18 +10,16 @@ the file that is saved. Decoding gives a text back in composed form.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ..arguments import check_whole
+from ...arguments import check_whole
+from ..chat import END, IMAGE, NOTHING, START
+from ..tokenizer import Tokenizer
 from .byte_level import byte_alphabet
 from .byte_level_bpe import ByteLevelBPE, byte_letters
 from .byte_pairs import bpe_train
-from .chat import END, IMAGE, NOTHING, START
-from .description import describe
-from .tokenizer import Tokenizer, open_engine
 from .word_cuts import split_words
 
 MARKERS = (NOTHING, START, END, IMAGE)
@@ -35,8 +33,7 @@ def train_byte_level(
     Source: [Cortes] 4.2, 7.1. Oracle: tokenizers.trainers.BpeTrainer.
     """
     learnt = learn_byte_level(texts, vocabulary_size, markers)
-    described = describe(learnt.vocabulary, learnt.merges, learnt.markers)
-    return Tokenizer(open_engine(json.dumps(described)), "the trained tokenizer")
+    return Tokenizer.of(learnt, "the trained tokenizer")
 
 
 def learn_byte_level(

@@ -4,9 +4,9 @@ import hypothesis
 from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 
-from refvlm.text.byte_level import BYTE_OF, byte_alphabet, token_bytes
+from refvlm.text.bpe.byte_level import BYTE_OF, byte_alphabet, token_bytes
 
-from ..spec import example, law, oracle
+from ...spec import example, law, oracle
 
 
 @example

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from tokenizers import Regex, pre_tokenizers
 
-from refvlm.text.description import QWEN2_WORDS
-from refvlm.text.word_cuts import split_words
+from refvlm.text.bpe.description import QWEN2_WORDS
+from refvlm.text.bpe.word_cuts import split_words
 
-from ..spec import example, law, oracle
-from .strings import unicode_texts
+from ...spec import example, law, oracle
+from ..strings import unicode_texts
 
 
 @example

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
 from refvlm import text
-from refvlm.text.byte_level_training import learn_byte_level
-from refvlm.text.description import QWEN2_WORDS
+from refvlm.text.bpe.byte_level_training import learn_byte_level
+from refvlm.text.bpe.description import QWEN2_WORDS
 
-from ..spec import contract, example, law, oracle
-from .strings import unicode_texts
+from ...spec import contract, example, law, oracle
+from ..strings import unicode_texts
 
 CORPUS = [
     "a large red circle to the left of a small blue square.",

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from ..arguments import check_whole, is_whole
+from ...arguments import check_whole, is_whole
 
 Pair = tuple[str, str]
 Words = Mapping[str, int] | Mapping[tuple[str, ...], int]  # word -> how often it occurs

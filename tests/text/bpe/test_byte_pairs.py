@@ -11,7 +11,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from refvlm import text
 
-from ..spec import contract, example, law, oracle
+from ...spec import contract, example, law, oracle
 
 letters = st.sampled_from(["ab", "abc", "abcdef", "ĠÃ©x"])
 words = letters.flatmap(

@@ -1,0 +1,1 @@
+"""What turns text into ids: the library's engine, and our own for every kind."""

@@ -1,0 +1,55 @@
+"""What a `tokenizer.json` puts around every text: its post-processor, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..documents import beyond, is_id, part
+
+Frame = tuple[list[int], list[int]]  # the ids before, and after
+
+
+def read_frame(post: Any, origin: str) -> Frame:
+    """The ids before and after every text.
+
+    Oracle: tokenizers.processors.TemplateProcessing, BertProcessing.
+    """
+    if post is None:
+        return [], []
+    kind = part(post, "type", str, origin)
+    if kind == "ByteLevel":  # it moves offsets, and adds nothing
+        return [], []
+    if kind == "BertProcessing":
+        return [_named(post, "cls", origin)], [_named(post, "sep", origin)]
+    if kind == "TemplateProcessing":
+        return _template(post, origin)
+    raise beyond(origin, "post_processor", kind)
+
+
+def _named(post: Any, role: str, origin: str) -> int:
+    """The id of ["[CLS]", 101]."""
+    pair = part(post, role, list, origin)
+    if len(pair) != 2 or not is_id(pair[1]):
+        raise beyond(origin, "post_processor", post)
+    return pair[1]
+
+
+def _template(post: Any, origin: str) -> Frame:
+    """{"SpecialToken": {"id": name}} any number of times, and one {"Sequence": ...}."""
+    special = part(post, "special_tokens", dict, origin)
+    around: Frame = ([], [])
+    at = 0
+    for piece in part(post, "single", list, origin):
+        if isinstance(piece, dict) and "Sequence" in piece:
+            at += 1
+            continue
+        marker = part(piece, "SpecialToken", dict, origin)
+        name = part(marker, "id", str, origin)
+        entry = part(special, name, dict, origin)
+        ids = part(entry, "ids", list, origin)
+        if at > 1 or not all(map(is_id, ids)):
+            raise beyond(origin, "post_processor", post)
+        around[at].extend(ids)
+    if at != 1:
+        raise beyond(origin, "post_processor", post)
+    return around

@@ -1,0 +1,25 @@
+"""The kinds of tokenizer that our own engine reads, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..bpe.byte_level_bpe import ByteLevelBPE
+from ..documents import beyond, part
+from ..subwords import Subwords
+
+# The first that claims a file reads it: a kind that is told by its steps stands before
+# one that takes whatever is left.
+KINDS: tuple[type[Subwords], ...] = (ByteLevelBPE,)
+
+
+def read_subwords(
+    document: Mapping[str, Any], markers: Mapping[str, int], origin: str
+) -> Subwords:
+    """What a `tokenizer.json` describes, by the kind that claims it."""
+    model = part(document, "model", dict, origin)
+    for kind in KINDS:
+        if kind.claims(document):
+            return kind.from_document(document, markers, origin)
+    raise beyond(origin, "model", model.get("type"))

@@ -1,0 +1,80 @@
+"""A kind of tokenizer: the face that all of them share, whatever cuts their words."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from .description import Document
+from .errors import TokenizerError, valid_text
+
+
+class Subwords(ABC):
+    """A vocabulary (token -> id) with the markers in it: text to tokens and back.
+
+    A kind says what the tokens of a plain text are, what text tokens stand for, and how
+    both are written in a `tokenizer.json` and read from one. `is_byte_level` says that
+    its tokens spell bytes, so that one may end in the middle of a character.
+    """
+
+    is_byte_level = False
+
+    def __init__(self, vocabulary: Mapping[str, int], markers: Sequence[str] = ()):
+        self.vocabulary, self.markers = dict(vocabulary), tuple(markers)
+        self.token_of = {number: token for token, number in self.vocabulary.items()}
+        # Where two markers begin, the longer is meant.
+        longest_first = sorted(map(re.escape, self.markers), key=len, reverse=True)
+        self._marker = re.compile(f"({'|'.join(longest_first)})")
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    @abstractmethod
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of plain text, as the vocabulary spells them."""
+
+    @abstractmethod
+    def text_of(self, tokens: Sequence[str]) -> str:
+        """The text that tokens stand for, markers among them."""
+
+    @abstractmethod
+    def describe(self) -> Document:
+        """The object in its `tokenizer.json`."""
+
+    @classmethod
+    @abstractmethod
+    def claims(cls, document: Mapping[str, Any]) -> bool:
+        """Whether a `tokenizer.json` is of this kind, by a glance at it."""
+
+    @classmethod
+    @abstractmethod
+    def from_document(
+        cls, document: Mapping[str, Any], markers: Mapping[str, int], origin: str
+    ) -> Self:
+        """What a `tokenizer.json` of this kind describes; what is not done is refused.
+
+        `markers` are those of the file, with their ids, and `origin` names the file.
+        """
+
+    def encode(self, text: str, markers: bool = True) -> list[int]:
+        """Token ids. With `markers=False`, no text whatever becomes a marker."""
+        ids = []
+        for number, piece in enumerate(self.pieces(text) if markers else [text]):
+            tokens = [piece] if number % 2 else self.tokens(piece)
+            ids += [self.vocabulary[token] for token in tokens]
+        return ids
+
+    def pieces(self, text: str) -> list[str]:
+        """Text, marker, text, marker, ..., text."""
+        text = valid_text(text)
+        return self._marker.split(text) if self.markers else [text]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text. Bytes that are not UTF-8 become U+FFFD."""
+        try:
+            tokens = [self.token_of[number] for number in ids]
+        except KeyError as absent:
+            raise TokenizerError(f"the vocabulary has no id {absent}") from None
+        return self.text_of(tokens)

@@ -1,0 +1,34 @@
+"""The table of kinds: each reads what it wrote, and claims no other's."""
+
+import pytest
+
+from refvlm.text import TokenizerError
+from refvlm.text.bpe.byte_level_training import learn_byte_level
+from refvlm.text.engines.kinds import KINDS, read_subwords
+
+from ...spec import contract, law
+
+TEXTS = ["a red cube on a red table", "It isn't 12 cm, naïve 数学"]
+LEARNT = {"ByteLevelBPE": learn_byte_level(TEXTS, 280, ["<a>", "<b>"])}
+
+
+@law
+@pytest.mark.parametrize("kind", KINDS)
+def test_read_subwords_opens_what_each_kind_wrote(kind):
+    """Described and read again, it is of the same kind, and says the same ids."""
+    learnt = LEARNT[kind.__name__]
+    markers = {name: learnt.vocabulary[name] for name in learnt.markers}
+    again = read_subwords(learnt.describe(), markers, "here")
+    assert type(again) is kind
+    assert again.describe() == learnt.describe()
+    for text in TEXTS:
+        assert again.encode(text) == learnt.encode(text)
+
+
+@contract
+def test_read_subwords_recommends_the_library_for_other_kinds():
+    """A model that nothing in the table claims is named."""
+    with pytest.raises(TokenizerError, match=r"its model is 'WordLevel', .* library"):
+        read_subwords({"model": {"type": "WordLevel"}}, {}, "here")
+    with pytest.raises(TokenizerError, match="its 'model' is None"):
+        read_subwords({}, {}, "here")
