@@ -11,7 +11,7 @@ from refvlm.text.engines.plain import PlainEngine
 from refvlm.text.families import FAMILIES
 
 from ..spec import contract, example, law, oracle
-from .strings import NASTY
+from .hard_texts import NASTY
 from .test_tokenizer import nasty_texts
 from .vocabulary import CLIP_MARKERS, learn, learn_clip, write_family
 

@@ -13,7 +13,7 @@ from refvlm.checkpoint import CheckpointError
 
 from ..spec import contract, law, oracle
 from .bpe.test_byte_level_training import TOKENIZER
-from .strings import NASTY, unicode_texts
+from .hard_texts import NASTY, unicode_texts
 
 MESSAGES = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]}

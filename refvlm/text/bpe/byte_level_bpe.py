@@ -10,7 +10,6 @@ the same ids through a compiled library, and through this where that is not inst
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from ..documents import (
     with_markers,
 )
 from ..errors import valid_text
+from ..normal_forms import normal_form
 from ..subwords import Subwords
 from .byte_level import byte_alphabet, token_bytes
 from .byte_pairs import Pair, bpe_encode
@@ -68,7 +68,7 @@ class ByteLevelBPE(Subwords):
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
 
     def tokens(self, text: str) -> list[str]:
-        composed = unicodedata.normalize("NFC", valid_text(text))
+        composed = normal_form("NFC", valid_text(text))
         return [
             token
             for word in split_words(composed)

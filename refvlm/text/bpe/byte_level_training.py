@@ -10,12 +10,12 @@ the file that is saved. Decoding gives a text back in composed form.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...arguments import check_whole
 from ..chat import END, IMAGE, NOTHING, START
+from ..normal_forms import normal_form
 from ..tokenizer import Tokenizer
 from .byte_level import byte_alphabet
 from .byte_level_bpe import ByteLevelBPE, byte_letters
@@ -80,7 +80,7 @@ def count_words(texts: Counter[str]) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for text, times in texts.items():
-        for word in split_words(unicodedata.normalize("NFC", text)):
+        for word in split_words(normal_form("NFC", text)):
             counts[byte_letters(word)] += times
     return counts
 

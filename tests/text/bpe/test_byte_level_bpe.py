@@ -14,7 +14,7 @@ from refvlm.text import (
 )
 
 from ...spec import contract, example, law, oracle
-from ..strings import NASTY, unicode_texts
+from ..hard_texts import NASTY, unicode_texts
 from ..vocabulary import MARKERS, learn, transformers_tokenizer, write_vocabulary
 
 VOCABULARY, MERGES = learn()

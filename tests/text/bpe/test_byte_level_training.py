@@ -14,7 +14,7 @@ from refvlm.text.bpe.byte_level_training import learn_byte_level
 from refvlm.text.bpe.description import QWEN2_WORDS
 
 from ...spec import contract, example, law, oracle
-from ..strings import unicode_texts
+from ..hard_texts import unicode_texts
 
 CORPUS = [
     "a large red circle to the left of a small blue square.",

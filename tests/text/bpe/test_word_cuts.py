@@ -11,7 +11,7 @@ from refvlm.text.bpe.description import QWEN2_WORDS
 from refvlm.text.bpe.word_cuts import split_words
 
 from ...spec import example, law, oracle
-from ..strings import unicode_texts
+from ..hard_texts import unicode_texts
 
 
 @example

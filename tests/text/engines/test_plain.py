@@ -15,7 +15,7 @@ from refvlm.text.engines.library import LibraryEngine
 from refvlm.text.engines.plain import PlainEngine
 
 from ...spec import contract, law, oracle
-from ..strings import NASTY, unicode_texts
+from ..hard_texts import NASTY, unicode_texts
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = {
