@@ -11,11 +11,13 @@ each test file, under a digest of the inputs; `pytest --record-oracles` writes t
 Without torch, these are the answers. With torch, the live answers are compared too.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -193,6 +195,20 @@ def in_double(torch, decoder, theta, dim):
     for module in decoder.modules():
         if type(module).__name__.endswith("RMSNorm"):
             module.forward = rms_norm(module)
+
+
+@contextlib.contextmanager
+def all_double(torch):
+    """Whatever is built and run in here takes float32 for float64.
+
+    transformers names float32 in its rotary angles, its norms and its softmax, whatever
+    the dtype of the model. Who says `torch.float` gets float64.
+    """
+    with (
+        mock.patch.object(torch, "float", torch.float64),
+        mock.patch.object(torch, "float32", torch.float64),
+    ):
+        yield
 
 
 def _floating(args, options):

@@ -6,23 +6,24 @@ r"""Qwen2: the decoder that reads the picture and writes the answer.
     logits = RMSNorm(hidden) @ head.T
 
 Names of weights are those of the published checkpoints, under `model.` in Qwen2's own
-files. Sources: [MicroVLM-V] 3, [Kamath] LLM. Oracle: transformers.Qwen2ForCausalLM.
+files. LLaMA (llama.py) is the same function of weights that have no biases.
+Sources: [MicroVLM-V] 3, [Kamath] LLM. Oracle: transformers.Qwen2ForCausalLM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..arguments import check_whole
-from ..blocks.kv_cache import ContextError, KVCache
+from ..blocks.kv_cache import KVCache
 from ..checkpoint import Weights
 from ..shapes import shapes
-from . import fields
+from . import fields, rope
+from .causal import Packing, check_context, check_last, places
 
 
 @dataclass(frozen=True)
@@ -40,72 +41,98 @@ class Qwen2Config:
     rms_norm_eps: float = 1e-6
     rope_theta: float = 1e6
     tie_word_embeddings: bool = True
+    rope_scaling: rope.Scaling | None = None
 
     @classmethod
     def from_json(cls, config: Mapping) -> Qwen2Config:
         """From the parsed config.json of a Qwen2, strictly."""
-        fields.only(config, "hidden_act", "silu", default="silu")
         fields.only(config, "use_sliding_window", False, default=False)
-        heads = fields.whole(config, "num_attention_heads", 32, high=1024)
-        hidden = fields.whole(config, "hidden_size", 4096, high=1 << 16)
-        built = cls(
-            vocab_size=fields.whole(config, "vocab_size", 151936),
-            hidden_size=hidden,
-            intermediate_size=fields.whole(config, "intermediate_size", 22016),
-            num_hidden_layers=fields.whole(config, "num_hidden_layers", 32, high=1024),
-            num_attention_heads=heads,
-            num_key_value_heads=fields.whole(config, "num_key_value_heads", heads),
-            head_dim=fields.whole(config, "head_dim", hidden // heads, high=4096),
-            max_position_embeddings=fields.whole(
-                config, "max_position_embeddings", 32768
-            ),
-            rms_norm_eps=fields.number(config, "rms_norm_eps", 1e-6, high=1.0),
-            rope_theta=_rope_theta(config),
-            tie_word_embeddings=fields.flag(config, "tie_word_embeddings", False),
-        )
+        built = cls(**read_numbers(config, 151936, 22016, 32768))
         kinds = ["full_attention"] * built.num_hidden_layers
         if config.get("layer_types", kinds) not in (None, kinds):
             raise fields.ConfigError(
                 f"config.json: layer_types must be 'full_attention' for each of "
                 f"{built.num_hidden_layers} layers: no other is implemented"
             )
-        if heads % built.num_key_value_heads:
-            raise fields.ConfigError(
-                f"config.json: {heads} query heads cannot share "
-                f"{built.num_key_value_heads} key heads evenly"
-            )
-        if built.head_dim % 2:
-            raise fields.ConfigError("config.json: rotary heads need an even head_dim")
         return built
 
+    @property
+    def context(self) -> int:
+        """How many tokens there are positions for."""
+        return rope.reach(self.max_position_embeddings, self.rope_scaling)
 
-def _rope_theta(config):
-    """`rope_theta` stands alone in older files, in `rope_parameters` in newer ones."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise fields.ConfigError("config.json: rope_parameters must be an object")
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind != "default":
+
+def read_numbers(
+    config: Mapping, vocab_size: int, intermediate_size: int, context: int
+) -> dict[str, Any]:
+    """What Qwen2 and LLaMA have in common, by name; where a file leaves out a size, it
+    means the one given here."""
+    fields.only(config, "hidden_act", "silu", default="silu")
+    config = {
+        name: value
+        for name, value in config.items()
+        if value is not None or name not in ("num_key_value_heads", "head_dim")
+    }
+    heads = fields.whole(config, "num_attention_heads", 32, high=1024)
+    groups = fields.whole(config, "num_key_value_heads", heads)
+    hidden = fields.whole(config, "hidden_size", 4096, high=1 << 16)
+    if heads % groups:
         raise fields.ConfigError(
-            f"config.json: rope_type is {kind!r:.40}, but only 'default' is implemented"
+            f"config.json: {heads} query heads cannot share {groups} key heads evenly"
         )
-    return fields.number(rope if "rope_theta" in rope else config, "rope_theta", 1e4)
+    if "head_dim" not in config and hidden % heads:
+        raise fields.ConfigError(
+            f"config.json: hidden_size {hidden} does not split into {heads} heads"
+        )
+    head_dim = fields.whole(config, "head_dim", hidden // heads, high=4096)
+    if head_dim % 2:
+        raise fields.ConfigError("config.json: rotary heads need an even head_dim")
+    context = fields.whole(config, "max_position_embeddings", context)
+    theta, scaling = rope.read(config, context)
+    if isinstance(scaling, rope.Dynamic) and head_dim < 4:
+        raise fields.ConfigError(
+            "config.json: rope_type 'dynamic' needs a head_dim of at least 4"
+        )
+    return {
+        "vocab_size": fields.whole(config, "vocab_size", vocab_size),
+        "hidden_size": hidden,
+        "intermediate_size": fields.whole(
+            config, "intermediate_size", intermediate_size
+        ),
+        "num_hidden_layers": fields.whole(config, "num_hidden_layers", 32, high=1024),
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "head_dim": head_dim,
+        "max_position_embeddings": context,
+        "rms_norm_eps": fields.number(config, "rms_norm_eps", 1e-6, high=1.0),
+        "rope_theta": theta,
+        "tie_word_embeddings": fields.flag(config, "tie_word_embeddings", False),
+        "rope_scaling": scaling,
+    }
 
 
-def expected_shapes(config: Qwen2Config) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the decoder by name, without the head: what loading checks."""
+def expected_shapes(
+    config: Qwen2Config, biases: Collection[str] = ("q", "k", "v")
+) -> dict[str, tuple[int, ...]]:
+    """Every tensor of the decoder by name, without the head: what loading checks.
+
+    Qwen2's projections to queries, keys and values have biases, and no other.
+    """
     hidden, ffn = config.hidden_size, config.intermediate_size
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
-    layer = {
-        "input_layernorm.weight": (hidden,),
-        "self_attn.q_proj.weight": (queries, hidden),
-        "self_attn.q_proj.bias": (queries,),
-        "self_attn.k_proj.weight": (keys, hidden),
-        "self_attn.k_proj.bias": (keys,),
-        "self_attn.v_proj.weight": (keys, hidden),
-        "self_attn.v_proj.bias": (keys,),
-        "self_attn.o_proj.weight": (hidden, queries),
+    attention = {
+        "q": (queries, hidden),
+        "k": (keys, hidden),
+        "v": (keys, hidden),
+        "o": (hidden, queries),
+    }
+    layer: dict[str, tuple[int, ...]] = {"input_layernorm.weight": (hidden,)}
+    for name, shape in attention.items():
+        layer[f"self_attn.{name}_proj.weight"] = shape
+        if name in biases:
+            layer[f"self_attn.{name}_proj.bias"] = shape[:1]
+    layer |= {
         "post_attention_layernorm.weight": (hidden,),
         "mlp.gate_proj.weight": (ffn, hidden),
         "mlp.up_proj.weight": (ffn, hidden),
@@ -135,27 +162,6 @@ def new_cache(config: Qwen2Config, batch: int, capacity: int, dtype=np.float32):
     )
 
 
-def check_context(config: Qwen2Config, tokens: int) -> None:
-    """Refuse more tokens than the positions that the model has learnt."""
-    if tokens > config.max_position_embeddings:
-        raise ContextError(
-            f"{tokens} tokens (prompt, picture and answer) exceed this model's "
-            f"context of {config.max_position_embeddings}: shorten the prompt, or ask "
-            "for fewer new tokens"
-        )
-
-
-class Packing(NamedTuple):
-    """Several texts side by side in one row, none of which may see the others.
-
-    The position of each token in its own text (b, t), and whom it sees (b, t, t),
-    booleans.
-    """
-
-    positions: np.ndarray
-    sees: np.ndarray
-
-
 @shapes(embeddings="b t h", attention_mask="b k of anything", returns="b n h")
 def qwen2(
     embeddings: np.ndarray,
@@ -170,26 +176,17 @@ def qwen2(
     """Token embeddings to final hidden states: the layers, then the last norm.
 
     embeddings (batch, tokens, hidden). attention_mask (batch, all tokens so far) is
-    True where a token counts and False where it pads. With a cache, the tokens
-    continue what it holds. `packing` stands in place of both, in training. Into
-    `watch` goes what each layer attended to, (batch, heads, tokens, all tokens). Who
-    asks for the `last` tokens only spares the others what nobody reads after the last
-    attention: its feed-forward network. There are 1 to all of them.
+    True where a token counts and False where it pads; positions count what does not
+    pad. With a cache, the tokens continue what it holds. `packing` stands in place of
+    both, in training. Into `watch` goes what each layer attended to, (batch, heads,
+    tokens, all tokens). Who asks for the `last` tokens only spares the others what
+    nobody reads after the last attention: its feed-forward network. There are 1 to all
+    of them.
     """
     tokens = embeddings.shape[1]
-    if last is not None:
-        check_whole("qwen2", least=1, last=last)
-        if last > tokens:
-            raise ValueError(f"qwen2: of {tokens} tokens there are no last {last}")
-    if packing is None:
-        past = 0 if cache is None else cache.length
-        positions = np.arange(past, past + tokens)
-        mask = _mask(tokens, past, attention_mask)
-    else:
-        positions, mask = packing.positions[:, None], packing.sees[:, None]
-    rotary = ops.rotary_angles(
-        positions, config.head_dim, config.rope_theta, embeddings.dtype
-    )
+    check_last("qwen2", last, tokens)
+    positions, mask = places(tokens, cache, attention_mask, packing)
+    rotary = rope.angles(positions, config, embeddings.dtype)
     hidden = embeddings
     for i in range(config.num_hidden_layers):
         layer = weights.scope(f"layers.{i}")
@@ -260,14 +257,3 @@ def swiglu(hidden, weights):
 
 def _linear(x, weights):
     return ops.linear(x, weights["weight"], weights.get("bias"))
-
-
-def _mask(tokens, past, attention_mask):
-    """Who may see whom: None for plain causality, else booleans (b or 1, 1, t, k)."""
-    padded = attention_mask is not None and not np.all(attention_mask)
-    if past == 0 and not padded:
-        return None
-    mask = ops.causal_mask(tokens, past + tokens, offset=past)[None, None]
-    if padded:
-        mask = mask & attention_mask.astype(bool)[:, None, None, :]
-    return mask

@@ -102,6 +102,14 @@ from .probability import (
     softmax_vjp,
 )
 from .regularization import drop_path, dropout, dropout_mask
+from .rope_scaling import (
+    dynamic_frequencies,
+    linear_frequencies,
+    llama3_frequencies,
+    scaled_rotary_angles,
+    yarn_attention_factor,
+    yarn_frequencies,
+)
 from .rounding import (
     bfloat16_bits,
     bfloat16_from_bits,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..models.qwen2 import Packing
+from ..models.causal import Packing
 from ..objectives.language import IGNORE
 
 PREFIX, PADDING = 0, -1

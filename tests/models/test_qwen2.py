@@ -237,7 +237,7 @@ def test_qwen2_derivative_equals_transformers(compare, weights):
         ({"use_sliding_window": True}, "use_sliding_window"),
         ({"layer_types": ["sliding_attention"] * 32}, "layer_types must be"),
         ({"layer_types": ["full_attention"] * 31}, "each of 32 layers"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type is 'yarn'"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "rope_type is 'longrope'"),
         ({"num_key_value_heads": 5}, "cannot share"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps must be a number"),
     ],

@@ -30,6 +30,17 @@ from .features import (
     padding_of_a_row,
     sides_that_fit,
 )
+from .longer import (
+    a_base_above_one,
+    a_positive_attention_factor,
+    a_positive_factor,
+    a_positive_mscale,
+    an_original_length,
+    betas_of_yarn,
+    lengths_are_counts,
+    low_turns_are_below_high,
+    more_than_one_pair,
+)
 from .places import (
     a_positive_base,
     a_positive_theta,

@@ -48,10 +48,10 @@ def places_are_learnt(x, embedding, offset):
         )
 
 
-def positions_are_numbers(positions):
+def positions_are_numbers(function, positions):
     """Places that can be multiplied by a frequency."""
     if np.asarray(positions).dtype.kind not in "iuf":
-        raise ValueError(f"rotary_angles: positions are numbers, not {positions!r}")
+        raise ValueError(f"{function}: positions are numbers, not {positions!r}")
 
 
 def every_pair_has_an_angle(x, cos, sin):
