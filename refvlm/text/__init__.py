@@ -13,6 +13,7 @@ from .bpe.byte_level_training import MARKERS, train_byte_level
 from .bpe.byte_pairs import (
     bpe_decode,
     bpe_encode,
+    bpe_encode_by_definition,
     bpe_train,
     bpe_train_by_definition,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "TokenizerError",
     "bpe_decode",
     "bpe_encode",
+    "bpe_encode_by_definition",
     "bpe_train",
     "bpe_train_by_definition",
     "chat_prompt",

@@ -11,14 +11,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from itertools import groupby
+from typing import Literal
+
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 # A run that may be of marks: no letters, no digits, no white space. No mark is older in
 # Unicode than U+0300.
 _MANY_MARKS = re.compile(r"[^\w\s\x00-\u02ff]{32,}")
 
 
-def normal_form(form: str, text: str) -> str:
-    """The text in `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`.
+def normal_form(form: Form, text: str) -> str:
+    """The text in one of Unicode's four normal forms.
 
     Oracle: unicodedata.normalize, tokenizers.normalizers.NFC and its sisters.
 

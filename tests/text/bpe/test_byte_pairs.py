@@ -11,7 +11,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from refvlm import text
 
-from ...spec import contract, example, law, oracle
+from ...spec import contract, example, house, law, oracle
 
 letters = st.sampled_from(["ab", "abc", "abcdef", "ĠÃ©x"])
 words = letters.flatmap(
@@ -99,6 +99,59 @@ def test_bpe_train_asked_for_more_begins_alike(counts, merges):
     assert text.bpe_train(counts, merges) == more[:merges]
 
 
+@st.composite
+def merge_tables(draw):
+    """Tables in any order, as nobody trained them: a token may have several pairs."""
+    known, merges = ["a", "b", "c"], []
+    for _ in range(draw(st.integers(0, 12))):
+        pair = draw(st.sampled_from(known)), draw(st.sampled_from(known))
+        merges.append(pair)
+        known.append("".join(pair))
+    return draw(st.permutations(list(dict.fromkeys(merges))))
+
+
+@law
+@given(
+    merge_tables(), st.text("abc", max_size=40) | st.integers(0, 60).map("a".__mul__)
+)
+def test_bpe_encode_is_its_definition(merges, word):
+    """With a queue or by looking at every pair: any table, runs of one letter too."""
+    ranks = ranks_of(merges)
+    assert text.bpe_encode(word, ranks) == text.bpe_encode_by_definition(word, ranks)
+
+
+class Asked(dict):
+    """A table that counts how often it is asked."""
+
+    times = 0
+
+    def get(self, key, default=None):
+        self.times += 1
+        return super().get(key, default)
+
+    def __contains__(self, key):
+        self.times += 1
+        return super().__contains__(key)
+
+
+@house
+@pytest.mark.parametrize("unit", ["a", "ab", "aab", "abcabd"])
+def test_bpe_encode_asks_twice_as_often_for_twice_the_word(unit):
+    """A merge asks about two pairs, however long the word is; by the definition it
+    asks about all of them, and twice the word takes four times as many questions."""
+    merges = text.bpe_train({unit * 64: 1}, 12)
+
+    def asked(encode, length):
+        ranks = Asked(ranks_of(merges))
+        encode((unit * length)[:length], ranks)
+        return ranks.times
+
+    assert asked(text.bpe_encode, 2000) < 2.1 * asked(text.bpe_encode, 1000)
+    assert asked(text.bpe_encode, 2000) < 8 * 2000
+    naive = text.bpe_encode_by_definition
+    assert asked(naive, 400) > 3.5 * asked(naive, 200)
+
+
 @law
 @given(words, st.text("abcd", max_size=12))
 def test_bpe_encode_leaves_no_pair_that_was_learnt(counts, word):
@@ -139,17 +192,6 @@ def test_bpe_train_finds_the_merges_of_the_library(counts, merges):
     assert model["vocab"] == {token: number for number, token in enumerate(tokens)}
 
 
-@st.composite
-def merge_tables(draw):
-    """Tables in any order, as nobody trained them: a token may have several pairs."""
-    known, merges = ["a", "b", "c"], []
-    for _ in range(draw(st.integers(0, 12))):
-        pair = draw(st.sampled_from(known)), draw(st.sampled_from(known))
-        merges.append(pair)
-        known.append("".join(pair))
-    return draw(st.permutations(list(dict.fromkeys(merges))))
-
-
 @oracle
 @given(merge_tables(), st.text("abc", max_size=14))
 def test_bpe_encode_cuts_as_the_library_does(merges, word):
@@ -172,6 +214,19 @@ def test_bpe_train_refuses_what_cannot_be_counted(train):
         train({"ab": 1}, -1)
     with pytest.raises(ValueError, match="at least 1, but 'ab' has 0.5"):
         train({"ab": 0.5}, 3)
+
+
+@oracle
+@given(merge_tables(), st.text("abc", max_size=14), st.data())
+def test_bpe_encode_takes_the_last_of_two_ranks(merges, word, data):
+    """A pair that a file lists twice has the rank of the later line, as the library
+    has it; a pair may also be listed before those that its parts are made by."""
+    twice = [*merges, *data.draw(st.permutations(merges))]
+    tokens = dict.fromkeys([*"abc", *map("".join, merges)])
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    model = models.BPE(vocab=vocabulary, merges=twice)
+    theirs = [token.value for token in model.tokenize(word)]
+    assert text.bpe_encode(word, ranks_of(twice)) == theirs
 
 
 @contract

@@ -15,7 +15,7 @@ from refvlm.text.engines.library import LibraryEngine
 from refvlm.text.engines.plain import PlainEngine
 
 from ...spec import contract, law, oracle
-from ..hard_texts import NASTY, unicode_texts
+from ..hard_texts import HARD, LONG, NASTY, NO_TEXTS, unicode_texts
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = {
@@ -79,6 +79,36 @@ def test_plain_engine_gives_the_librarys_ids_of_any_text(name, text, markers):
 def test_plain_engine_decodes_as_the_library_does(name, ids, markers):
     """Any ids: broken characters, markers left out, and ids that stand for nothing."""
     assert plain(name).decode(ids, markers) == library(name).decode(ids, markers)
+
+
+@oracle
+@EVERY
+@pytest.mark.parametrize("text", HARD.values(), ids=HARD)
+def test_plain_engine_bears_what_the_library_bears(name, text):
+    """Every text of the hard list, also with markers inside."""
+    ours, theirs = plain(name), library(name)
+    for whole in (text, f"{text}<|im_end|>{text} <|im_end|><|im_start|>"):
+        for markers in (True, False):
+            ids = ours.encode(whole, markers)
+            assert ids == theirs.encode(whole, markers)
+            assert ours.decode(ids, markers) == theirs.decode(ids, markers)
+
+
+@oracle
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_plain_engine_bears_a_megabyte_in_one_word(text):
+    """The ids of the library, and no wait that grows with the square."""
+    text = text[: len(text) // 4]
+    assert plain("fastvlm-tiny").encode(text) == library("fastvlm-tiny").encode(text)
+
+
+@contract
+@pytest.mark.parametrize("text", NO_TEXTS, ids=repr)
+def test_plain_engine_refuses_what_is_no_text(text):
+    """Half a character, bytes, a list: one sentence."""
+    for markers in (True, False):
+        with pytest.raises(TokenizerError, match="a text is a str|not valid Unicode"):
+            plain("fastvlm-tiny").encode(text, markers)
 
 
 @oracle
