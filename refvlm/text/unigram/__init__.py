@@ -1,0 +1,1 @@
+"""The unigram model: cutting a word the likeliest way, and learning the pieces."""
