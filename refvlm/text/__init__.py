@@ -32,6 +32,14 @@ from .loading import load_tokenizer
 from .saving import save_tokenizer
 from .streaming import StreamDecoder
 from .tokenizer import Tokenizer
+from .unigram.segmentation import (
+    unigram_expected_counts,
+    unigram_log_probability,
+    unigram_n_best,
+    unigram_sample,
+    unigram_viterbi,
+)
+from .unigram.training import unigram_em_step, unigram_train
 
 __all__ = [
     "CHATML",
@@ -55,4 +63,11 @@ __all__ = [
     "save_tokenizer",
     "split_words",
     "train_byte_level",
+    "unigram_em_step",
+    "unigram_expected_counts",
+    "unigram_log_probability",
+    "unigram_n_best",
+    "unigram_sample",
+    "unigram_train",
+    "unigram_viterbi",
 ]
