@@ -25,13 +25,7 @@ class KVCache:
 
     def __init__(self, layers, batch, heads, capacity, head_dim, dtype=np.float32):
         shape = (layers, batch, heads, capacity, head_dim)
-        try:  # zeros are not there, most often, until they are written to
-            self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
-        except (MemoryError, ValueError):
-            raise ContextError(
-                f"a cache for {capacity} tokens does not fit into memory: shorten the "
-                "prompt, or ask for fewer new tokens"
-            ) from None
+        self.keys, self.values = _room(shape, dtype), _room(shape, dtype)
         self.length = 0
 
     @property
@@ -60,3 +54,40 @@ class KVCache:
     def advance(self, new: int):
         """Count `new` tokens as filled."""
         self.length += new
+
+    def reorder(self, rows):
+        """Let row i of the batch go on from what row rows[i] was.
+
+        `rows` are whole numbers, as many as rows are wanted: a beam may be taken up
+        twice, another dropped, and a prompt be read once for all its beams.
+        """
+        layers, batch, heads, capacity, head_dim = self.keys.shape
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ValueError(
+                f"rows must be whole numbers (b,), a row to go on from for each, not "
+                f"{rows.dtype} {rows.shape}"
+            )
+        if not ((rows >= 0) & (rows < batch)).all():
+            raise ValueError(f"rows must be from 0 to {batch - 1}: {rows.tolist()}")
+        if len(rows) == batch:  # in its place, and only what moves
+            moved = np.flatnonzero(rows != np.arange(batch))
+            for kept in (self.keys, self.values):
+                filled = kept[:, :, :, : self.length]
+                filled[:, moved] = filled[:, rows[moved]]
+            return
+        shape = layers, len(rows), heads, capacity, head_dim
+        keys, values = _room(shape, self.keys.dtype), _room(shape, self.keys.dtype)
+        for kept, wanted in ((self.keys, keys), (self.values, values)):
+            wanted[:, :, :, : self.length] = kept[:, rows, :, : self.length]
+        self.keys, self.values = keys, values
+
+
+def _room(shape, dtype):
+    try:  # zeros are not there, most often, until they are written to
+        return np.zeros(shape, dtype)
+    except (MemoryError, ValueError):
+        raise ContextError(
+            f"a cache for {shape[3]} tokens does not fit into memory: shorten the "
+            "prompt, or ask for fewer new tokens"
+        ) from None

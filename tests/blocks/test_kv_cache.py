@@ -45,6 +45,46 @@ def test_kv_cache_hands_out_views():
     assert np.shares_memory(values, cache.values)
 
 
+def filled(batch):
+    """A cache of 2 layers that holds 3 tokens of 5, and what it holds."""
+    draw = random_arrays(0)
+    keys, values = draw(2, batch, 1, 3, 2), draw(2, batch, 1, 3, 2)
+    cache = KVCache(2, batch, 1, 5, 2, np.float64)
+    for layer in range(2):
+        cache.store(layer, keys[layer], values[layer])
+    cache.advance(3)
+    return cache, keys, values
+
+
+@law
+@pytest.mark.parametrize(
+    "rows", [[0, 1, 2], [2, 0, 1], [1, 1, 0], [2, 2, 2], [0, 0, 1, 1, 2, 2], [1], []]
+)
+def test_kv_cache_goes_on_from_other_rows(rows):
+    """Each row from one that was there: the same twice, another never, more or fewer
+    than there were; and what follows is stored behind."""
+    cache, keys, values = filled(3)
+    cache.reorder(np.array(rows, int))
+    new = random_arrays(1)(len(rows), 1, 2, 2)
+    for layer in range(2):
+        seen = cache.store(layer, new, -new)
+        whole = np.concatenate([keys[layer][rows], new], axis=2)
+        np.testing.assert_array_equal(seen[0], whole)
+        whole = np.concatenate([values[layer][rows], -new], axis=2)
+        np.testing.assert_array_equal(seen[1], whole)
+    assert (cache.length, cache.capacity) == (3, 5)
+    assert cache.keys.dtype == np.float64
+
+
+@law
+def test_kv_cache_reorders_in_its_place():
+    """As many rows as before need no room of their own."""
+    cache, _, _ = filled(3)
+    keys, values = cache.keys, cache.values
+    cache.reorder(np.array([0, 2, 1]))
+    assert cache.keys is keys and cache.values is values
+
+
 @contract
 def test_kv_cache_refuses_more_than_its_capacity():
     """The message says how many tokens there are and how many fit."""
@@ -59,3 +99,20 @@ def test_kv_cache_says_when_it_does_not_fit_into_memory(capacity):
     """A context beyond any memory is asked for in tokens, so it is refused in them."""
     with pytest.raises(ContextError, match=f"{capacity} tokens does not fit"):
         KVCache(24, 1, 2, capacity, 64)
+
+
+@contract
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([0, 2], r"rows must be from 0 to 1: \[0, 2\]"),
+        ([-1, 0], r"rows must be from 0 to 1: \[-1, 0\]"),
+        ([0.0, 1.0], r"rows must be whole numbers .* not float64 \(2,\)"),
+        ([[0, 1]], r"rows must be whole numbers .* not int64 \(1, 2\)"),
+        ([True, False], r"rows must be whole numbers .* not bool"),
+    ],
+)
+def test_kv_cache_goes_on_from_no_row_that_was_not_there(rows, message):
+    """-1 would be the last row, and booleans would choose."""
+    with pytest.raises(ValueError, match=message):
+        filled(2)[0].reorder(rows)

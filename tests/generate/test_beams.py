@@ -1,0 +1,559 @@
+"""The spec of refvlm/generate/beams.py."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvlm import generate
+from refvlm.checkpoint import Weights
+from refvlm.models import qwen2
+
+from ..oracles import import_torchvision, in_double
+from ..spec import assert_close, contract, example, law, oracle, random_arrays
+from ..weights import random_weights
+
+EARLY_STOPPING = [True, False, "never"]
+
+
+class Table:
+    """A model that looks its logits up: by how many tokens there are, and the last two.
+
+    (lengths, vocabulary, vocabulary, vocabulary). Its cache is the text so far.
+    """
+
+    def __init__(self, table, prompt):
+        self.table, self.prompt = table, np.asarray(prompt)
+        self.so_far = self.prompt
+
+    def logits(self):
+        *_, before, last = self.so_far.T
+        return self.table[self.so_far.shape[1] - 2, before, last]
+
+    def step(self, ids):
+        self.so_far = np.concatenate([self.so_far, ids[:, None]], axis=1)
+        return self.logits()
+
+    def reorder(self, rows):
+        self.so_far = self.so_far[rows]
+
+    def search(self, max_new_tokens, num_beams, **options):
+        given = self.logits(), self.step, self.reorder, self.prompt
+        return generate.beam_search(*given, max_new_tokens, num_beams, **options)
+
+    def greedy(self, max_new_tokens, stop_ids=()):
+        ids = generate.decode(self.logits(), self.step, max_new_tokens, stop_ids)
+        return np.stack(list(ids), axis=1)
+
+
+def random_table(vocabulary, lengths=12, seed=0, scale=1.0):
+    return random_arrays(seed)(lengths, *[vocabulary] * 3, scale=scale)
+
+
+def random_prompts(vocabulary, batch, seed=0, tokens=3):
+    return np.random.RandomState(seed).randint(0, vocabulary, (batch, tokens))
+
+
+def sum_of_logarithms(table, prompt, text):
+    """The definition: each token's probability after all before it, one by one."""
+    so_far, total = list(prompt), 0.0
+    for token in text:
+        scores = table[len(so_far) - 2, so_far[-2], so_far[-1]]
+        total += scores[token] - np.log(np.exp(scores).sum())
+        so_far.append(token)
+    return total
+
+
+def every_text(vocabulary, max_new_tokens, stops):
+    """Each ends in its first stop, or is as long as it may be."""
+    for length in range(1, max_new_tokens + 1):
+        for text in itertools.product(range(vocabulary), repeat=length):
+            *before, last = text
+            if not set(before) & stops and (length == max_new_tokens or last in stops):
+                yield text
+
+
+def chain(after):
+    """A model whose logits depend on the last token alone."""
+    return lambda ids: np.asarray(after)[ids]
+
+
+def nothing(rows):
+    """What a model without a cache has to reorder."""
+
+
+NO_PROMPT = np.empty((1, 0), int)
+
+
+@example
+def test_beam_search_overtakes_greedy():
+    """Greedy takes 0, with 0.6, and then 0.55 of it; 1, 1 has 0.4 x 0.9 = 0.36."""
+    first, after = np.log([[0.6, 0.4]]), np.log([[0.55, 0.45], [0.1, 0.9]])
+    greedy = list(generate.decode(first, chain(after), 2))
+    np.testing.assert_array_equal(greedy, [[0], [0]])
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, NO_PROMPT, 2, 2, num_return_sequences=2
+    )
+    np.testing.assert_array_equal(ids, [[1, 1], [0, 0]])
+    assert_close(scores, np.log([0.36, 0.33]) / 2)
+
+
+@example
+@pytest.mark.parametrize(
+    "length_penalty, best, score",
+    [
+        (0.0, [[2]], np.log(0.3)),
+        (1.0, [[0, 0]], np.log(0.7 * 0.4) / 2),
+        (-1.0, [[2]], np.log(0.3)),
+    ],
+)
+def test_length_penalty_chooses_between_short_and_long(length_penalty, best, score):
+    """The stop 2 alone has 0.3; of 0 with 0.7, the half goes on to 0 with 0.4. The sums
+    prefer the one, log 0.3 > log 0.28; the means the other, log 0.28 / 2."""
+    first, after = np.log([[0.7, 1e-9, 0.3]]), np.log([[0.4, 0.35, 0.25]] * 3)
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, NO_PROMPT, 2, 2,
+        length_penalty=length_penalty, stop_ids=[2],
+    )  # fmt: skip
+    np.testing.assert_array_equal(ids, best)
+    assert_close(scores, np.array([score]), 1e-8)
+
+
+@law
+@given(st.integers(0, 99), st.integers(1, 6), st.sets(st.integers(0, 4), max_size=2))
+def test_one_beam_is_greedy(seed, max_new_tokens, stops):
+    """Whatever is not the likeliest token is dropped at once."""
+    table, prompts = random_table(5, seed=seed), random_prompts(5, 1, seed)
+    greedy = Table(table, prompts).greedy(max_new_tokens, stops)
+    options = {"length_penalty": 0.0, "stop_ids": stops}
+    ids, _ = Table(table, prompts).search(max_new_tokens, 1, **options)
+    np.testing.assert_array_equal(ids, greedy)
+
+
+@law
+@pytest.mark.parametrize("early_stopping", EARLY_STOPPING)
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, -0.5])
+@pytest.mark.parametrize("stops", [set(), {1}, {0, 2}])
+def test_as_many_beams_as_texts_find_every_text(early_stopping, length_penalty, stops):
+    """Nothing is dropped, so the search is the enumeration, in order."""
+    table, prompts = random_table(3, seed=3, scale=2.0), random_prompts(3, 2)
+    texts = list(every_text(3, 4, stops))
+    ids, scores = Table(table, prompts).search(
+        4, len(texts), early_stopping=early_stopping, length_penalty=length_penalty,
+        num_return_sequences=len(texts), stop_ids=stops,
+    )  # fmt: skip
+    per_prompt = zip(prompts, np.split(ids, 2), np.split(scores, 2))
+    for prompt, found, found_scores in per_prompt:
+        score = {
+            text: sum_of_logarithms(table, prompt, text) / len(text) ** length_penalty
+            for text in texts
+        }
+        ranked = sorted(texts, key=score.get, reverse=True)
+        assert_close(found_scores, np.array([score[text] for text in ranked]))
+        cut = [tuple(row[: len(text)]) for row, text in zip(found, ranked)]
+        assert cut == ranked
+
+
+CASES = [
+    # vocabulary, scale, new, beams, length_penalty, early_stopping, stops
+    (9, 1.0, 7, 2, 1.0, False, []),
+    (9, 2.0, 7, 3, 1.0, False, [4]),
+    (9, 2.0, 9, 4, 0.0, "never", [8, 2]),
+    (6, 1.0, 9, 5, 0.0, True, [0]),
+    (7, 1.0, 9, 3, 2.0, "never", [3]),
+    (7, 1.5, 9, 3, 2.0, False, [3]),
+    (7, 1.0, 9, 4, -1.0, "never", [5, 0, 6]),
+    (7, 1.0, 9, 4, -1.0, False, [5]),
+    (5, 0.5, 8, 4, 0.5, True, [1, 4]),
+    (5, 0.5, 8, 5, 1.5, True, [1]),
+    (4, 1.0, 3, 2, 1.0, True, [3, 0]),
+    (9, 3.0, 1, 4, 1.0, False, [2]),
+]
+BATCH = 24  # prompts in each: 288 together
+
+
+@oracle
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_beam_search_equals_transformers(compare, case):
+    """All texts and scores of 288 random prompts, and half of them are not greedy's."""
+    vocabulary, scale, new, beams, length_penalty, early_stopping, stops = CASES[case]
+    table = random_table(vocabulary, 12, seed=case, scale=scale)
+    prompts = random_prompts(vocabulary, BATCH, seed=case)
+    options = {
+        "length_penalty": length_penalty,
+        "early_stopping": early_stopping,
+        "num_return_sequences": beams,
+    }
+
+    def ask(torch):
+        model = table_model(torch, table)
+        return answer(torch, model, prompts, new, beams, stops, options)
+
+    answers = compare.answers(ask, (table, prompts, CASES[case]))
+    steps = []
+    ids, scores = Table(table, prompts).search(
+        new, beams, stop_ids=stops, watch=steps, **options
+    )
+    assert narrowest(steps, beams) > 1e-5
+    assert -np.diff(scores.reshape(BATCH, -1)).max() > 1e-5
+    np.testing.assert_array_equal(ids, answers["ids"])
+    assert_close(scores.astype(np.float32), answers["scores"])
+
+
+@law
+def test_half_of_the_prompts_above_are_searched_in_earnest():
+    """Where greedy finds the best text, a comparison says little: it seldom does."""
+    greedy_is_best = []
+    for case, (vocabulary, scale, new, beams, _, early, stops) in enumerate(CASES):
+        if new == 1:
+            continue
+        table = random_table(vocabulary, 12, seed=case, scale=scale)
+        prompts = random_prompts(vocabulary, BATCH, seed=case)
+        options = {"length_penalty": 0.0, "early_stopping": early, "stop_ids": stops}
+        ids, _ = Table(table, prompts).search(new, beams, **options)
+        greedy = Table(table, prompts).greedy(new, stops)
+        for row, other in zip(ids, greedy):
+            greedy_is_best.append(until_stop(row, stops) == until_stop(other, stops))
+    assert np.mean(greedy_is_best) < 0.5
+
+
+@oracle
+def test_rules_change_what_beams_see_as_in_transformers(compare):
+    """A repetition penalty, of the prompt's tokens too, and no stop among the first 4:
+    of log-probabilities, which both leave as they are, no longer summing to one."""
+    vocabulary, beams, stops = 8, 3, [6, 1]
+    table = random_table(vocabulary, seed=40, scale=2.0)
+    prompts = random_prompts(vocabulary, BATCH, seed=40)
+    options = {"num_return_sequences": beams, "length_penalty": 0.5}
+
+    def ask(torch):
+        rules = {"repetition_penalty": 1.5, "min_new_tokens": 4}
+        model = table_model(torch, table)
+        return answer(torch, model, prompts, 8, beams, stops, {**options, **rules})
+
+    def rules(log_probs, so_far):
+        changed = log_probs.copy()
+        for row, ids in zip(changed, so_far):
+            row[np.unique(ids)] *= 1.5
+        if so_far.shape[1] < prompts.shape[1] + 4:
+            changed[:, stops] = -np.inf
+        return changed
+
+    answers = compare.answers(ask, (table, prompts))
+    steps = []
+    ids, scores = Table(table, prompts).search(
+        8, beams, stop_ids=stops, rules=rules, watch=steps, **options
+    )
+    assert narrowest(steps, beams) > 1e-5
+    np.testing.assert_array_equal(ids, answers["ids"])
+    assert_close(scores.astype(np.float32), answers["scores"])
+
+
+CONFIG = qwen2.Qwen2Config(
+    vocab_size=37,
+    hidden_size=24,
+    intermediate_size=40,
+    num_hidden_layers=2,
+    num_attention_heads=6,
+    num_key_value_heads=2,
+    head_dim=4,
+    max_position_embeddings=64,
+    rope_theta=1e4,
+)
+
+
+class Decoder:
+    """refvlm's Qwen2, whose cache goes where the beams go."""
+
+    def __init__(self, weights, prompt, mask, new):
+        self.weights, self.prompt = weights, prompt
+        self.table = weights["embed_tokens.weight"]
+        self.mask = np.pad(mask, ((0, 0), (0, new)), constant_values=True)
+        tokens = prompt.shape[1] + new
+        self.cache = qwen2.new_cache(CONFIG, len(prompt), tokens, self.table.dtype)
+        self.read = []
+
+    def step(self, ids):
+        ids = ids.reshape(len(self.mask), -1)
+        self.read.append(ids.shape)
+        mask = self.mask[:, : self.cache.length + ids.shape[1]]
+        hidden = qwen2.qwen2(self.table[ids], self.weights, CONFIG, mask, self.cache)
+        return hidden[:, -1] @ self.table.T
+
+    def reorder(self, rows):
+        self.cache.reorder(rows)
+        self.mask = self.mask[rows]
+
+    def search(self, new, beams, **options):
+        ids = np.where(self.mask[:, : self.prompt.shape[1]], self.prompt, -1)
+        given = self.step(self.prompt), self.step, self.reorder, ids
+        return generate.beam_search(*given, new, beams, **options)
+
+
+def padded_prompts(batch, tokens, seed):
+    """Prompts of 2 to `tokens` tokens, padded on the left: ids and mask."""
+    state = np.random.RandomState(seed)
+    lengths = state.randint(2, tokens + 1, batch)
+    ids = state.randint(0, CONFIG.vocab_size, (batch, tokens))
+    mask = np.arange(tokens) >= tokens - lengths[:, None]
+    return np.where(mask, ids, 0), mask
+
+
+def sharp_weights(seed):
+    """Random ones, and logits that are three times as far apart."""
+    weights = random_weights(qwen2.expected_shapes(CONFIG), seed)
+    weights["embed_tokens.weight"] *= 3
+    return weights
+
+
+@oracle
+@pytest.mark.parametrize(
+    "seed, beams, length_penalty, early_stopping, stops",
+    [
+        (0, 2, 1.0, False, [5]),
+        (1, 4, 0.0, "never", [5, 30, 11]),
+        (2, 3, 2.0, True, [5, 30]),
+        (3, 5, 1.0, "never", []),
+    ],
+)
+def test_beams_of_qwen2_equal_transformers(
+    compare, seed, beams, length_penalty, early_stopping, stops
+):
+    """Prompts of different lengths in one batch, the cache reordered and every token
+    read once, against transformers' Qwen2ForCausalLM."""
+    new, weights = 8, sharp_weights(seed)
+    prompt, mask = padded_prompts(16, 7, seed)
+    options = {
+        "length_penalty": length_penalty,
+        "early_stopping": early_stopping,
+        "num_return_sequences": 2,
+    }
+
+    def ask(torch):
+        model = qwen2_model(torch, weights)
+        return answer(torch, model, prompt, new, beams, stops, options, mask)
+
+    asked = weights, prompt, mask, beams, stops, options
+    answers, steps = compare.answers(ask, asked), []
+    decoder = Decoder(Weights(weights), prompt, mask, new)
+    ids, scores = decoder.search(new, beams, stop_ids=stops, watch=steps, **options)
+    assert narrowest(steps, beams) > 1e-5
+    np.testing.assert_array_equal(ids, answers["ids"])
+    assert_close(scores.astype(np.float32), answers["scores"])
+    assert decoder.read == [(16, 7)] + [(16 * beams, 1)] * (len(steps) - 1)
+
+
+def qwen2_model(torch, weights):
+    """transformers' Qwen2ForCausalLM with our weights, in float64."""
+    import_torchvision()
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=CONFIG.vocab_size,
+            hidden_size=CONFIG.hidden_size,
+            intermediate_size=CONFIG.intermediate_size,
+            num_hidden_layers=CONFIG.num_hidden_layers,
+            num_attention_heads=CONFIG.num_attention_heads,
+            num_key_value_heads=CONFIG.num_key_value_heads,
+            rope_parameters={"rope_theta": CONFIG.rope_theta, "rope_type": "default"},
+            tie_word_embeddings=True,
+            attn_implementation="sdpa",  # eager makes NaN of a row that sees nothing
+        )
+    ).double()
+    state = {name: torch.from_numpy(weights[name].copy()) for name in weights}
+    model.model.load_state_dict(state)
+    in_double(torch, model.model, CONFIG.rope_theta, CONFIG.head_dim)
+    return model
+
+
+def until_stop(ids, stops):
+    ends = np.flatnonzero(np.isin(ids, stops))
+    return ids[: ends[0] + 1].tolist() if len(ends) else ids.tolist()
+
+
+def narrowest(steps, beams):
+    """The smallest distance between what was good enough at a step and what was not:
+    among the first `beams` to end, or to go on."""
+    gaps = [np.inf]
+    for step in steps:
+        live = np.isfinite(step.scores).all(axis=1)
+        scores, kept, ended = step.scores[live], step.kept[live], step.ended[live]
+        gaps += (scores[:, beams - 1] - scores[:, beams]).tolist()
+        dropped = np.where(kept | ended, -np.inf, scores).max(axis=1)
+        worst = np.where(kept, scores, np.inf).min(axis=1)
+        gaps += np.abs(worst - dropped)[kept.any(axis=1)].tolist()
+    return min(gaps)
+
+
+def answer(torch, model, prompts, new, beams, stops, options, mask=None):
+    """What transformers' generate says, the new ids and their scores."""
+    from transformers import GenerationConfig
+
+    mask = np.ones(prompts.shape, int) if mask is None else mask.astype(int)
+    config = GenerationConfig(
+        max_new_tokens=new, num_beams=beams, eos_token_id=list(stops) or None,
+        pad_token_id=stops[0] if stops else None, return_dict_in_generate=True,
+        output_scores=True, do_sample=False, **options,
+    )  # fmt: skip
+    said = model.generate(
+        torch.from_numpy(prompts),
+        attention_mask=torch.from_numpy(mask),
+        generation_config=config,
+    )
+    return {
+        "ids": said.sequences.numpy()[:, prompts.shape[1] :].copy(),
+        "scores": said.sequences_scores.numpy().copy(),
+    }
+
+
+def table_model(torch, table):
+    """The table as a model of transformers', which computes all anew at every step."""
+    import_torchvision()
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+
+    class TableModel(transformers.PreTrainedModel, transformers.GenerationMixin):
+        config_class = transformers.PretrainedConfig
+
+        def __init__(self):
+            super().__init__(transformers.PretrainedConfig(num_hidden_layers=0))
+            self.table = torch.nn.Parameter(torch.from_numpy(table))
+
+        def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **_):
+            return {"input_ids": input_ids}
+
+        def forward(self, input_ids, **_):
+            length, (before, last) = input_ids.shape[1], input_ids.T[-2:]
+            logits = self.table[length - 2, before, last][:, None]
+            return transformers.modeling_outputs.CausalLMOutput(logits=logits)
+
+    return TableModel()
+
+
+def search(logits=None, step=lambda ids: np.zeros((len(ids), 3)), **options):
+    """A search of three tokens, two new ones, with what a test makes of it."""
+    logits = np.zeros((1, 3)) if logits is None else logits
+    given = {"reorder": nothing, "prompt": NO_PROMPT, "max_new_tokens": 2}
+    return generate.beam_search(logits, step, **{**given, "num_beams": 2, **options})
+
+
+@contract
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"num_beams": 0}, "num_beams must be a whole number of at least 1, not 0"),
+        ({"num_beams": 2.0}, "num_beams must be a whole number .* not 2.0"),
+        ({"num_beams": True}, "num_beams must be a whole number .* not True"),
+        ({"num_return_sequences": 0}, "num_return_sequences must be a whole number"),
+        ({"num_return_sequences": 3}, "num_return_sequences is 3, but num_beams is 2"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be a whole number"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number"),
+        (
+            {"early_stopping": "always"},
+            "early_stopping must be .*\"never\", not 'always'",
+        ),
+        ({"early_stopping": 1}, 'early_stopping must be .*"never", not 1'),
+        ({"early_stopping": None}, 'early_stopping must be .*"never", not None'),
+        (
+            {"length_penalty": np.nan},
+            "length_penalty must be .* to 50.0, not nan",
+        ),
+        (
+            {"length_penalty": np.inf},
+            "length_penalty must be .* to 50.0, not inf",
+        ),
+        (
+            {"length_penalty": 1e4},
+            "length_penalty must be .* to 50.0, not 10000.0",
+        ),
+        (
+            {"length_penalty": -1e4},
+            "length_penalty must be .* to 50.0, not -10000.0",
+        ),
+        ({"length_penalty": "1"}, "length_penalty must be .* to 50.0, not '1'"),
+        ({"stop_ids": [3]}, "stop_ids must be .* from 0 to 2, .* not .3"),
+        (
+            {"stop_ids": [0, -1]},
+            "stop_ids must be .* from 0 to 2, .* not .0, -1",
+        ),
+        ({"stop_ids": 2}, "stop_ids must be .* from 0 to 2, .* not 2"),
+        ({"stop_ids": [1.0]}, "stop_ids must be .* from 0 to 2, .* not .1.0"),
+        ({"logits": np.zeros(3)}, r"logits must be .* not float64 \(3,\)"),
+        ({"logits": np.zeros((1, 0))}, r"logits must be .* not float64 \(1, 0\)"),
+        ({"logits": np.zeros((1, 3), int)}, r"logits must be floating .* not int64"),
+        ({"prompt": np.zeros((2, 4), int)}, r"prompt .* b = 1.* not int64 \(2, 4\)"),
+        ({"prompt": np.zeros((1, 4))}, r"prompt .* whole numbers .* not float64"),
+        ({"prompt": np.zeros(1, int)}, r"prompt .* whole numbers .* not int64 \(1,\)"),
+    ],
+)
+def test_beam_search_names_what_is_wrong(change, message):
+    """One clear error, before anything is computed."""
+    with pytest.raises(ValueError, match=f"beam_search: {message}"):
+        search(**{"step": None, "reorder": None, **change})
+
+
+@contract
+@pytest.mark.parametrize("bad", [[np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3])
+def test_beam_search_refuses_logits_that_are_no_distribution(bad):
+    """From the prompt, or from a step: the row that is wrong is named."""
+    given = np.array([[0, 0, 0], bad])
+    with pytest.raises(ValueError, match="row 1 of the logits is not a distribution"):
+        search(given, prompt=np.empty((2, 0), int))
+    after = np.zeros((3, 3))
+    after[1] = bad
+    with pytest.raises(ValueError, match="row 1 of the logits is not a distribution"):
+        search(np.array([[2.0, 1.0, 0.0]]), chain(after))
+
+
+@contract
+@pytest.mark.parametrize(
+    "given",
+    [np.zeros((1, 3)), np.zeros((2, 4)), np.zeros(3), np.zeros((2, 3), int), None],
+)
+def test_beam_search_refuses_another_shape_of_a_step(given):
+    """One row of logits for each beam: fewer would broadcast."""
+    with pytest.raises(ValueError, match=r"step must give .* \(2, 3\), a logit"):
+        search(step=lambda ids: given)
+
+
+@contract
+@pytest.mark.parametrize(
+    "rules, message",
+    [
+        (lambda scores, so_far: scores[:1], r"rules must give .* \(2, 3\)"),
+        (lambda scores, so_far: None, r"rules must give .* not object"),
+        (lambda scores, so_far: scores * np.nan, "row 0 of the .* after the rules"),
+        (lambda scores, so_far: scores + np.inf, "row 0 of the .* after the rules"),
+    ],
+)
+def test_beam_search_refuses_what_no_rule_may_give(rules, message):
+    """As many log-probabilities as there were."""
+    with pytest.raises(ValueError, match=message):
+        search(rules=rules)
+
+
+@contract
+def test_beam_search_says_how_many_texts_there_are():
+    """Of three tokens there are three texts of one token, and rules may leave none."""
+    options = {"num_beams": 4, "max_new_tokens": 1}
+    ids, scores = search(num_return_sequences=3, **options)
+    np.testing.assert_array_equal(ids, [[0], [1], [2]])
+    assert_close(scores, np.full(3, -np.log(3)))
+    with pytest.raises(ValueError, match="prompt 0 can be continued in 3 ways only"):
+        search(num_return_sequences=4, **options)
+    with pytest.raises(ValueError, match="prompt 0 can be continued in 0 ways only"):
+        search(rules=lambda scores, so_far: np.full_like(scores, -np.inf))
+
+
+@contract
+def test_beam_search_of_no_tokens_is_the_empty_text():
+    """As in greedy decoding, nothing is asked of the model."""
+    options = {"num_return_sequences": 2, "step": None, "reorder": None}
+    ids, scores = search(np.zeros((3, 3)), prompt=np.zeros((3, 1), int),
+                         max_new_tokens=0, **options)  # fmt: skip
+    assert ids.shape == (6, 0)
+    np.testing.assert_array_equal(scores, np.zeros(6))
