@@ -17,6 +17,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from .substrings import Substrings
+
 
 class Lattices:
     """Where the pieces, numbered from 0, stand in the words.
@@ -26,36 +28,21 @@ class Lattices:
     """
 
     def __init__(self, words: Sequence[str], pieces: Sequence[str], whole: bool = True):
-        number = {piece: i for i, piece in enumerate(pieces)}
-        lengths: dict[str, set[int]] = {}
-        for spelled in pieces:
-            lengths.setdefault(spelled[0], set()).add(len(spelled))
-        starts: list[int] = []
-        ends: list[int] = []
-        found: list[int] = []
-        places: list[int] = []
-        node = 0
-        for word in words:
-            size = len(word)
-            for start, character in enumerate(word):
-                for length in lengths[character]:
-                    end = start + length
-                    if end > size or not (whole or length < size):
-                        continue
-                    if (piece := number.get(word[start:end])) is not None:
-                        starts.append(node + start)
-                        ends.append(node + end)
-                        found.append(piece)
-                        places.append(end)
-            node += size + 1
-        sizes = np.array([len(word) for word in words], np.intp)
-        self.last = np.cumsum(sizes + 1) - 1  # the node at the end of each word
-        self.first = self.last - sizes
-        self.nodes, self.count = node, len(pieces)
+        spelled = Substrings([*words, *pieces])
+        self.nodes = int(spelled.first[len(words)]) if len(pieces) else 0
+        self.first, self.last = (a[: len(words)] for a in (spelled.first, spelled.last))
+        self.count = len(pieces)
+        edges = list(_occurrences(spelled, len(words)))
+        starts, lengths, found = (np.concatenate(several) for several in zip(*edges))
+        depth = starts - np.repeat(self.first, self.last - self.first + 1)[starts]
+        if not whole:
+            part = (depth > 0) | (lengths < spelled.left[starts])
+            starts, lengths, found, depth = (
+                a[part] for a in (starts, lengths, found, depth)
+            )
+        places, ends = depth + lengths, starts + lengths
         order = np.lexsort((ends, places))
-        self._arrange(
-            *(np.array(a, np.intp)[order] for a in (starts, ends, found, places))
-        )
+        self._arrange(starts[order], ends[order], found[order], places[order])
 
     def _arrange(self, starts, ends, pieces, places):
         """The edges, and where those of each place begin, and in them each node's."""
@@ -121,3 +108,25 @@ class Lattices:
             np.add.at(flow, starts, flow[ends] * share)
             counts += np.bincount(pieces, flow[ends] * share, self.count)
         return counts, float(forward[self.last] @ times)
+
+
+def _occurrences(spelled, words):
+    """(places, lengths, pieces) of each length: where in the words the pieces stand.
+
+    The pieces are spelled behind the words, so that a piece is in the group of its
+    substring. Only what begins a longer piece is looked at again.
+    """
+    begins, sizes = spelled.first[words:], spelled.sizes[words:]
+    places, groups, some = spelled.single()
+    for length in range(1, sizes.max(initial=0) + 1):
+        if length > 1:
+            places, groups, some = spelled.longer(places, groups, length)
+        piece_of = np.full(len(some), -1)
+        own = np.flatnonzero(sizes == length)
+        piece_of[groups[np.searchsorted(places, begins[own])]] = own
+        pieces = piece_of[groups]
+        here = (pieces >= 0) & (places < spelled.first[words])
+        yield places[here], np.full(here.sum(), length), pieces[here]
+        goes_on = np.zeros(len(some), bool)
+        goes_on[groups[np.searchsorted(places, begins[sizes > length])]] = True
+        places, groups = places[goes_on[groups]], groups[goes_on[groups]]

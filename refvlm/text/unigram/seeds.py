@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .substrings import Substrings
+
 
 def seed_pieces(words: Mapping[str, int], most: int, longest: int) -> dict[str, int]:
     """piece -> count · length: the characters of the words, commonest first, and up to
@@ -26,48 +28,34 @@ def seed_pieces(words: Mapping[str, int], most: int, longest: int) -> dict[str, 
 def frequent_substrings(
     words: Mapping[str, int], most: int, longest: int
 ) -> dict[str, int]:
-    r"""Substrings of 2 to `longest` characters that occur at least twice, with how
+    """Substrings of 2 to `longest` characters that occur at least twice, with how
     often: of those the `most` with the largest count · length.
 
-    A substring is one that is shorter by a character, and one character: so all places
-    of the words are grouped by the substring of length 1 that begins there, then each
-    group is parted by the next character, and so on. What occurs once is dropped, which
-    it and all that begins with it may be. There is one number for each place, however
-    many substrings there are: memory grows with the words, and not with their squares.
+    What occurs once is dropped, and with it all that is longer.
 
     >>> frequent_substrings({"banana": 1, "band": 2}, most=4, longest=16)
     {'ban': 3, 'an': 4, 'band': 2, 'ba': 3}
     """
     spelled = sorted(words)
-    text = "\0".join([*spelled, ""])
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    sizes = np.array([len(word) for word in spelled], np.intp)
-    times = np.repeat(np.array([words[word] for word in spelled], float), sizes + 1)
-    # How many characters of its word there are from each place on.
-    left = np.repeat(np.cumsum(sizes + 1), sizes + 1) - 1 - np.arange(len(codes))
-    _, letters = np.unique(codes, return_inverse=True)
-    group, places = letters.astype(np.int64), np.arange(len(codes))
-    found = []
+    found = Substrings(spelled)
+    times = np.repeat(np.array([words[w] for w in spelled], float), found.sizes + 1)
+    places, groups, _ = found.single()
+    kept = []
     for length in range(2, longest + 1):
-        ahead = left[places] >= length
-        places = places[ahead]
-        named = group[ahead] * (letters.max(initial=0) + 1)
-        named += letters[places + length - 1]
-        _, at, group = np.unique(named, return_index=True, return_inverse=True)
-        counts = np.bincount(group, times[places], len(at))
-        often = counts >= 2
-        top = np.flatnonzero(often)
-        top = top[np.argsort(-counts[top], kind="stable")[:most]]
-        found.append((counts[top] * length, places[at[top]], np.full(len(top), length)))
-        again = often[group]
-        group, places = group[again], places[again]
+        places, groups, begins = found.longer(places, groups, length)
+        counts = np.bincount(groups, times[places], len(begins))
+        often = np.flatnonzero(counts >= 2)
+        top = often[np.argsort(-counts[often], kind="stable")[:most]]
+        kept.append((counts[top] * length, begins[top], np.full(len(top), length)))
+        again = (counts >= 2)[groups]
+        places, groups = places[again], groups[again]
         if not len(places):
             break
-    if not found:
+    if not kept:
         return {}
-    worth, begins, lengths = (np.concatenate(several) for several in zip(*found))
+    worth, begins, lengths = (np.concatenate(several) for several in zip(*kept))
     best = np.argsort(-worth, kind="stable")[:most]
     return {
-        text[begins[i] : begins[i] + lengths[i]]: round(worth[i] / lengths[i])
+        found.text[begins[i] : begins[i] + lengths[i]]: round(worth[i] / lengths[i])
         for i in best
     }

@@ -23,6 +23,7 @@ import numpy as np
 from ...arguments import check_whole, is_whole
 from .lattices import Lattices
 from .seeds import seed_pieces
+from .segmentation import Scores
 
 SEEDS = 20  # pieces to begin with, for each that is to remain
 KEPT = 0.75  # the share that a pruning keeps
@@ -100,12 +101,15 @@ def unigram_em_step(
     -2.944
     -2.549
     """
+    words, scores = _parted(words), Scores(scores)
     absent = {c for word in words for c in word} - scores.keys()
     if absent:
         raise ValueError(
             f"unigram_em_step: the character {min(absent)!r} of the words is no piece: "
             "every one has to be"
         )
+    if not words:
+        return dict(scores), 0.0
     lattices = Lattices(list(words), list(scores))
     times = np.array(list(words.values()), float)
     log_p = np.array(list(scores.values()), float)
