@@ -202,13 +202,18 @@ def all_double(torch):
     """Whatever is built and run in here takes float32 for float64.
 
     transformers names float32 in its rotary angles, its norms and its softmax, whatever
-    the dtype of the model. Who says `torch.float` gets float64.
+    the dtype of the model, and leaves what it computes of whole numbers to the default.
     """
+    default = torch.get_default_dtype()
     with (
         mock.patch.object(torch, "float", torch.float64),
         mock.patch.object(torch, "float32", torch.float64),
     ):
-        yield
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
 
 
 def _floating(args, options):

@@ -6,9 +6,12 @@ import pytest
 from refvlm import ops
 from refvlm.autodiff import value_and_grad
 from refvlm.checkpoint import Weights
+from refvlm.generate import decode
+from refvlm.models.causal import Packing
 from refvlm.models.decoders import DECODERS
 
-from ..spec import assert_close, derivative, example, law, random_arrays
+from ..oracles import all_double, import_torchvision
+from ..spec import assert_close, derivative, example, law, oracle, random_arrays
 from ..weights import random_weights
 
 SMALL = {  # a tiny one of each, by its config.json
@@ -129,8 +132,6 @@ def test_decoders_of_the_last_tokens_are_the_end_of_the_whole(name):
 @families
 def test_decoders_of_packed_texts_give_what_each_gives_alone(name):
     """Two texts in one row that do not see each other, each from position 0."""
-    from refvlm.models.causal import Packing
-
     owner = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
     positions = np.array([[0, 1, 2, 3, 0, 1, 2, 3, 4]])
     sees = (owner[:, None] == owner) & np.tri(9, dtype=bool)
@@ -151,22 +152,208 @@ def test_logits_of_a_tied_head_are_products_with_the_embedding(name):
     assert_close(family.logits(state, untied), state @ untied[family.head].T)
 
 
+BASE = SMALL["llama"] | {"head_dim": 8, "num_attention_heads": 4}
+BASE |= {"num_key_value_heads": 4}
+SHORT = BASE | {"max_position_embeddings": 8}
+LLAMA3 = {"low_freq_factor": 0.5, "high_freq_factor": 2.0}
+CASES = {  # name -> (family, config.json)
+    "gpt2": ("gpt2", SMALL["gpt2"] | {"n_inner": 31}),
+    "llama": ("llama", BASE),
+    "llama of shared heads": ("llama", BASE | {"num_key_value_heads": 2}),
+    "llama with biases": ("llama", BASE | {"attention_bias": True}),
+    "qwen2": ("qwen2", SMALL["qwen2"]),
+} | {
+    f"{name} by {rope['rope_type']}{more}": (name, SHORT | {"rope_parameters": rope})
+    for name, more, rope in [
+        ("llama", "", {"rope_type": "linear", "factor": 6.5, "rope_theta": 500.0}),
+        ("llama", "", {"rope_type": "dynamic", "factor": 6.0, "rope_theta": 1e4}),
+        ("llama", "", {"rope_type": "llama3", "factor": 8.0, "rope_theta": 50.0}
+        | {"original_max_position_embeddings": 8, **LLAMA3}),
+        ("llama", "", {"rope_type": "yarn", "factor": 8.0, "rope_theta": 50.0}
+        | {"original_max_position_embeddings": 8, "beta_fast": 2.0}),
+        ("llama", " and mscales", {"rope_type": "yarn", "factor": 8.0}
+        | {"original_max_position_embeddings": 8, "rope_theta": 50.0, "beta_fast": 2.0}
+        | {"mscale": 0.75, "mscale_all_dim": 0.5, "truncate": False}),
+        ("qwen2", "", {"rope_type": "yarn", "factor": 8.0, "rope_theta": 50.0}
+        | {"original_max_position_embeddings": 8, "attention_factor": 1.5}),
+        ("qwen2", "", {"rope_type": "dynamic", "factor": 6.0, "rope_theta": 1e4}),
+    ]
+}  # fmt: skip
+PROMPTS = np.random.RandomState(1).randint(0, 37, (3, 12))
+COUNTS = np.arange(12) >= np.array([[0], [4], [7]])  # rows of 12, 8 and 5 tokens
+NEW = 32
+
+
+def of_transformers(torch, name, document, weights):
+    """A model of transformers with our weights, made under `all_double`."""
+    import_torchvision()
+    import transformers
+
+    kinds = {"gpt2": "GPT2", "llama": "Llama", "qwen2": "Qwen2"}
+    config = getattr(transformers, f"{kinds[name]}Config")(
+        **document,
+        bos_token_id=None,
+        eos_token_id=None,
+        attn_implementation="sdpa",  # eager makes NaN of a row that sees nothing
+    )
+    head = {"gpt2": "GPT2LMHeadModel"}.get(name, f"{kinds[name]}ForCausalLM")
+    model = getattr(transformers, head)(config).double().eval()
+    state = {n: torch.from_numpy(weights[n].copy()) for n in weights}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}
+    return model
+
+
+def answers_of_transformers(torch, name, document, weights, ids, mask):
+    """Its logits, and what it continues greedily with, by a cache and without one."""
+    with all_double(torch), torch.no_grad():
+        positions = np.maximum(mask.cumsum(1) - 1, 0)
+        tokens = [torch.from_numpy(np.array(a, np.int64)) for a in (ids, mask)]
+        model = of_transformers(torch, name, document, weights)
+        logits = model(
+            *(tokens[:1]),
+            attention_mask=tokens[1],
+            position_ids=torch.from_numpy(positions),
+        ).logits
+        answers = {"logits": logits.numpy()}
+        for use_cache in (True, False):
+            model = of_transformers(torch, name, document, weights)  # it remembers
+            said = model.generate(
+                tokens[0],
+                attention_mask=tokens[1],
+                max_new_tokens=NEW,
+                pad_token_id=0,
+                do_sample=False,
+                use_cache=use_cache,
+            )
+            answers[f"cached {use_cache}"] = said[:, ids.shape[1] :].numpy()
+    return answers
+
+
+def continued(family, config, weights, ids, mask, cached):
+    """NEW ids, greedily, where no two scores are nearly equal."""
+    cache = family.new_cache(config, len(ids), 12 + NEW, np.float64) if cached else None
+    seen = ids
+
+    def step(new):
+        nonlocal seen
+        given = seen = ids if new is None else np.append(seen, new[:, None], axis=1)
+        if cached and new is not None:
+            given = new[:, None]
+        more = np.ones((len(ids), seen.shape[1] - ids.shape[1]), bool)
+        states = family.forward(
+            ops.embedding(given, weights[family.embedding]),
+            weights.scope(family.scope),
+            config,
+            np.append(mask, more, axis=1),
+            cache,
+            last=1,
+        )
+        scores = family.logits(states[:, 0], weights)
+        best = np.sort(scores, axis=-1)
+        assert (best[:, -1] - best[:, -2]).min() > 1e-6
+        return scores
+
+    return np.stack(list(decode(step(None), step, NEW)), axis=1)
+
+
+@oracle
+@pytest.mark.parametrize("case", CASES)
+def test_decoders_equal_transformers(compare, case):
+    """Logits of prompts padded on the left, and 32 tokens after them, by a cache and
+    without one, well beyond the original context of 8.
+
+    transformers stretches a "dynamic" batch by its longest row; ours is stretched row
+    by row, as each would be alone, so there it is asked for each row alone.
+    """
+    name, document = CASES[case]
+    family = DECODERS[name]
+    config = family.config.from_json(document)
+    tied = config.tie_word_embeddings
+    weights = Weights(random_weights(family.expected_shapes(config, tied), seed=8))
+    rows = [np.s_[i : i + 1, 12 - COUNTS[i].sum() :] for i in range(3)]
+    parts = rows if "dynamic" in case else [np.s_[:, :]]
+
+    def ask(torch):
+        given = name, document, weights
+        return {
+            f"{key} {number}": answer
+            for number, part in enumerate(parts)
+            for key, answer in answers_of_transformers(
+                torch, *given, PROMPTS[part], COUNTS[part]
+            ).items()
+        }
+
+    answers = compare.answers(ask, (case, dict(weights), PROMPTS, COUNTS))
+    states = family.forward(
+        ops.embedding(PROMPTS, weights[family.embedding]),
+        weights.scope(family.scope),
+        config,
+        COUNTS,
+    )
+    logits = family.logits(states, weights)
+    for number, part in enumerate(parts):
+        expected = answers[f"logits {number}"][COUNTS[part]]
+        assert expected.std() > 0.3
+        assert_close(logits[part][COUNTS[part]], expected, 1e-9)
+    for cached in (True, False):
+        ours = continued(family, config, weights, PROMPTS, COUNTS, cached)
+        for number, part in enumerate(parts):
+            said = answers[f"cached {cached} {number}"]
+            np.testing.assert_array_equal(ours[part[0]], said)
+            assert len(set(said[0])) > 3, "a model that repeats itself tells little"
+
+
+def loss_of(family, config):
+    """How surprised the decoder is by IDS, a function of its weights."""
+
+    def loss(weights):
+        embeddings = ops.embedding(IDS, weights[family.embedding])
+        states = family.forward(embeddings, weights.scope(family.scope), config)
+        logits = family.logits(states[:, :-1], weights)
+        return ops.cross_entropy(logits.reshape(-1, 37), IDS[:, 1:].ravel())
+
+    return loss
+
+
 @derivative
 @families
 def test_the_gradient_of_a_tied_head_is_the_sum_of_both(name):
     """dE = dE of the look-up + dE of the head: what each would have of its own."""
     family, config, tied = small(name)
     head = {family.head: tied[family.embedding].copy()}
-
-    def loss(weights):
-        embeddings = ops.embedding(IDS, weights[family.embedding])
-        states = family.forward(embeddings, weights.scope(family.scope), config)
-        return ops.cross_entropy(
-            family.logits(states[:, :-1], weights).reshape(-1, 37), IDS[:, 1:].ravel()
-        )
-
-    _, together = value_and_grad(loss)(tied)
-    _, apart = value_and_grad(loss)(tied.add(head))
+    evaluate = value_and_grad(loss_of(family, config))
+    _, together = evaluate(tied)
+    _, apart = evaluate(tied.add(head))
     looked_up, scored = apart[family.embedding], apart[family.head]
     assert np.abs(looked_up).max() > 1e-3 and np.abs(scored).max() > 1e-3
     assert_close(together[family.embedding], looked_up + scored, 1e-11)
+
+
+@derivative
+@families
+def test_gradients_equal_those_of_transformers(compare, name):
+    """Of the embedding, which torch shares with the head as one Parameter, and of every
+    vector of the layers."""
+    family, config, weights = small(name)
+    document = SMALL[name] | {"tie_word_embeddings": True}
+
+    def ask(torch):
+        with all_double(torch):
+            model = of_transformers(torch, name, document, weights)
+            ids = torch.from_numpy(IDS)
+            logits = model(ids).logits[:, :-1].reshape(-1, 37)
+            torch.nn.functional.cross_entropy(logits, ids[:, 1:].ravel()).backward()
+        return {
+            key: parameter.grad.numpy()
+            for key, parameter in model.named_parameters()
+            if parameter.ndim == 1 or key == family.embedding
+        }
+
+    answers = compare.answers(ask, (name, dict(weights), IDS), of_one_scale=True)
+    assert family.embedding in answers
+    _, gradients = value_and_grad(loss_of(family, config))(weights)
+    assert set(gradients) == set(weights)
+    scale = max(np.abs(answer).max() for answer in answers.values())
+    for key, expected in answers.items():
+        assert np.abs(gradients[key] - expected).max() < 1e-9 * scale
