@@ -4,6 +4,9 @@
     python -m refvlm ask photo.jpg "how many circles are there?"
     python -m refvlm ask --questions
     python -m refvlm describe photo.jpg --model FastVLM-0.5B --prompt "What is this?"
+    python -m refvlm describe photo.jpg --temperature 0.8 --seed 1
+    python -m refvlm complete "Once upon a time" --model gpt2
+    python -m refvlm perplexity book.txt --model gpt2
     python -m refvlm shapes FastVLM-0.5B
     python -m refvlm train fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny
@@ -22,6 +25,7 @@ import io
 import sys
 
 from . import __version__
+from .commands.completing import add_complete, add_perplexity
 from .commands.describing import add_ask, add_describe
 from .commands.learning import add_score, add_train
 from .commands.spec import add_spec
@@ -82,6 +86,8 @@ def _parser():
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_describe(commands)
     add_ask(commands)
+    add_complete(commands)
+    add_perplexity(commands)
     add_shapes(commands)
     add_train(commands)
     add_score(commands)

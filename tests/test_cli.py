@@ -78,6 +78,7 @@ def test_describe_json_is_one_object(model, picture, capsys):
     assert answer["seconds_to_first_token"] > 0
     assert set(answer) == {
         *("text", "prompt", "finished", "confidence", "notices"),
+        "seed",
         *("tokens", "seconds_to_first_token", "tokens_per_second"),
     }
     assert 0 < answer["confidence"] <= 1

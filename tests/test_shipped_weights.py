@@ -170,6 +170,35 @@ def test_questions_are_listed_word_for_word(file):
 
 
 @law
+def test_answers_are_drawn_row_by_row(vlm):
+    """With a generator for each prompt, company changes nothing, nor does the length
+    of other prompts; without one for each, it is said."""
+    picture = np.asarray(Image.open(PICTURE).convert("RGB"))
+    prompts = [DESCRIBE, "how many objects are there?", DESCRIBE]
+    hot = {"do_sample": True, "temperature": 2.5}
+    rngs = [np.random.default_rng(i) for i in range(3)]
+    together = vlm.answers([picture] * 3, prompts, rng=rngs, **hot)
+    for i, prompt in enumerate(prompts):
+        rng = np.random.default_rng(i)
+        assert vlm.describe(picture, prompt, 96, rng=rng, **hot) == together[i]
+    assert together[0] != together[2]
+    with pytest.raises(ValueError, match="2 generators for 3 rows"):
+        vlm.answers([picture] * 3, prompts, rng=rngs[:2], **hot)
+    with pytest.raises((TypeError, ValueError), match="default_rng"):
+        vlm.answers([picture], [DESCRIBE], rng=7, **hot)
+
+
+@law
+def test_one_answer_is_one(vlm):
+    """Several sequences are what generate returns; describe has one text."""
+    with pytest.raises(ValueError, match="num_return_sequences is 2, but one answer"):
+        vlm.describe(PICTURE, num_beams=2, num_return_sequences=2)
+    reply = vlm.replies([PICTURE], [DESCRIBE], num_beams=2)[0]
+    assert reply.text == vlm.describe(PICTURE, num_beams=2)
+    assert np.isnan(reply.confidence)
+
+
+@law
 def test_replies_are_the_answers(vlm):
     """And as sure as the command is of one picture alone."""
     picture = np.asarray(Image.open(PICTURE).convert("RGB"))
@@ -178,13 +207,22 @@ def test_replies_are_the_answers(vlm):
     assert [text for text, _ in replies] == vlm.answers([picture] * 2, prompts)
     for prompt, (text, sure) in zip(prompts, replies):
         alone = Confidence(vlm.stop_ids)
-        pieces = vlm.describe_stream(picture, prompt, choose=alone)
+        pieces = vlm.describe_stream(picture, prompt, watch=alone)
         assert "".join(piece for _, piece in pieces).strip() == text
         assert alone.least[0] == pytest.approx(sure, rel=1e-4)
 
 
 @oracle
-def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_beams": 3, "length_penalty": 0.5},
+        {"repetition_penalty": 1.3, "no_repeat_ngram_size": 3, "min_new_tokens": 9},
+    ],
+    ids=["greedy", "beams", "rules"],
+)
+def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare, options):
     """transformers opens the directory and generates the same tokens."""
     rng = np.random.default_rng(8)
     drawn = [scenes.sample(rng) for _ in range(4)]
@@ -209,6 +247,7 @@ def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
                 max_new_tokens=40,
                 do_sample=False,
                 pad_token_id=0,
+                **options,
             )
             new = np.zeros((4, 40), np.int64)
             new[:, : made.shape[1] - ids.shape[1]] = made[:, ids.shape[1] :]
@@ -217,10 +256,10 @@ def test_fastvlm_tiny_speaks_the_same_in_transformers(vlm, compare):
 
     stored = checkpoint.load(DIRECTORY, dtype=None)
     weights = {name: np.asarray(stored[name]) for name in stored}
-    answers = compare.answers(ask, (pixels, prompts, weights))
+    answers = compare.answers(ask, (pixels, prompts, weights, options))
     stop = next(iter(vlm.stop_ids))
     for number, prompt in enumerate(prompts):
-        ours = vlm.generate(pixels, np.array([prompt] * 4), 40)
+        ours = vlm.generate(pixels, np.array([prompt] * 4), 40, **options)
         for row, theirs in zip(ours.tolist(), answers[str(number)].tolist()):
             assert row[: row.index(stop)] == theirs[: theirs.index(stop)]
 

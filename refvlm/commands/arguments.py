@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 
 
@@ -22,6 +23,31 @@ def _at_least(least, text):
             f"a whole number from {least} up, of at most 18 digits, not {text!r:.40}"
         )
     return int(text)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r:.40}")
+    return number
+
+
+def fraction(text: str) -> float:
+    """A number above 0, at most 1."""
+    number = _number(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(
+            f"a number above 0, at most 1, not {text!r:.40}"
+        )
+    return number
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def no_more(text: str) -> str:

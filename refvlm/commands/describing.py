@@ -5,8 +5,9 @@ With --json, one object instead:
     text                     what the model said
     prompt                   what it was asked; `ask` mends the spaces between its words
     finished                 whether it ended by itself, or was cut at the limit
-    confidence               the probability of its least likely token
+    confidence               the probability of its least likely token; null for beams
     notices                  what else is worth knowing, as sentences
+    seed                     of its random draws; null where none were made
     tokens                   how many tokens the answer has
     seconds_to_first_token   from the start of the command, loading included
     tokens_per_second        of the tokens after the first; null for a single one
@@ -16,14 +17,16 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
+import math
 import sys
 import time
 
-from ..terminal import Progress, complain, escaped, for_terminal, is_terminal
+from ..terminal import Progress, complain, is_terminal
 from .arguments import no_more, positive, words
+from .choosing import add_rules, contradiction, rules
 from .notices import is_finished, notices
 from .outputs import FORMATS, new_picture
+from .saying import as_json, report, say, timing
 from .status import BAD_USAGE, EXITS, GOOD
 
 
@@ -124,13 +127,16 @@ def _add_options(command):
         "--json",
         action="store_true",
         help="print one JSON object: text, prompt, finished (false where it was cut), "
-        "confidence (the probability of the least likely token), notices, tokens, "
-        "seconds_to_first_token and tokens_per_second",
+        "confidence (the probability of the least likely token), notices, seed, "
+        "tokens, seconds_to_first_token and tokens_per_second",
     )
+    add_rules(command)
     command.set_defaults(run=_answer)
 
 
 def _answer(options) -> int:
+    import numpy as np
+
     from .. import pretrained
     from ..generate import Confidence
 
@@ -147,25 +153,38 @@ def _answer(options) -> int:
     vlm = _speaker(pretrained.load(options.model or shipped))
     if options.show_attention:
         picture = vlm.read(picture)  # it is needed twice, and a pipe is read once
-    choose = Confidence(vlm.stop_ids)
-    ids, pieces, times = _say(vlm, picture, prompt, options, started, choose)
-    confidence = float(choose.least[0])
-    beside, timing = notices(vlm, prompt, ids, confidence), _timing(times)
+    if why := contradiction(options, vlm.settings):
+        complain(f"refvlm: {why}")
+        return BAD_USAGE
+    chosen, seed = rules(options, vlm.settings)
+    watch = Confidence(vlm.stop_ids)
+    progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
+    stream = vlm.describe_stream(
+        *(picture, prompt, options.max_new_tokens),
+        progress=progress,
+        rng=np.random.default_rng(seed),
+        watch=watch,
+        **chosen,
+    )
+    ids, pieces, times = say(stream, started, not options.json, progress)
+    confidence = float(watch.of(1)[0])
+    beside, timed = notices(vlm, prompt, ids, confidence), timing(times)
     if options.json:
         answer = {
             "text": "".join(pieces).strip(),
             "prompt": prompt,
             "finished": is_finished(vlm, ids),
-            "confidence": confidence,
+            "confidence": None if math.isnan(confidence) else confidence,
             "notices": beside,
-            **timing,
+            "seed": seed,
+            **timed,
         }
-        print(_as_json(answer))
+        print(as_json(answer))
     else:
         for notice in beside:
             complain(f"refvlm: {notice}")
     if options.verbose:
-        _report(timing)
+        report(timed, seed)
     if options.show_attention:
         _show_attention(vlm, picture, prompt, ids, options.show_attention)
     return GOOD
@@ -204,60 +223,7 @@ def _speaker(model):
     return model
 
 
-def _say(vlm, picture, prompt, options, started, choose):
-    """(ids, pieces of text, times) of the answer, printed as it comes."""
-    progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
-    ids: list[int] = []
-    pieces: list[str] = []
-    times: list[float] = []
-    asked = picture, prompt, options.max_new_tokens
-    stream = vlm.describe_stream(*asked, progress=progress, choose=choose)
-    try:
-        for token, piece in stream:
-            if token >= 0:
-                ids.append(token)
-                times.append(time.perf_counter() - started)
-            piece = piece if pieces else piece.lstrip()
-            if piece:
-                pieces.append(piece)
-                if not options.json:
-                    print(for_terminal(piece), end="", flush=True)
-    finally:  # an error or Ctrl-C begins on a line of its own
-        if progress is not None:
-            progress.clear()
-        if times and not options.json:
-            print(flush=True)
-    return ids, pieces, times
-
-
 def _standard_input():
     if sys.stdin is None or is_terminal(sys.stdin):
         raise ValueError("standard input is no picture: try `< photo.jpg`")
     return sys.stdin.buffer
-
-
-def _as_json(document):
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    plain = not encoding.lower().startswith("utf")
-    return escaped(json.dumps(document, ensure_ascii=plain))
-
-
-def _timing(times):
-    """What --verbose and --json report; the rate is of the tokens after the first."""
-    rate = None
-    if len(times) > 1:
-        rate = (len(times) - 1) / (times[-1] - times[0])
-    return {
-        "tokens": len(times),
-        "seconds_to_first_token": times[0],
-        "tokens_per_second": rate,
-    }
-
-
-def _report(timing):
-    rate = timing["tokens_per_second"]
-    complain(
-        f"time to first token {timing['seconds_to_first_token']:.2f} s, "
-        f"{timing['tokens']} tokens"
-        + ("" if rate is None else f", then {rate:.1f} tokens a second")
-    )

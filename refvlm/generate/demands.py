@@ -105,15 +105,22 @@ def a_chance(logits):
 
 def a_generator_or_one_a_row(logits, rng):
     """NumPy's generators, which give the same numbers on every machine."""
+    check_rng("sample", rng, math.prod(logits.shape[:-1]))
+
+
+def check_rng(function: str, rng, rows: int) -> None:
+    """Refuse what is neither a generator nor a list of as many as there are rows."""
     several = list(rng) if isinstance(rng, Sequence) else [rng]
-    rows = math.prod(logits.shape[:-1])
     if not all(isinstance(each, np.random.Generator) for each in several):
         raise ValueError(
-            "sample: rng is a generator, as np.random.default_rng(seed) makes one, or "
-            f"a list of one for each row, not {rng!r:.60}"
+            f"{function}: rng is a generator, as np.random.default_rng(seed) makes "
+            f"one, or a list of one for each row, not {rng!r:.60}"
         )
     if isinstance(rng, Sequence) and len(several) != rows:
-        raise ValueError(f"sample: rng are {len(several)} generators for {rows} rows")
+        raise ValueError(
+            f"{function}: rng has {len(several)} generators for {rows} rows: give one "
+            "for all, or one for each"
+        )
 
 
 def still_numbers(function, before, after, number):

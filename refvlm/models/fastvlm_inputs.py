@@ -15,6 +15,7 @@ from ..autodiff import Variable
 from ..shapes import ShapeError
 from . import fastvlm, qwen2
 from .fastvithd import trace_pieces
+from .inputs import as_array, check_ids, check_mask
 
 MAX_PIXELS = 1 << 24
 """The largest picture taken: 4096 x 4096, which needs some 2 GB and a minute."""
@@ -40,7 +41,7 @@ def check_inputs(
     pixel_values (n, 3, h, w), floating, come out as `dtype`; input_ids (b, t) as
     int64; attention_mask (b, t), of booleans or of 0 and 1, as booleans.
     """
-    ids = check_ids(input_ids, config.text.vocab_size)
+    ids = check_ids(input_ids, config.text.vocab_size, mark=fastvlm.IMAGE)
     mask = None if attention_mask is None else check_mask(attention_mask, ids)
     if pixel_values is None:
         pixels, tokens, places = None, 0, ids
@@ -54,43 +55,11 @@ def check_inputs(
     return Inputs(pixels, ids, mask)
 
 
-def check_ids(input_ids, vocabulary: int) -> np.ndarray:
-    """input_ids as (b, t) whole numbers, each one a token or the image mark."""
-    ids = _array("input_ids", input_ids, "whole numbers (batch, tokens)")
-    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
-        raise ShapeError(
-            f"input_ids must be whole numbers (batch, tokens), not {ids.dtype} "
-            f"{ids.shape}"
-        )
-    wrong = (ids != fastvlm.IMAGE) & ((ids < 0) | (ids >= vocabulary))
-    if wrong.any():
-        raise ValueError(
-            f"input_ids has {ids[wrong][0]}, but the vocabulary is 0 to "
-            f"{vocabulary - 1} (and {fastvlm.IMAGE} for a picture)"
-        )
-    return ids.astype(np.int64, copy=False)
-
-
-def check_mask(attention_mask, ids) -> np.ndarray:
-    """attention_mask as booleans (b, t): True where a token counts."""
-    wanted = "booleans, or 0 and 1, one for each of input_ids"
-    mask = _array("attention_mask", attention_mask, wanted)
-    if mask.shape != ids.shape or mask.dtype.kind not in "biu":
-        raise ShapeError(
-            f"attention_mask is {mask.dtype} {mask.shape}, but must be {wanted}, "
-            f"{ids.shape}"
-        )
-    other = mask[(mask != 0) & (mask != 1)]
-    if other.size:
-        raise ValueError(f"attention_mask holds {other[0]}, but must be {wanted}")
-    return mask.astype(bool)
-
-
 def check_pixels(pixel_values, dtype):
     """pixel_values as `dtype` (n, 3, h, w), all finite; a Variable stays one."""
     if isinstance(pixel_values, Variable):
         return pixel_values
-    pixels = _array("pixel_values", pixel_values, "floating (pictures, 3, h, w)")
+    pixels = as_array("pixel_values", pixel_values, "floating (pictures, 3, h, w)")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
         raise ShapeError(
             f"pixel_values is {pixels.shape}, but must be (pictures, 3, height, "
@@ -145,10 +114,3 @@ def _check_places(ids, pixels, tokens, config):
             f"a picture is {mark}"
         )
     raise ShapeError(f"input_ids {problem}")
-
-
-def _array(name, value, wanted):
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError):  # rows of different lengths
-        raise ShapeError(f"{name} is no array of {wanted}") from None

@@ -1,6 +1,7 @@
 """Checkpoint directories: opened by one door, ready to use, and written."""
 
 from .clip import CLIP
+from .language_model import LanguageModel
 from .opening import CONFIG, FAMILIES, load, opened
 from .saving import save
 from .shipped import shipped as shipped_model
@@ -11,6 +12,7 @@ __all__ = [
     "CONFIG",
     "FAMILIES",
     "VLM",
+    "LanguageModel",
     "load",
     "opened",
     "save",

@@ -3,6 +3,7 @@
     vlm = refvlm.load("FastVLM-0.5B")          # a VLM: describe, generate, logits, ...
     clip = refvlm.load("weights/clip-tiny")    # a CLIP: image_features, similarity, ...
     clip = refvlm.load("clip-tiny")            # the same, from any folder
+    lm = refvlm.load("gpt2")                   # a LanguageModel: complete, logits, ...
 
 `model_type` in the directory's config.json says which family it is. A family is a class
 whose `open(directory, document, dtype)` makes the model of such a directory; a new one
@@ -19,6 +20,7 @@ import numpy as np
 from .. import checkpoint
 from ..models import fields
 from .clip import CLIP
+from .language_model import LanguageModel
 from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
@@ -27,10 +29,13 @@ FAMILIES = {
     "fast_vlm": VLM,  # as Hugging Face writes it
     "llava_qwen2": VLM,  # as Apple does
     "clip": CLIP,
+    "gpt2": LanguageModel,
+    "llama": LanguageModel,
+    "qwen2": LanguageModel,
 }
 
 
-def load(path: str | Path, dtype=np.float32) -> VLM | CLIP:
+def load(path: str | Path, dtype=np.float32) -> VLM | CLIP | LanguageModel:
     """Open a checkpoint directory; tensors are read when first used.
 
     "fastvlm-tiny" and "clip-tiny" alone name the models that come along.

@@ -13,28 +13,35 @@ anything is computed; nothing is fetched from a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import checkpoint, image, ops, text
-from ..arguments import check_whole, is_whole, several
-from ..autodiff import value_of
+from .. import checkpoint, image, text
+from ..arguments import check_whole, several
 from ..blocks.kv_cache import ContextError
-from ..generate import Confidence, decode, greedy
+from ..generate import Confidence, Randomness, Reading, Settings, Watch, speak
+from ..generate.demands import check_rng
 from ..models import fastvlm, fields, qwen2
+from ..models.decoders import DECODERS
 from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
 from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
+from .generation import read_generation
+from .reading import check_last, finite, one_answer, read_prompt
 
 ANSWERS_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 # Tensors that a published file may hold and inference has no use for.
 UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
+
+SPEAKER = DECODERS["qwen2"]._replace(
+    scope=fastvlm.DECODER, embedding=fastvlm.EMBEDDING, head=fastvlm.HEAD
+)
 
 
 class Reply(NamedTuple):
@@ -47,9 +54,10 @@ class Reply(NamedTuple):
 class VLM:
     """A model with its weights, and the tokenizer and preprocessor beside them."""
 
-    def __init__(self, config, weights, directory=None, stop_ids=()):
+    def __init__(self, config, weights, directory=None, stop_ids=(), settings=None):
         self.config, self.weights, self.directory = config, weights, directory
         self.stop_ids = frozenset(stop_ids)
+        self.settings = Settings() if settings is None else settings
 
     @classmethod
     def open(cls, directory: Path, document: dict[str, Any], dtype=np.float32) -> VLM:
@@ -62,7 +70,7 @@ class VLM:
         checkpoint.expect(weights, expected, ignore=UNUSED)
         with np.errstate(all="ignore"):  # what is not finite is refused
             weights = prepare(weights, config.vision, fastvlm.TOWER)
-        return cls(config, weights, directory, _stop_ids(directory, document))
+        return cls(config, weights, directory, *read_generation(directory, document))
 
     @cached_property
     def tokenizer(self) -> text.Tokenizer:
@@ -96,7 +104,7 @@ class VLM:
             scores = fastvlm.fastvlm(
                 given.pixels, given.ids, self.weights, self.config, given.mask
             )
-        return self._finite(scores)
+        return finite(scores, self.weights)
 
     def stream(
         self,
@@ -105,24 +113,46 @@ class VLM:
         max_new_tokens: int,
         attention_mask=None,
         progress: Progress | None = None,
-        choose: Callable = greedy,
+        rng: Randomness | None = None,
+        watch: Watch | None = None,
+        **options,
     ) -> Iterator[np.ndarray]:
-        """The new ids (b,) one at a time, greedily, with a cache.
+        """The new ids (b * num_return_sequences,) one at a time, with a cache.
 
-        What is given is checked at once; the picture is looked at when the first id is
-        asked for, and `progress(done, blocks)` is called after each block of the tower.
-        `choose(logits)` makes ids of scores.
+        `options` are those of `generate.Settings`, on top of the checkpoint's own:
+        greedy where neither says another. What is given is checked at once; the picture
+        is looked at when the first id is asked for, and `progress(done, blocks)` is
+        called after each block of the tower. Draws come from `rng`, one generator or
+        one for each row, else from fresh randomness. `watch(logits, ids)` sees each
+        choice.
         """
         check_whole("generate", max_new_tokens=max_new_tokens)
+        settings = self.settings.given(**options)
         given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
-        if given.mask is not None and not given.mask[:, -1].all():
-            raise ValueError(
-                "attention_mask hides the last token of a row, which the answer would "
-                "follow: pad shorter prompts on the left"
-            )
-        return self._stream(given, max_new_tokens, progress, choose)
+        check_last(given.mask)
+        if rng is not None:
+            check_rng("generate", rng, len(given.ids) * settings.num_return_sequences)
 
-    def _stream(self, given, max_new_tokens, progress, choose):
+        def ids():
+            reading = self._read(given, max_new_tokens, progress)
+            asked = reading, max_new_tokens, self.stop_ids
+            yield from speak(*asked, settings, rng, watch)
+
+        return ids()
+
+    def reading(
+        self, pixel_values, input_ids, max_new_tokens: int, attention_mask=None
+    ) -> Reading:
+        """The prompt, read: scores behind it, and how to go on by a rule of one's own.
+
+        `generate.decode(reading.logits, reading.step, n, vlm.stop_ids, choose)`.
+        """
+        check_whole("reading", max_new_tokens=max_new_tokens)
+        given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
+        check_last(given.mask)
+        return self._read(given, max_new_tokens)
+
+    def _read(self, given, max_new_tokens, progress=None):
         ids, mask, seen = given.ids, given.mask, None
         if given.pixels is not None:
             with np.errstate(all="ignore"):
@@ -131,31 +161,10 @@ class VLM:
                 )
             ids, mask = fastvlm.make_room(ids, seen.shape[1], mask)
         embeddings = fastvlm.embed(ids, seen, self.weights, self.config)
-        room = ids.shape[1] + max_new_tokens
-        cache = qwen2.new_cache(self.config.text, len(ids), room, embeddings.dtype)
-        if mask is not None:  # what is answered counts
-            mask = np.pad(mask, ((0, 0), (0, max_new_tokens)), constant_values=True)
-
-        @np.errstate(all="ignore")
-        def step(embeddings):
-            upto = cache.length + embeddings.shape[1]
-            hidden = qwen2.qwen2(
-                embeddings,
-                self.weights.scope(fastvlm.DECODER),
-                self.config.text,
-                None if mask is None else mask[:, :upto],
-                cache,
-                last=1,
-            )
-            return self._finite(fastvlm.head(hidden, self.weights)[:, 0])
-
-        def next_token(ids):
-            # Looked up, not spliced: a model may say its own image token.
-            table = self.weights[fastvlm.EMBEDDING]
-            return step(ops.embedding(ids[:, None], table))
-
-        scores = step(embeddings)
-        yield from decode(scores, next_token, max_new_tokens, self.stop_ids, choose)
+        picture = self.config.image_token_id
+        named = np.where(ids == fastvlm.IMAGE, -1 if picture is None else picture, ids)
+        config, prompt = self.config.text, (embeddings, named, mask)
+        return read_prompt(SPEAKER, self.weights, config, *prompt, max_new_tokens)
 
     def generate(
         self,
@@ -163,13 +172,21 @@ class VLM:
         input_ids,
         max_new_tokens: int,
         attention_mask=None,
-        choose: Callable = greedy,
+        rng: Randomness | None = None,
+        watch: Watch | None = None,
+        **options,
     ) -> np.ndarray:
-        """The new ids only, (b, new): greedy, up to a stop id (kept) or the limit."""
+        """The new ids only, (b * num_return_sequences, new), up to a stop id (kept) or
+        the limit; greedy, or as `options` say, see `stream`.
+
+        Rows that have stopped are filled up with their stop id.
+        Oracle: transformers' generate.
+        """
         given = pixel_values, input_ids, max_new_tokens, attention_mask
-        steps = self.stream(*given, choose=choose)
+        steps = self.stream(*given, rng=rng, watch=watch, **options)
         new = [ids[:, None] for ids in steps]
-        return np.concatenate([np.empty((len(input_ids), 0), np.int64), *new], axis=1)
+        rows = len(input_ids) * self.settings.given(**options).num_return_sequences
+        return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
 
     def prompt_ids(self, prompt: str) -> np.ndarray:
         """The question in the checkpoint's chat frame, with -200 for the picture."""
@@ -197,38 +214,69 @@ class VLM:
         prompt: str = text.DESCRIBE,
         max_new_tokens: int = 256,
         progress: Progress | None = None,
-        choose: Callable = greedy,
+        rng: Randomness | None = None,
+        watch: Watch | None = None,
+        **options,
     ) -> Iterator[tuple[int, str]]:
         """Yield (id, text) as the answer comes; a text may be empty or end a word."""
+        options = one_answer("describe", options)
         ids = self.prompt_ids(prompt)
         pixels = self.preprocessor(picture)[None]
         decoder = text.StreamDecoder(self.tokenizer, markers=False)
-        given = pixels, ids, max_new_tokens
-        for (new,) in self.stream(*given, progress=progress, choose=choose):
+        given, told = (pixels, ids, max_new_tokens), (rng, watch)
+        for (new,) in self.stream(*given, None, progress, *told, **options):
             yield int(new), decoder.add(int(new))
         yield -1, decoder.finish()
 
     def describe(
-        self, picture, prompt: str = text.DESCRIBE, max_new_tokens: int = 256
+        self,
+        picture,
+        prompt: str = text.DESCRIBE,
+        max_new_tokens: int = 256,
+        rng: Randomness | None = None,
+        **options,
     ) -> str:
-        """What the model says about a picture: a path, a stream, bytes or an array."""
-        pieces = self.describe_stream(picture, prompt, max_new_tokens)
+        """What the model says about a picture: a path, a stream, bytes or an array.
+
+        `options` as for `generate`: `do_sample=True, temperature=0.8`, `num_beams=4`.
+        """
+        asked = picture, prompt, max_new_tokens
+        pieces = self.describe_stream(*asked, rng=rng, **options)
         return "".join(piece for _, piece in pieces).strip()
 
-    def answers(self, pictures, prompts, max_new_tokens: int = 96) -> list[str]:
+    def answers(
+        self,
+        pictures,
+        prompts,
+        max_new_tokens: int = 96,
+        rng: Randomness | None = None,
+        **options,
+    ) -> list[str]:
         """An answer to each prompt about the picture beside it, in batches.
 
         Prompts of the same length are answered together; a picture may be any source,
-        and pictures and prompts are any lists of one length.
+        and pictures and prompts are any lists of one length. `options` as for
+        `generate`; `rng` may be a list of generators, one for each prompt.
         """
-        replies = self._replies("answers", pictures, prompts, max_new_tokens)
-        return [said.text for said in replies]
+        asked = "answers", pictures, prompts, max_new_tokens
+        return [said.text for said in self._replies(*asked, rng, options)]
 
-    def replies(self, pictures, prompts, max_new_tokens: int = 96) -> list[Reply]:
-        """The same answers, each with how sure the model was of it."""
-        return self._replies("replies", pictures, prompts, max_new_tokens)
+    def replies(
+        self,
+        pictures,
+        prompts,
+        max_new_tokens: int = 96,
+        rng: Randomness | None = None,
+        **options,
+    ) -> list[Reply]:
+        """The same answers, each with how sure the model was of it: NaN with beams."""
+        asked = "replies", pictures, prompts, max_new_tokens
+        return self._replies(*asked, rng, options)
 
-    def _replies(self, function, pictures, prompts, max_new_tokens) -> list[Reply]:
+    def _replies(
+        self, function, pictures, prompts, max_new_tokens, rng, options
+    ) -> list[Reply]:
+        options = one_answer(function, options)
         check_whole(function, max_new_tokens=max_new_tokens)
         pictures = several(function, "pictures", pictures)
         prompts = several(function, "prompts", prompts)
@@ -244,6 +292,9 @@ class VLM:
             if id(picture) not in shown:
                 shown[id(picture)] = self.preprocessor(picture)
         pixels = [shown[id(picture)] for picture in pictures]
+        if rng is not None:
+            check_rng(function, rng, len(ids))
+        shared = rng is None or isinstance(rng, np.random.Generator)
         said = [Reply("", 1.0)] * len(ids)
         for length in sorted({row.shape[1] for row in ids}):
             alike = [i for i, row in enumerate(ids) if row.shape[1] == length]
@@ -254,9 +305,11 @@ class VLM:
                     np.stack([pixels[i] for i in some]),
                     np.concatenate([ids[i] for i in some]),
                     max_new_tokens,
-                    choose=confidence,
+                    rng=rng if shared else [rng[i] for i in some],
+                    watch=confidence,
+                    **options,
                 )
-                for i, row, least in zip(some, new, confidence.least):
+                for i, row, least in zip(some, new, confidence.of(len(some))):
                     said[i] = Reply(self._spoken(row), float(least))
         return said
 
@@ -298,30 +351,3 @@ class VLM:
         dtype = self.weights[f"{fastvlm.PROJECTOR}.linear_1.bias"].dtype
         given = pixel_values, input_ids, attention_mask
         return check_inputs(*given, self.config, dtype, new_tokens)
-
-    def _finite(self, scores):
-        if not np.isfinite(value_of(scores)).all():
-            raise checkpoint.CheckpointError(
-                f"{self.weights.origin}: the scores of the next token are not finite "
-                "numbers: the weights are damaged, or too large for "
-                f"{scores.dtype}"
-            )
-        return scores
-
-
-def _stop_ids(directory, described):
-    """The ids that end an answer: eos of generation_config.json, else config.json's."""
-    path, generation = directory / "generation_config.json", {}
-    if checkpoint.is_there(path):
-        generation = checkpoint.read_json(path, fields.FILE_LIMIT)
-    nested = described.get("text_config")
-    for source in (generation, described, nested if isinstance(nested, dict) else {}):
-        stops = source.get("eos_token_id")
-        if stops is not None:
-            stops = stops if isinstance(stops, list) else [stops]
-            if not all(is_whole(stop) and 0 <= stop < 1 << 24 for stop in stops):
-                raise checkpoint.CheckpointError(
-                    f"{directory}: eos_token_id is {stops!r:.60}, but must be token ids"
-                )
-            return stops
-    return []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 
-from .errors import TokenizerError
 from .tokenizer import Tokenizer
 
 
@@ -20,17 +19,29 @@ class StreamDecoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, markers: bool = True):
-        if not tokenizer.is_byte_level:
-            raise TokenizerError(
-                f"{tokenizer.origin}: StreamDecoder needs a byte-level tokenizer"
-            )
         self._tokenizer, self._markers = tokenizer, markers
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._ids: list[int] = []
+        self._shown = ""
 
     def add(self, token_id: int) -> str:
         """The text that this token completes, often none or one word."""
-        return self._utf8.decode(self._tokenizer.bytes_of(token_id, self._markers))
+        if self._tokenizer.is_byte_level:
+            return self._utf8.decode(self._tokenizer.bytes_of(token_id, self._markers))
+        # Of another kind a token's text depends on those before it.
+        self._ids.append(token_id)
+        return self._show(self._tokenizer.decode(self._ids, self._markers), UNFINISHED)
 
     def finish(self) -> str:
         """What was held back: U+FFFD if the last character was never finished."""
-        return self._utf8.decode(b"", final=True)
+        if self._tokenizer.is_byte_level:
+            return self._utf8.decode(b"", final=True)
+        return self._show(self._tokenizer.decode(self._ids, self._markers), "")
+
+    def _show(self, text, held_back):
+        text = text.rstrip(held_back) if held_back else text
+        shown, self._shown = len(self._shown), max(text, self._shown, key=len)
+        return text[shown:]
+
+
+UNFINISHED = "\ufffd"  # what bytes become that are no character, or not yet

@@ -109,19 +109,24 @@ def test_decode_is_lazy():
 def test_confidence_is_the_least_probability_of_what_was_chosen():
     """Scores log 3 and log 1 of two tokens are 3/4 and 1/4; a tie is one half."""
     confidence = generate.Confidence()
-    ids = confidence(np.log([[3.0, 1.0], [1.0, 1.0]]))
-    np.testing.assert_array_equal(ids, [0, 0])
+    confidence(np.log([[3.0, 1.0], [1.0, 1.0]]), np.array([0, 0]))
     np.testing.assert_allclose(confidence.least, [0.75, 0.5])
-    confidence(np.log([[1.0, 4.0], [9.0, 1.0]]))
+    confidence(np.log([[1.0, 4.0], [9.0, 1.0]]), np.array([1, 0]))
     np.testing.assert_allclose(confidence.least, [0.75, 0.5])
-    confidence(np.log([[1.0, 1.0], [9.0, 1.0]]))
-    np.testing.assert_allclose(confidence.least, [0.5, 0.5])
+    confidence(np.log([[1.0, 1.0], [9.0, 1.0]]), np.array([0, 1]))
+    np.testing.assert_allclose(confidence.least, [0.5, 0.1])
 
 
 @law
 def test_confidence_counts_the_stop_and_nothing_after_it():
     """Row 0 stops at once, with 3/4; what it is fed afterwards is no answer."""
     confidence = generate.Confidence(stop_ids={0})
-    confidence(np.log([[3.0, 1.0], [1.0, 3.0]]))
-    confidence(np.log([[1.0, 1.0], [1.0, 1.5]]))
-    np.testing.assert_allclose(confidence.least, [0.75, 0.6])
+    confidence(np.log([[3.0, 1.0], [1.0, 3.0]]), np.array([0, 1]))
+    confidence(np.log([[1.0, 1.0], [1.0, 1.5]]), np.array([0, 1]))
+    np.testing.assert_allclose(confidence.of(2), [0.75, 0.6])
+
+
+@law
+def test_confidence_of_what_nobody_saw_is_not_a_number():
+    """A search chooses whole texts, and shows no single choice."""
+    assert np.isnan(generate.Confidence().of(3)).all()

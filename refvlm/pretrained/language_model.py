@@ -1,0 +1,237 @@
+"""A model that continues text: `lm = refvlm.load("gpt2")`, a LLaMA or a Qwen2.
+
+    lm.logits(input_ids)                           # (b, tokens, vocabulary)
+    lm.generate(input_ids, 20)                     # (b, new): the new ids only
+    lm.complete("Once upon a time", 40)            # text: what follows
+    lm.complete("Once", do_sample=True, temperature=0.8, rng=rng)
+    lm.perplexity(text)                            # e to the mean surprise
+
+The directory is Hugging Face's: config.json, safetensors and a tokenizer. Its tensors
+are held against its configuration before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checkpoint, ops, text
+from ..arguments import check_whole
+from ..generate import Randomness, Reading, Settings, Watch, speak
+from ..generate.demands import check_rng
+from ..metrics.surprise import surprise
+from ..models import fields
+from ..models.decoders import DECODERS, Decoder
+from ..models.inputs import check_ids, check_mask
+from .generation import read_generation
+from .reading import check_last, finite, one_answer, read_prompt
+
+NEW_TOKENS = 64
+WINDOW = 1024  # tokens whose scores are held at once: of Qwen2's, 620 MB
+
+# Tensors that a published file may hold and that say nothing the configuration doesn't.
+UNUSED = ("*.rotary_emb.inv_freq",)
+
+
+class LanguageModel:
+    """A decoder with its weights, and the tokenizer beside them."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        config,
+        weights,
+        directory=None,
+        stop_ids=(),
+        settings=None,
+    ):
+        self.decoder, self.config = decoder, config
+        self.weights, self.directory = weights, directory
+        self.stop_ids = frozenset(stop_ids)
+        self.settings = Settings() if settings is None else settings
+
+    @classmethod
+    def open(
+        cls, directory: Path, document: dict[str, Any], dtype=np.float32
+    ) -> LanguageModel:
+        """The model of a directory whose config.json says `document`."""
+        fields.only(document, "quantization_config", None)
+        decoder = DECODERS[document["model_type"]]
+        build = decoder.config.from_json
+        config = fields.built(directory / "config.json", document, build)
+        weights = decoder.canonical(checkpoint.load(directory, dtype=dtype))
+        tied = config.tie_word_embeddings and decoder.head not in weights
+        expected = decoder.expected_shapes(config, tied)
+        checkpoint.expect(weights, expected, ignore=UNUSED)
+        said = read_generation(directory, document)
+        return cls(decoder, config, weights, directory, *said)
+
+    @cached_property
+    def tokenizer(self) -> text.Tokenizer:
+        """The tokenizer, by the directory's own files."""
+        return text.load_tokenizer(self.directory)
+
+    def logits(self, input_ids, attention_mask=None) -> np.ndarray:
+        """Scores of every next token, (b, tokens, vocabulary).
+
+        input_ids (b, t); attention_mask (b, t), of booleans or of 0 and 1, 0 where a
+        row pads. Oracle: transformers.AutoModelForCausalLM.
+        """
+        ids, mask = self._check(input_ids, attention_mask)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            hidden = self.decoder.forward(
+                self._embedded(ids),
+                self.weights.scope(self.decoder.scope),
+                self.config,
+                mask,
+            )
+            scores = self.decoder.logits(hidden, self.weights)
+        return finite(scores, self.weights)
+
+    def stream(
+        self,
+        input_ids,
+        max_new_tokens: int,
+        attention_mask=None,
+        rng: Randomness | None = None,
+        watch: Watch | None = None,
+        **options,
+    ) -> Iterator[np.ndarray]:
+        """The new ids (b * num_return_sequences,) one at a time, with a cache.
+
+        `options` are those of `generate.Settings`, on top of the checkpoint's own:
+        greedy where neither says another. Draws come from `rng`, one generator or one
+        for each row, else from fresh randomness.
+        """
+        check_whole("generate", max_new_tokens=max_new_tokens)
+        settings = self.settings.given(**options)
+        ids, mask = self._check(input_ids, attention_mask, max_new_tokens)
+        check_last(mask)
+        if rng is not None:
+            check_rng("generate", rng, len(ids) * settings.num_return_sequences)
+
+        def new():
+            reading = self._read(ids, mask, max_new_tokens)
+            asked = reading, max_new_tokens, self.stop_ids
+            yield from speak(*asked, settings, rng, watch)
+
+        return new()
+
+    def reading(self, input_ids, max_new_tokens: int, attention_mask=None) -> Reading:
+        """The prompt, read: scores behind it, and how to go on by a rule of one's own.
+
+        `generate.decode(reading.logits, reading.step, n, lm.stop_ids, choose)`.
+        """
+        check_whole("reading", max_new_tokens=max_new_tokens)
+        ids, mask = self._check(input_ids, attention_mask, max_new_tokens)
+        check_last(mask)
+        return self._read(ids, mask, max_new_tokens)
+
+    def _read(self, ids, mask, max_new_tokens):
+        prompt = self._embedded(ids), ids, mask
+        return read_prompt(
+            self.decoder, self.weights, self.config, *prompt, max_new_tokens
+        )
+
+    def generate(
+        self,
+        input_ids,
+        max_new_tokens: int,
+        attention_mask=None,
+        rng: Randomness | None = None,
+        **options,
+    ) -> np.ndarray:
+        """The new ids only, (b * num_return_sequences, new), up to a stop id (kept) or
+        the limit; greedy, or as `options` say, see `stream`.
+
+        Rows that have stopped are filled up with their stop id. Shorter prompts are
+        padded on the left, and each row says what it says alone.
+        Oracle: transformers' generate.
+        """
+        steps = self.stream(
+            input_ids, max_new_tokens, attention_mask, rng=rng, **options
+        )
+        new = [ids[:, None] for ids in steps]
+        rows = len(input_ids) * self.settings.given(**options).num_return_sequences
+        return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
+
+    def complete_stream(
+        self,
+        prompt: str,
+        max_new_tokens: int = NEW_TOKENS,
+        rng: Randomness | None = None,
+        watch: Watch | None = None,
+        **options,
+    ) -> Iterator[tuple[int, str]]:
+        """Yield (id, text) as the continuation comes; a text may be empty."""
+        options = one_answer("complete", options)
+        ids = np.array([self.prompt_ids(prompt)])
+        decoder = text.StreamDecoder(self.tokenizer, markers=False)
+        steps = self.stream(ids, max_new_tokens, rng=rng, watch=watch, **options)
+        for (new,) in steps:
+            yield int(new), decoder.add(int(new))
+        yield -1, decoder.finish()
+
+    def complete(
+        self,
+        prompt: str,
+        max_new_tokens: int = NEW_TOKENS,
+        rng: Randomness | None = None,
+        **options,
+    ) -> str:
+        """The text that follows a text, without it. `options` as for `generate`."""
+        asked = prompt, max_new_tokens
+        pieces = self.complete_stream(*asked, rng=rng, **options)
+        return "".join(piece for _, piece in pieces)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """A text as ids, behind what the tokenizer's own file puts before every text.
+
+        No text becomes a marker. An empty text needs such a beginning, or nothing
+        would be there to go on from.
+        """
+        ids = self._ids(prompt)
+        if not ids:
+            raise ValueError(
+                "the text is empty, and this tokenizer has no token for a beginning: "
+                "give a text to go on from"
+            )
+        return ids
+
+    def _ids(self, prompt):
+        before, _ = self.tokenizer.frame
+        ids = [*before, *self.tokenizer.encode(prompt, markers=False)]
+        if max(ids, default=0) >= self.config.vocab_size:
+            raise text.TokenizerError(
+                f"{self.directory}: the tokenizer makes the id {max(ids)}, but the "
+                f"model's vocabulary ends at {self.config.vocab_size - 1}: they are of "
+                "different checkpoints"
+            )
+        return ids
+
+    def surprise(self, some: str, progress=None) -> np.ndarray:
+        """Nats by which each token of a text but the first surprises, (tokens - 1,).
+
+        Their mean is the loss. A text longer than the context, or than 1,024 tokens, is
+        read in windows that overlap by half; see `metrics.surprise`.
+        """
+        ids, window = np.array(self._ids(some)), min(self.config.context, WINDOW)
+        return surprise(self.logits, ids, window, progress)
+
+    def perplexity(self, some: str) -> float:
+        r"""Among how many equally likely tokens the model might be guessing,
+        $\exp(-\frac1n \sum_t \log P(y_t \mid y_{<t}))$, of a text."""
+        return float(np.exp(self.surprise(some).mean()))
+
+    def _embedded(self, ids):
+        return ops.embedding(ids, self.weights[self.decoder.embedding])
+
+    def _check(self, input_ids, attention_mask, new_tokens=0):
+        ids = check_ids(input_ids, self.config.vocab_size)
+        mask = None if attention_mask is None else check_mask(attention_mask, ids)
+        self.decoder.check_context(self.config, ids.shape[1] + new_tokens)
+        return ids, mask

@@ -1,0 +1,87 @@
+"""A decoder reads a prompt into its cache, and goes on from there a token at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import ops
+from ..autodiff import value_of
+from ..checkpoint import CheckpointError, Weights
+from ..generate import Reading
+from ..models.decoders import Decoder
+
+
+def read_prompt(
+    decoder: Decoder,
+    weights: Weights,
+    config,
+    embeddings: np.ndarray,
+    prompt: np.ndarray,
+    mask: np.ndarray | None,
+    new_tokens: int,
+) -> Reading:
+    """The prompt's embeddings (b, t, h), read, with room for `new_tokens` behind it.
+
+    `prompt` (b, t) are the ids, below 0 where an embedding is no token's. `mask` (b, t)
+    is False where a row pads.
+    """
+    room = embeddings.shape[1] + new_tokens
+    cache = decoder.new_cache(config, len(embeddings), room, embeddings.dtype)
+    if mask is not None:
+        prompt = np.where(mask, prompt, -1)
+        mask = np.pad(mask, ((0, 0), (0, new_tokens)), constant_values=True)
+    table = weights[decoder.embedding]
+
+    @np.errstate(all="ignore")  # what is not finite is refused
+    def go_on(embeddings):
+        upto = cache.length + embeddings.shape[1]
+        hidden = decoder.forward(
+            embeddings,
+            weights.scope(decoder.scope),
+            config,
+            None if mask is None else mask[:, :upto],
+            cache,
+            last=1,
+        )
+        return finite(decoder.logits(hidden, weights)[:, 0], weights)
+
+    def step(ids):
+        # Looked up, not spliced: a model may say its own image token.
+        return go_on(ops.embedding(ids[:, None], table))
+
+    def reorder(rows):
+        nonlocal mask
+        cache.reorder(rows)
+        mask = None if mask is None else mask[rows]
+
+    return Reading(go_on(embeddings), step, reorder, np.where(prompt < 0, -1, prompt))
+
+
+def check_last(mask: np.ndarray | None) -> None:
+    """Refuse a mask that hides what the answer would follow."""
+    if mask is not None and not mask[:, -1].all():
+        raise ValueError(
+            "attention_mask hides the last token of a row, which the answer would "
+            "follow: pad shorter prompts on the left"
+        )
+
+
+def finite(scores, weights: Weights):
+    """The scores, if they are numbers."""
+    if not np.isfinite(value_of(scores)).all():
+        raise CheckpointError(
+            f"{weights.origin}: the scores of the next token are not finite numbers: "
+            f"the weights are damaged, or too large for {scores.dtype}"
+        )
+    return scores
+
+
+def one_answer(function, options):
+    """The options, when several answers at once are not among them."""
+    several = options.get("num_return_sequences", 1)
+    if several != 1:
+        raise ValueError(
+            f"{function}: num_return_sequences is {several!r:.60}, but one answer is "
+            "given: `generate` returns several"
+        )
+    return {**options, "num_return_sequences": 1}
