@@ -21,6 +21,7 @@ from . import believable, identity, records
 TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("roofs", False, ()),
     ("operators", False, ()),
+    ("sampling", False, ()),
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
     ("fastvlm_05b", True, ()),

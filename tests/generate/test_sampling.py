@@ -143,6 +143,9 @@ def test_sample_takes_where_the_sum_first_exceeds_u():
     ):
         numbers = iter([u])
         assert generate.sample(logits, Given(np.random.PCG64())).tolist() == [token]
+    numbers = iter([0.0, 0.5])  # of nothing, none; and half is the first of the second
+    logits = np.array([[-1e9, 1.0], [2.0, 2.0]])
+    assert generate.sample(logits, Given(np.random.PCG64())).tolist() == [1, 1]
 
 
 @law
