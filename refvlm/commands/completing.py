@@ -74,17 +74,18 @@ def _complete(options) -> int:
     rng = np.random.default_rng(seed)
     stream = lm.complete_stream(prompt, options.max_new_tokens, rng=rng, **chosen)
     ids, pieces, times = say(stream, started, not options.json, stripped=False)
+    timed = timing(times, lm.settings.given(**chosen).num_beams > 1)
     if options.json:
         answer = {
             "text": "".join(pieces),
             "prompt": prompt,
             "finished": bool(ids) and ids[-1] in lm.stop_ids,
             "seed": seed,
-            **timing(times),
+            **timed,
         }
         print(as_json(answer))
     if options.verbose:
-        report(timing(times), seed)
+        report(timed, seed)
     return GOOD
 
 

@@ -168,7 +168,10 @@ def _answer(options) -> int:
     )
     ids, pieces, times = say(stream, started, not options.json, progress)
     confidence = float(watch.of(1)[0])
-    beside, timed = notices(vlm, prompt, ids, confidence), timing(times)
+    beside, timed = (
+        notices(vlm, prompt, ids, confidence),
+        timing(times, math.isnan(confidence)),
+    )
     if options.json:
         answer = {
             "text": "".join(pieces).strip(),

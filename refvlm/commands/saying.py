@@ -49,10 +49,11 @@ def as_json(document) -> str:
     return escaped(json.dumps(document, ensure_ascii=plain))
 
 
-def timing(times: list[float]) -> dict[str, float | int | None]:
-    """What --verbose and --json report; the rate is of the tokens after the first."""
+def timing(times: list[float], at_once: bool) -> dict[str, float | int | None]:
+    """What --verbose and --json report; the rate is of the tokens after the first, of
+    which there is none where all come at once, as beams do."""
     rate = None
-    if len(times) > 1 and times[-1] > times[0]:  # beams come all at once
+    if len(times) > 1 and not at_once:
         rate = (len(times) - 1) / (times[-1] - times[0])
     return {
         "tokens": len(times),

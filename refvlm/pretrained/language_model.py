@@ -21,14 +21,13 @@ import numpy as np
 
 from .. import checkpoint, ops, text
 from ..arguments import check_whole
-from ..generate import Randomness, Reading, Settings, Watch, speak
-from ..generate.demands import check_rng
+from ..generate import Randomness, Reading, Settings, Watch
 from ..metrics.surprise import surprise
 from ..models import fields
 from ..models.decoders import DECODERS, Decoder
 from ..models.inputs import check_ids, check_mask
 from .generation import read_generation
-from .reading import check_last, finite, one_answer, read_prompt
+from .reading import answered, check_last, finite, joined, one_answer, read_prompt
 
 NEW_TOKENS = 64
 WINDOW = 1024  # tokens whose scores are held at once: of Qwen2's, 620 MB
@@ -111,15 +110,12 @@ class LanguageModel:
         settings = self.settings.given(**options)
         ids, mask = self._check(input_ids, attention_mask, max_new_tokens)
         check_last(mask)
-        if rng is not None:
-            check_rng("generate", rng, len(ids) * settings.num_return_sequences)
 
-        def new():
-            reading = self._read(ids, mask, max_new_tokens)
-            asked = reading, max_new_tokens, self.stop_ids
-            yield from speak(*asked, settings, rng, watch)
+        def read():
+            return self._read(ids, mask, max_new_tokens)
 
-        return new()
+        asked = len(ids), max_new_tokens, self.stop_ids
+        return answered(read, *asked, settings, rng, watch)
 
     def reading(self, input_ids, max_new_tokens: int, attention_mask=None) -> Reading:
         """The prompt, read: scores behind it, and how to go on by a rule of one's own.
@@ -155,9 +151,7 @@ class LanguageModel:
         steps = self.stream(
             input_ids, max_new_tokens, attention_mask, rng=rng, **options
         )
-        new = [ids[:, None] for ids in steps]
-        rows = len(input_ids) * self.settings.given(**options).num_return_sequences
-        return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
+        return joined(steps, len(input_ids), self.settings.given(**options))
 
     def complete_stream(
         self,

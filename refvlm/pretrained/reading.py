@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
+
 import numpy as np
 
 from .. import ops
 from ..autodiff import value_of
 from ..checkpoint import CheckpointError, Weights
-from ..generate import Reading
+from ..generate import Randomness, Reading, Settings, Watch, speak
+from ..generate.demands import check_rng
 from ..models.decoders import Decoder
 
 
@@ -64,6 +67,32 @@ def check_last(mask: np.ndarray | None) -> None:
             "attention_mask hides the last token of a row, which the answer would "
             "follow: pad shorter prompts on the left"
         )
+
+
+def answered(
+    read: Callable[[], Reading],
+    prompts: int,
+    max_new_tokens: int,
+    stop_ids: Collection[int],
+    settings: Settings,
+    rng: Randomness | None,
+    watch: Watch | None,
+) -> Iterator[np.ndarray]:
+    """`generate.speak`, of prompts that are read when the first id is asked for."""
+    if rng is not None:
+        check_rng("generate", rng, prompts * settings.num_return_sequences)
+
+    def ids():
+        yield from speak(read(), max_new_tokens, stop_ids, settings, rng, watch)
+
+    return ids()
+
+
+def joined(steps: Iterable[np.ndarray], prompts: int, settings: Settings) -> np.ndarray:
+    """(rows, new) of one step after the other; of none, (rows, 0)."""
+    rows = prompts * settings.num_return_sequences
+    new = [ids[:, None] for ids in steps]
+    return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
 
 
 def finite(scores, weights: Weights):

@@ -23,7 +23,7 @@ import numpy as np
 from .. import checkpoint, image, text
 from ..arguments import check_whole, several
 from ..blocks.kv_cache import ContextError
-from ..generate import Confidence, Randomness, Reading, Settings, Watch, speak
+from ..generate import Confidence, Randomness, Reading, Settings, Watch
 from ..generate.demands import check_rng
 from ..models import fastvlm, fields, qwen2
 from ..models.decoders import DECODERS
@@ -31,7 +31,7 @@ from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
 from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
 from .generation import read_generation
-from .reading import check_last, finite, one_answer, read_prompt
+from .reading import answered, check_last, finite, joined, one_answer, read_prompt
 
 ANSWERS_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
@@ -130,15 +130,12 @@ class VLM:
         settings = self.settings.given(**options)
         given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
         check_last(given.mask)
-        if rng is not None:
-            check_rng("generate", rng, len(given.ids) * settings.num_return_sequences)
 
-        def ids():
-            reading = self._read(given, max_new_tokens, progress)
-            asked = reading, max_new_tokens, self.stop_ids
-            yield from speak(*asked, settings, rng, watch)
+        def read():
+            return self._read(given, max_new_tokens, progress)
 
-        return ids()
+        asked = len(given.ids), max_new_tokens, self.stop_ids
+        return answered(read, *asked, settings, rng, watch)
 
     def reading(
         self, pixel_values, input_ids, max_new_tokens: int, attention_mask=None
@@ -184,9 +181,7 @@ class VLM:
         """
         given = pixel_values, input_ids, max_new_tokens, attention_mask
         steps = self.stream(*given, rng=rng, watch=watch, **options)
-        new = [ids[:, None] for ids in steps]
-        rows = len(input_ids) * self.settings.given(**options).num_return_sequences
-        return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
+        return joined(steps, len(input_ids), self.settings.given(**options))
 
     def prompt_ids(self, prompt: str) -> np.ndarray:
         """The question in the checkpoint's chat frame, with -200 for the picture."""

@@ -54,6 +54,7 @@ def test_beams_answer_at_the_end(capsys):
     """Without a probability of single words, and without a rate."""
     answer = told(capsys, "--num-beams", 3)
     assert answer["text"] and answer["confidence"] is None and answer["seed"] is None
+    assert answer["tokens_per_second"] is None
     assert cli.main(["describe", PICTURE, "--num-beams", "3"]) == 0
     assert capsys.readouterr().out.strip() == answer["text"]
 
