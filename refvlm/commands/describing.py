@@ -168,10 +168,8 @@ def _answer(options) -> int:
     )
     ids, pieces, times = say(stream, started, not options.json, progress)
     confidence = float(watch.of(1)[0])
-    beside, timed = (
-        notices(vlm, prompt, ids, confidence),
-        timing(times, math.isnan(confidence)),
-    )
+    timed = timing(times, vlm.settings.given(**chosen).num_beams > 1)
+    beside = notices(vlm, prompt, ids, confidence)
     if options.json:
         answer = {
             "text": "".join(pieces).strip(),
