@@ -23,10 +23,10 @@ from . import demands
 @shapes(demands.some_tokens, demands.a_temperature, logits="... v", returns="... v")
 def temperature(logits, temperature):
     r"""Sharper below 1, flatter above:
-    $P_T(y) = e^{s_y/T} \big/ \sum_{y'} e^{s_{y'}/T}$, which is softmax of $s/T$.
+    $P_\tau(y) = e^{s_y/\tau} \big/ \sum_{y'} e^{s_{y'}/\tau}$, softmax of $s/\tau$.
 
-    Towards T = 0 only the likeliest token is left, which is `greedy`; a T so small that
-    a score outgrows its dtype is refused.
+    Towards 0 only the likeliest token is left, as with `greedy`; a temperature so small
+    that a score outgrows its dtype is refused.
 
     Source: [Cortes] 4.4. Oracle: transformers.TemperatureLogitsWarper.
 
@@ -124,8 +124,8 @@ def min_p(logits, p, least=1):
     returns="... v",
 )
 def repetition_penalty(logits, ids, penalty):
-    r"""What was said is less likely to be said again: with a penalty $\theta$,
-    $s_y/\theta$ where $s_y \ge 0$, else $\theta s_y$, for every y among the ids.
+    r"""What was said is less likely to be said again: of every y among the ids,
+    $s_y / a$ where $s_y \ge 0$, else $a s_y$, with the penalty a.
 
     ids (..., t) are the tokens so far. However often one stands there, it is penalised
     once. An id below 0 is no token, and one beyond the vocabulary cannot be said.
