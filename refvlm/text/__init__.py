@@ -29,9 +29,13 @@ from .chat import (
 )
 from .errors import TokenizerError
 from .loading import load_tokenizer
+from .raw_stream.learning import learn_raw_bpe
+from .raw_stream.raw_bpe import RawStreamBPE
+from .raw_stream.stream import LLAMA, SENTENCE_PIECE, RawStream, sp_normalize
 from .saving import save_tokenizer
 from .streaming import StreamDecoder
 from .tokenizer import Tokenizer
+from .unigram.learning import learn_unigram
 from .unigram.segmentation import (
     unigram_expected_counts,
     unigram_log_probability,
@@ -40,17 +44,23 @@ from .unigram.segmentation import (
     unigram_viterbi,
 )
 from .unigram.training import unigram_em_step, unigram_train
+from .unigram.unigram import Unigram
 
 __all__ = [
     "CHATML",
     "DEFAULT_SYSTEM",
     "DESCRIBE",
     "IMAGE_SENTINEL",
+    "LLAMA",
     "MARKERS",
+    "SENTENCE_PIECE",
     "ByteLevelBPE",
+    "RawStream",
+    "RawStreamBPE",
     "StreamDecoder",
     "Tokenizer",
     "TokenizerError",
+    "Unigram",
     "bpe_decode",
     "bpe_encode",
     "bpe_encode_by_definition",
@@ -58,9 +68,12 @@ __all__ = [
     "bpe_train_by_definition",
     "chat_prompt",
     "encode_chat",
+    "learn_raw_bpe",
+    "learn_unigram",
     "load_tokenizer",
     "recognize_template",
     "save_tokenizer",
+    "sp_normalize",
     "split_words",
     "train_byte_level",
     "unigram_em_step",

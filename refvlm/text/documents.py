@@ -6,7 +6,7 @@ is named, and the library recommended that does it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..arguments import is_whole
@@ -64,8 +64,12 @@ def check_switches(model: Mapping[str, Any], known: set[str], origin: str) -> No
             raise beyond(origin, "model", {switch: model[switch]})
 
 
-def read_markers(document: Mapping[str, Any], origin: str) -> dict[str, int]:
-    """The markers of a file, each with its id."""
+def read_markers(
+    document: Mapping[str, Any],
+    origin: str,
+    known: Collection[str] = ("special", "normalized"),
+) -> dict[str, int]:
+    """The markers of a file, each with its id; `known` are the flags they may have."""
     added = part(document, "added_tokens", list, origin)
     for fields in added:
         content = part(fields, "content", str, origin)
@@ -75,7 +79,7 @@ def read_markers(document: Mapping[str, Any], origin: str) -> dict[str, int]:
                 "id, or no text: download the file again"
             )
         for flag in FLAGS:
-            if part(fields, flag, bool, origin) and flag != "special":
+            if part(fields, flag, bool, origin) and flag not in known:
                 raise beyond(origin, "added token", {fields["content"]: flag})
     return {fields["content"]: fields["id"] for fields in added}
 

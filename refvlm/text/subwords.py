@@ -20,13 +20,12 @@ class Subwords(ABC):
     """
 
     is_byte_level = False
+    normalizes_markers = False  # whether it finds markers in the normal form of a text
 
     def __init__(self, vocabulary: Mapping[str, int], markers: Sequence[str] = ()):
         self.vocabulary, self.markers = dict(vocabulary), tuple(markers)
         self.token_of = {number: token for token, number in self.vocabulary.items()}
-        # Where two markers begin, the longer is meant.
-        longest_first = sorted(map(re.escape, self.markers), key=len, reverse=True)
-        self._marker = re.compile(f"({'|'.join(longest_first)})")
+        self._marker = any_of(self.markers)
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -68,8 +67,7 @@ class Subwords(ABC):
 
     def pieces(self, text: str) -> list[str]:
         """Text, marker, text, marker, ..., text."""
-        text = valid_text(text)
-        return self._marker.split(text) if self.markers else [text]
+        return self._marker.split(valid_text(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text. Bytes that are not UTF-8 become U+FFFD."""
@@ -78,3 +76,31 @@ class Subwords(ABC):
         except KeyError as absent:
             raise TokenizerError(f"the vocabulary has no id {absent}") from None
         return self.text_of(tokens)
+
+
+def any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """What finds the first of several names, and the longest where two begin.
+
+    >>> any_of(["<a>", "<a><b>"]).split("x<a><b>y"), any_of([]).split("xy")
+    (['x', '<a><b>', 'y'], ['xy'])
+    """
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    return re.compile(f"({'|'.join(longest_first) or '(?!)'})")
+
+
+def without_markers(text: str, marker: re.Pattern[str]) -> list[str]:
+    """A text in parts, so that no marker is whole: each is cut behind its first letter.
+
+    Where a vocabulary has its markers among the pieces that words are cut into, a
+    marker's name would become the marker.
+
+    >>> without_markers("a<s>b", any_of(["<s>"]))
+    ['a<', 's>b']
+    """
+    parts, start = [], 0
+    found = marker.search(text)
+    while found:
+        parts.append(text[start : found.start() + 1])
+        start = found.start() + 1
+        found = marker.search(text, start)
+    return [*parts, text[start:]]

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bpe.byte_level_bpe import ByteLevelBPE
-from ..documents import beyond, part
+from ..documents import beyond, part, read_markers
+from ..raw_stream.raw_bpe import RawStreamBPE
 from ..subwords import Subwords
+from ..unigram.unigram import Unigram
 
 # The first that claims a file reads it: a kind that is told by its steps stands before
 # one that takes whatever is left.
-KINDS: tuple[type[Subwords], ...] = (ByteLevelBPE,)
+KINDS: tuple[type[Subwords], ...] = (Unigram, RawStreamBPE, ByteLevelBPE)
 
 
 def read_subwords(
@@ -21,5 +23,7 @@ def read_subwords(
     model = part(document, "model", dict, origin)
     for kind in KINDS:
         if kind.claims(document):
+            if not kind.normalizes_markers:
+                read_markers(document, origin, ("special",))
             return kind.from_document(document, markers, origin)
     raise beyond(origin, "model", model.get("type"))

@@ -7,7 +7,9 @@ from typing import Any
 
 import tokenizers
 from tokenizers.decoders import ByteLevel
+from tokenizers.models import Unigram
 
+from ..subwords import any_of, without_markers
 from .engine import Engine
 
 
@@ -37,8 +39,12 @@ class LibraryEngine(Engine):
         normalizer, splitter = self.backend.normalizer, self.backend.pre_tokenizer
         text = normalizer.normalize_str(text) if normalizer else text
         pieces = splitter.pre_tokenize_str(text) if splitter else [(text, None)]
+        words = [piece for piece, _ in pieces]
+        if isinstance(self.backend.model, Unigram):  # whose pieces may be markers
+            marker = any_of(self.markers)
+            words = [part for word in words for part in without_markers(word, marker)]
         merge = self.backend.model.tokenize
-        return [token.id for piece, _ in pieces for token in merge(piece)]
+        return [token.id for word in words for token in merge(word)]
 
     def decode(self, ids: Sequence[int], markers: bool) -> str:
         return self.backend.decode(ids, skip_special_tokens=not markers)

@@ -2,14 +2,19 @@
 
 import pytest
 
-from refvlm.text import TokenizerError
+from refvlm.text import TokenizerError, learn_raw_bpe, learn_unigram
 from refvlm.text.bpe.byte_level_training import learn_byte_level
 from refvlm.text.engines.kinds import KINDS, read_subwords
 
 from ...spec import contract, law
 
 TEXTS = ["a red cube on a red table", "It isn't 12 cm, naïve 数学"]
-LEARNT = {"ByteLevelBPE": learn_byte_level(TEXTS, 280, ["<a>", "<b>"])}
+MARKERS = ["<a>", "<b>"]
+LEARNT = {
+    "ByteLevelBPE": learn_byte_level(TEXTS, 280, MARKERS),
+    "RawStreamBPE": learn_raw_bpe(TEXTS, 300, MARKERS),
+    "Unigram": learn_unigram(TEXTS, 40, MARKERS),
+}
 
 
 @law

@@ -1,0 +1,105 @@
+"""What is learnt from texts on a raw stream: the counts of its words, and BPE's merges.
+
+Whatever a text is cut into later, a token is learnt within a word: it begins with the
+visible space or has none. So merges that are learnt from words, counted once each, are
+those that a whole text as one word would be cut by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ...arguments import check_whole, several
+from ..bpe.byte_pairs import bpe_train
+from ..errors import valid_text
+from ..subwords import any_of
+from .raw_bpe import RawStreamBPE
+from .spelled_bytes import BYTE_TOKENS
+from .stream import LLAMA, RawStream
+
+MARKERS = ("<unk>", "<s>", "</s>")
+LONGEST_WORD = 512  # a longer one is learnt from in parts
+
+
+def learn_raw_bpe(
+    texts: Iterable[str],
+    vocabulary_size: int,
+    markers: Sequence[str] = MARKERS,
+    stream: RawStream = LLAMA,
+    byte_fallback: bool = True,
+) -> RawStreamBPE:
+    """BPE on a raw stream, as LLaMA has it, with at most so many tokens.
+
+    The ids are: the markers, the first of which stands for what is unknown; the 256
+    bytes, if they are to stand for it instead; the characters of the texts; the merges.
+    A marker in a text parts what is before it from what is after, and is not learnt
+    from.
+
+    Source: [Cortes] 4.2. Oracle: `bpe_train`; tokenizers.Tokenizer, which reads it.
+
+    >>> learnt = learn_raw_bpe(["red red"], 12, byte_fallback=False)
+    >>> learnt.merges
+    [('e', 'd'), ('r', 'ed'), ('▁', 'red')]
+    """
+    counts = count_words("learn_raw_bpe", texts, markers, stream)
+    fixed = first_tokens(
+        "learn_raw_bpe", vocabulary_size, markers, byte_fallback, counts
+    )
+    merges = bpe_train(counts, vocabulary_size - len(fixed))
+    tokens = [*fixed, *map("".join, merges)]
+    known = {token: number for number, token in enumerate(tokens)}
+    if len(known) < len(tokens):
+        clash = next(name for name in fixed if tokens.count(name) > 1)
+        raise ValueError(f"{clash!r} is how a piece of a word of the texts is spelled")
+    return RawStreamBPE(
+        known, merges, stream, markers[0], byte_fallback, markers=markers
+    )
+
+
+def count_words(
+    function: str, texts: Iterable[str], markers: Sequence[str], stream: RawStream
+) -> Counter[str]:
+    """How often each word of the stream occurs, between the markers.
+
+    >>> count_words("", ["to be<s>to  do"], ["<s>"], RawStream())
+    Counter({'▁to': 2, '▁be': 1, '▁': 1, '▁do': 1})
+    """
+    if isinstance(markers, str) or not all(isinstance(m, str) and m for m in markers):
+        raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
+    marker, stream = any_of(markers), replace(stream, cut=True)
+    counts: Counter[str] = Counter()
+    for text in several(function, "texts", texts):
+        for number, piece in enumerate(marker.split(valid_text(text))[::2]):
+            for word in stream.words(stream.normal(piece), number == 0):
+                for start in range(0, len(word), LONGEST_WORD):
+                    counts[word[start : start + LONGEST_WORD]] += 1
+    return counts
+
+
+def first_tokens(
+    function: str,
+    vocabulary_size: int,
+    markers: Sequence[str],
+    byte_fallback: bool,
+    counts: Counter[str],
+) -> list[str]:
+    """The tokens that there have to be: markers, bytes, characters."""
+    check_whole(function, vocabulary_size=vocabulary_size)
+    letters = sorted(set().union(*counts))
+    tokens = [*markers, *(BYTE_TOKENS if byte_fallback else []), *letters]
+    if not markers:
+        raise ValueError(f"{function}: markers has to begin with one for the unknown")
+    if len(set(tokens)) < len(tokens):
+        raise ValueError(
+            f"{function}: two markers are the same, or one is a character of the texts "
+            "or a byte"
+        )
+    if vocabulary_size < len(tokens):
+        raise ValueError(
+            f"{function}: vocabulary_size is {vocabulary_size}, but {len(markers)} "
+            f"markers{', 256 bytes' if byte_fallback else ''} and {len(letters)} "
+            f"characters of the texts are {len(tokens)} tokens already"
+        )
+    return tokens

@@ -1,0 +1,45 @@
+"""A tokenizer of our own: unigram on a raw stream, learnt from texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..raw_stream.learning import MARKERS, count_words, first_tokens
+from ..raw_stream.spelled_bytes import BYTE_TOKENS
+from ..raw_stream.stream import SENTENCE_PIECE, RawStream
+from .training import unigram_train
+from .unigram import Unigram
+
+
+def learn_unigram(
+    texts: Iterable[str],
+    vocabulary_size: int,
+    markers: Sequence[str] = MARKERS,
+    stream: RawStream = SENTENCE_PIECE,
+    byte_fallback: bool = False,
+) -> Unigram:
+    """A unigram tokenizer with at most so many tokens, as SentencePiece has it.
+
+    The ids are: the markers, the first of which stands for what is unknown; the 256
+    bytes, if they are to stand for it instead; the pieces, likeliest first. What is no
+    piece of the texts has the score 0 if it is a marker, and the least if a byte: where
+    a text spells the name of a byte, it is the byte, as in the library.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.trainers.UnigramTrainer.
+
+    >>> learnt = learn_unigram(["a red cube, a red ball, a red star"], 24)
+    >>> learnt.tokens("a red bear")
+    ['▁a', '▁red', '▁', 'b', 'e', 'a', 'r']
+    """
+    name = "learn_unigram"
+    counts = count_words(name, texts, markers, stream)
+    fixed = first_tokens(name, vocabulary_size, markers, byte_fallback, counts)
+    letters = set().union(*counts)
+    learnt = unigram_train(counts, vocabulary_size - len(fixed) + len(letters) or 1)
+    scores = dict.fromkeys(markers, 0.0)
+    if byte_fallback:
+        stream = stream.with_bytes()
+        scores |= dict.fromkeys(BYTE_TOKENS, min(learnt.values(), default=0.0))
+    # A piece may be spelled like a marker where a normal form makes it so.
+    scores |= {piece: log_p for piece, log_p in learnt.items() if piece not in scores}
+    return Unigram(scores, stream, markers[0], byte_fallback, markers)
