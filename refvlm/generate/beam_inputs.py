@@ -51,7 +51,7 @@ def stops_of(stop_ids, vocabulary):
             f"{vocabulary - 1}, the vocabulary's last, not {stop_ids!r:.60}"
         )
     stops = sorted(stops) if isinstance(stop_ids, Set) else stops
-    return np.array(list(dict.fromkeys(stops)), np.int64)
+    return np.array(stops, np.int64)
 
 
 def checked(wanted, num_return_sequences):

@@ -121,6 +121,60 @@ def test_length_penalty_chooses_between_short_and_long(length_penalty, best, sco
     assert_close(scores, np.array([score]), 1e-8)
 
 
+@example
+def test_a_beam_goes_on_where_every_stop_is_likelier():
+    """Of one beam the stops 0 and 1 have 0.4 and 0.35, and 2 goes on with 0.25: of 2, 0
+    the mean is log(0.25 x 0.9) / 2 = -0.75, and that of 0 is log 0.4 = -0.92."""
+    first, after = np.log([[0.4, 0.35, 0.25]]), np.log([[0.9, 0.05, 0.05]] * 3)
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, NO_PROMPT, 4, 1,
+        early_stopping="never", stop_ids=[0, 1],
+    )  # fmt: skip
+    np.testing.assert_array_equal(ids, [[2, 0]])
+    assert_close(scores, np.log([0.225]) / 2)
+
+
+@example
+def test_where_length_is_punished_the_next_token_is_the_best_that_can_come():
+    """Sums times lengths: 0 has -0.9, and 1, 0 has 2 log(0.55 x 0.35) = -3.29, when the
+    beam 1, 2 has 2 log(0.55 x 0.65) = -2.06. Ended at once it has -3.15; ended at the
+    limit, of 5, it would be worse than what there is, but it need not go so far."""
+    first = np.log([[0.4, 0.55, 0.05]])
+    after = np.log([[1.0, 1e-9, 1e-9], [0.35, 1e-9, 0.65], [0.98, 0.01, 0.01]])
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, NO_PROMPT, 5, 2, length_penalty=-1.0,
+        early_stopping="never", num_return_sequences=2, stop_ids=[0],
+    )  # fmt: skip
+    np.testing.assert_array_equal(ids, [[0, 0, 0], [1, 2, 0]])
+    assert_close(scores, np.log([0.4, (0.55 * 0.65 * 0.98) ** 3]), 1e-8)
+
+
+@example
+@pytest.mark.parametrize(
+    "num_beams, best, probability",
+    [
+        (1, [0, 2, 0], 0.4 * 0.4 * 0.9),
+        (2, [1, 1, 0], 0.35 * 0.48 * 0.5),
+        (3, [2, 0, 2], 0.25 * 0.9 * 0.4),
+        (4, [0, 2, 0], 0.4 * 0.4 * 0.9),
+    ],
+)
+def test_more_beams_may_find_less(num_beams, best, probability):
+    """The best text begins with 0, 2, of 0.16. A second beam brings 1, 0 and 1, 1, of
+    0.175 and 0.168, which displace it and have no likely end; a third does no better.
+
+    No smaller case exists: what two steps keep of more beams holds what they keep of
+    fewer; and of two tokens that is so of every step, as a law below says.
+    """
+    first = np.log([[0.4, 0.35, 0.25]])
+    after = np.log([[0.3, 0.3, 0.4], [0.5, 0.48, 0.02], [0.9, 0.05, 0.05]])
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, NO_PROMPT, 3, num_beams, length_penalty=0.0
+    )
+    np.testing.assert_array_equal(ids, [best])
+    assert_close(np.exp(scores), np.array([probability]))
+
+
 @law
 @given(st.integers(0, 99), st.integers(1, 6), st.sets(st.integers(0, 4), max_size=2))
 def test_one_beam_is_greedy(seed, max_new_tokens, stops):
@@ -154,6 +208,220 @@ def test_as_many_beams_as_texts_find_every_text(early_stopping, length_penalty, 
         assert_close(found_scores, np.array([score[text] for text in ranked]))
         cut = [tuple(row[: len(text)]) for row, text in zip(found, ranked)]
         assert cut == ranked
+
+
+@law
+@given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 6))
+def test_more_beams_of_two_tokens_never_find_less(seed, num_beams, max_new_tokens):
+    """One more beam brings two candidates, of which the worse has at most half of its
+    probability, and so at most what the better one of every other beam has: it
+    displaces none of those that were kept."""
+    table, prompts = random_table(2, seed=seed, scale=3.0), random_prompts(2, 3, seed)
+    few, more = (
+        Table(table, prompts).search(max_new_tokens, beams).scores
+        for beams in (num_beams, num_beams + 1)
+    )
+    assert (more >= few - 1e-12).all()
+
+
+class Searched:
+    """A search of three prompts, and all that was seen of it."""
+
+    def __init__(self, seed, vocabulary, new, num_beams, stops, likely, **options):
+        self.table = random_table(vocabulary, seed=seed)
+        self.prompts = random_prompts(vocabulary, 3, seed)
+        self.new, self.num_beams, self.steps = new, num_beams, []
+        self.stops = list(dict.fromkeys(stop % vocabulary for stop in stops))
+        self.table[..., self.stops] += likely
+        self.penalty, self.early = options["length_penalty"], options["early_stopping"]
+        self.count = min(num_beams, vocabulary)  # so many texts there are
+        self.options = {
+            **options, "num_return_sequences": self.count, "stop_ids": self.stops
+        }  # fmt: skip
+        ids, scores = self.again(self.prompts, watch=self.steps)
+        self.ids, self.scores = ids.reshape(3, self.count, -1), scores.reshape(3, -1)
+
+    def again(self, prompts, **more):
+        table = Table(self.table, prompts)
+        return table.search(self.new, self.num_beams, **self.options, **more)
+
+    def score(self, prompt, text):
+        length = len(text) ** self.penalty
+        return sum_of_logarithms(self.table, prompt, text) / length
+
+
+searches = st.builds(
+    Searched,
+    seed=st.integers(0, 999),
+    vocabulary=st.integers(2, 6),
+    new=st.integers(1, 7),
+    num_beams=st.integers(1, 5),
+    stops=st.lists(st.integers(0, 5), max_size=3),
+    likely=st.sampled_from([-2.0, 0.0, 2.0]),  # the stops, more than others
+    length_penalty=st.floats(-1.5, 2.5),
+    early_stopping=st.sampled_from(EARLY_STOPPING),
+)
+
+
+@law
+@given(searches)
+def test_beam_search_is_its_definition(searched):
+    """Written down in lists, with all the candidates there are at every step."""
+    for row, prompt in enumerate(searched.prompts):
+        texts, scores = zip(*by_definition(searched, prompt))
+        found = [until_stop(ids, searched.stops) for ids in searched.ids[row]]
+        assert found == list(texts)
+        assert_close(searched.scores[row], np.array(scores), 1e-11)
+
+
+def by_definition(searched, prompt):
+    """(text, score), the best first."""
+    beams, ended, new, penalty = [([], 0.0)], [], searched.new, searched.penalty
+
+    def likeliest(texts):
+        return sorted(texts, key=lambda each: each[1], reverse=True)
+
+    def is_over(text):
+        return text[-1] in searched.stops or len(text) == new
+
+    for length in range(1, new + 1):
+        candidates = likeliest(
+            ([*text, token], sum_of_logarithms(searched.table, prompt, [*text, token]))
+            for text, _ in beams
+            for token in range(searched.table.shape[-1])
+        )
+        best = candidates[: searched.num_beams]
+        over = [(text, sum / length**penalty) for text, sum in best if is_over(text)]
+        ended = likeliest(ended + over)[: searched.num_beams]
+        beams = [each for each in candidates if not is_over(each[0])]
+        beams = beams[: searched.num_beams]
+        full = len(ended) == searched.num_beams
+        later = searched.early == "never" and penalty > 0
+        reach = (new if later else length) ** penalty
+        if not beams or (full and searched.early is True):
+            break
+        if full and beams[0][1] / reach <= ended[-1][1]:
+            break
+    return ended[: searched.count]
+
+
+@law
+@given(searches)
+def test_scores_are_sums_of_the_logarithms_of_their_texts(searched):
+    """Added up again, text by text, and divided by the power of the length; best first,
+    and no text twice."""
+    for prompt, ids, scores in zip(searched.prompts, searched.ids, searched.scores):
+        texts = [until_stop(text, searched.stops) for text in ids]
+        again = [searched.score(prompt, text) for text in texts]
+        assert_close(scores, np.array(again), 1e-11)
+        assert (np.diff(scores) <= 0).all()
+        assert len({tuple(text) for text in texts}) == searched.count
+
+
+@law
+@given(searches)
+def test_behind_a_stop_stands_the_first_stop(searched):
+    """A text ends in a stop, or is as long as it may be; so wide is the batch. The
+    stops of a set have no first, but a lowest one."""
+    lengths = []
+    for ids in searched.ids.reshape(-1, searched.ids.shape[2]):
+        text = until_stop(ids, searched.stops)
+        lengths.append(len(text))
+        assert text[-1] in searched.stops or len(text) == searched.new
+        assert set(ids[len(text) :]) <= set(searched.stops[:1])
+    assert searched.ids.shape[2] == max(lengths)
+    set_of_them = {**searched.options, "stop_ids": frozenset(searched.stops)}
+    in_order = {**searched.options, "stop_ids": sorted(searched.stops)}
+    pair = (
+        Table(searched.table, searched.prompts).search(
+            searched.new, searched.num_beams, **options
+        )
+        for options in (set_of_them, in_order)
+    )
+    np.testing.assert_array_equal(*(beams.ids for beams in pair))
+
+
+@law
+@given(searches)
+def test_steps_tell_the_whole_search(searched):
+    """Walked again from what the steps say, the tree has ended in the texts that were
+    returned, and in no better ones."""
+    for row in range(3):
+        beams, ended = [[]], {}
+        for step in searched.steps:
+            candidates = list(zip(*(field[row] for field in step)))
+            scores = [score for _, _, score, _, _ in candidates]
+            assert scores == sorted(scores, reverse=True)
+            texts = [[*beams[p], int(token)] if score > -np.inf else None
+                     for p, token, score, _, _ in candidates]  # fmt: skip
+            beams = []
+            for rank, (text, candidate) in enumerate(zip(texts, candidates)):
+                assert candidate[3:] in [(False, False), (True, False), (False, True)]
+                if candidate[3]:
+                    beams.append(text)
+                if candidate[4]:
+                    assert rank < searched.num_beams
+                    ended[tuple(text)] = candidate[2] / len(text) ** searched.penalty
+            assert len(beams) <= searched.num_beams
+        assert not beams
+        best = sorted(ended, key=ended.get, reverse=True)[: searched.count]
+        found = [until_stop(ids, searched.stops) for ids in searched.ids[row]]
+        assert [tuple(text) for text in found] == best
+        assert_close(searched.scores[row], np.array([ended[text] for text in best]))
+
+
+@law
+@given(searches)
+def test_a_prompt_is_searched_as_if_it_were_alone(searched):
+    """However much longer the search of another goes on."""
+    for row in range(3):
+        ids, scores = searched.again(searched.prompts[row : row + 1])
+        np.testing.assert_array_equal(searched.ids[row][:, : ids.shape[1]], ids)
+        np.testing.assert_array_equal(searched.scores[row], scores)
+
+
+@law
+@given(searches)
+def test_nothing_is_asked_of_the_model_that_is_not_needed(searched):
+    """One step less than there are tokens of the longest beam, a row for each beam; and
+    the prompt's rows are made more once."""
+    table, calls = Table(searched.table, searched.prompts), []
+    beams, logits = 3 * searched.num_beams, table.logits()
+
+    def step(ids):
+        calls.append(("step", ids.shape))
+        return table.step(ids)
+
+    def reorder(rows):
+        calls.append(("reorder", rows.shape))
+        table.reorder(rows)
+
+    generate.beam_search(
+        logits, step, reorder, searched.prompts, searched.new, searched.num_beams,
+        **searched.options,
+    )  # fmt: skip
+    each = [("reorder", (beams,)), ("step", (beams,))]
+    assert calls == each[:1] + each * (len(searched.steps) - 1)
+
+
+@law
+@pytest.mark.parametrize(
+    "dtype, summed",
+    [(np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64)],
+)
+def test_scores_have_the_precision_of_the_logits(dtype, summed):
+    """Half precision is summed in single; and no argument is written to."""
+    first, after = np.log([[0.6, 0.4]]).astype(dtype), np.log([[0.5, 0.5], [0.1, 0.9]])
+    after, prompt = after.astype(dtype), NO_PROMPT.copy()
+    kept = first.copy(), after.copy()
+    ids, scores = generate.beam_search(
+        first, chain(after), nothing, prompt, 2, 2, length_penalty=np.float64(0.0),
+        rules=lambda scores, so_far: scores.astype(np.float64),
+    )  # fmt: skip
+    assert scores.dtype == summed
+    np.testing.assert_array_equal(ids, [[1, 1]])
+    for before, array in zip(kept, (first, after)):
+        np.testing.assert_array_equal(before, array)
 
 
 CASES = [
@@ -291,6 +559,10 @@ class Decoder:
         given = self.step(self.prompt), self.step, self.reorder, ids
         return generate.beam_search(*given, new, beams, **options)
 
+    def greedy(self, new, stops):
+        ids = generate.decode(self.step(self.prompt), self.step, new, stops)
+        return np.stack(list(ids), axis=1)
+
 
 def padded_prompts(batch, tokens, seed):
     """Prompts of 2 to `tokens` tokens, padded on the left: ids and mask."""
@@ -343,6 +615,27 @@ def test_beams_of_qwen2_equal_transformers(
     np.testing.assert_array_equal(ids, answers["ids"])
     assert_close(scores.astype(np.float32), answers["scores"])
     assert decoder.read == [(16, 7)] + [(16 * beams, 1)] * (len(steps) - 1)
+
+
+@law
+@pytest.mark.parametrize("seed", range(4))
+def test_a_padded_prompt_is_searched_as_if_it_were_alone(seed):
+    """Prompts of 2 to 9 tokens, padded on the left: greedily and along 3 beams."""
+    new, stops, weights = 8, [5, 30, 11], Weights(sharp_weights(seed))
+    prompt, mask = padded_prompts(6, 9, seed)
+    options = {"stop_ids": stops, "num_return_sequences": 2}
+    ids, scores = Decoder(weights, prompt, mask, new).search(new, 3, **options)
+    greedy = Decoder(weights, prompt, mask, new).greedy(new, stops)
+    assert len(set(mask.sum(axis=1))) > 2
+    for row in range(6):
+        alone = prompt[row : row + 1, mask[row].argmax() :]
+        decoder = Decoder(weights, alone, np.ones(alone.shape, bool), new)
+        one, one_scores = decoder.search(new, 3, **options)
+        np.testing.assert_array_equal(ids[2 * row : 2 * row + 2, : one.shape[1]], one)
+        assert_close(scores[2 * row : 2 * row + 2], one_scores, 1e-11)
+        decoder = Decoder(weights, alone, np.ones(alone.shape, bool), new)
+        one = decoder.greedy(new, stops)
+        np.testing.assert_array_equal(greedy[row : row + 1, : one.shape[1]], one)
 
 
 def qwen2_model(torch, weights):
