@@ -5,8 +5,8 @@
 On the scores of one token, of Qwen2's 151,936: "peaked" ones, of which a thousand hold
 nine tenths, and "flat" ones, of which it takes more than half, as from random weights.
 transformers' processors take turns; `sample` stands beside softmax and multinomial.
-What a rule adds to a recorded token of FastVLM-0.5B is shown, too. 5 rounds take about
-4 minutes.
+What a rule adds to a recorded token of FastVLM-0.5B is shown, too. 5 rounds take a
+minute.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Worker:
             for rule in rules:
                 given = rule(given)
 
-        return seconds(call)
+        return seconds(call, at_least=0.15, warm=0.03)
 
     def _refvlm(self, chain, scores):
         from refvlm import generate
