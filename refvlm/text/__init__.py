@@ -5,6 +5,7 @@ recognize_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
 ids = encode_chat(tokenizer, "What is on the table?")
 stream = StreamDecoder(tokenizer, markers=False)  # stream.add(id) -> text
 tokenizer = train_byte_level(texts, 512)          # one of our own
+tokenizer = train_word_piece(texts, 512)          # or one of pieces of words
 save_tokenizer("directory", tokenizer)
 """
 
@@ -45,6 +46,14 @@ from .unigram.segmentation import (
 )
 from .unigram.training import unigram_em_step, unigram_train
 from .unigram.unigram import Unigram
+from .word_piece.bert_words import bert_normalize, bert_words
+from .word_piece.pieces import (
+    wordpiece_encode,
+    wordpiece_train,
+    wordpiece_train_by_definition,
+)
+from .word_piece.word_piece import WordPiece
+from .word_piece.word_piece_training import train_word_piece
 
 __all__ = [
     "CHATML",
@@ -61,6 +70,9 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Unigram",
+    "WordPiece",
+    "bert_normalize",
+    "bert_words",
     "bpe_decode",
     "bpe_encode",
     "bpe_encode_by_definition",
@@ -76,6 +88,7 @@ __all__ = [
     "sp_normalize",
     "split_words",
     "train_byte_level",
+    "train_word_piece",
     "unigram_em_step",
     "unigram_expected_counts",
     "unigram_log_probability",
@@ -83,4 +96,7 @@ __all__ = [
     "unigram_sample",
     "unigram_train",
     "unigram_viterbi",
+    "wordpiece_encode",
+    "wordpiece_train",
+    "wordpiece_train_by_definition",
 ]

@@ -1,9 +1,10 @@
-"""Families of tokenizers that share `vocab.json` with `merges.txt`, and little else.
+"""Families of tokenizers whose files say what the tokens are, and little else.
 
-The two files say which pairs are merged, and not how a text is cut before: Qwen2, GPT-2
-and CLIP have the same files and other ids. `tokenizer_config.json` says which it is, by
-the name of the class in transformers that wrote them. What is made here is the object
-in the `tokenizer.json` that such a directory lacks.
+`vocab.json` with `merges.txt` say which pairs are merged, and not how a text is cut
+before: Qwen2, GPT-2 and CLIP have the same files and other ids. `vocab.txt` has BERT's
+pieces of words, one in a line. `tokenizer_config.json` says which it is, by the name of
+the class in transformers that wrote them. What is made here is the object in the
+`tokenizer.json` that such a directory lacks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .bpe.byte_level import BYTE_OF
 from .bpe.description import describe
 from .description import Document, framing
 from .errors import TokenizerError
+from .word_piece.word_piece import NORMALIZER, UNKNOWN, WordPiece
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -24,6 +26,10 @@ Pairs = Iterable[tuple[str, str]]
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 WORD_END = "</w>"
 ROLES = ("bos", "eos", "unk", "pad")
+_REMEDY = (
+    "transformers writes the tokenizer.json that does: "
+    "AutoTokenizer.from_pretrained({directory!r}).save_pretrained({directory!r})"
+)
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -83,10 +89,39 @@ def clip(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Docum
     }
 
 
+def bert(vocabulary: Mapping[str, int], config: Mapping) -> Document:
+    """Pieces of words, in the frame [CLS] text [SEP].
+
+    Oracle: transformers.BertTokenizer.
+    """
+    chosen = {
+        option: config.get(name, NORMALIZER[option])
+        for option, name in BERT_OPTIONS.items()
+    }
+    unknown = _name(config, "unk_token", UNKNOWN)
+    names = {
+        role: _name(config, f"{role}_token", f"[{role.upper()}]")
+        for role in ("pad", "cls", "sep", "mask")
+    }
+    described = WordPiece(
+        vocabulary,
+        [name for name in (unknown, *names.values()) if name in vocabulary],
+        normalizer={**NORMALIZER, **chosen},
+        unknown=unknown,
+    ).describe()
+    ends = [(names[role], vocabulary[names[role]]) for role in ("cls", "sep")]
+    return {**described, "post_processor": framing(*ends)}
+
+
 FAMILIES: dict[str, Callable[..., Document]] = {
     "Qwen2Tokenizer": qwen2,
     "GPT2Tokenizer": gpt2,
     "CLIPTokenizer": clip,
+}
+BERT_OPTIONS = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "handle_chinese_chars": "tokenize_chinese_chars",
 }
 UNSAID = ("None", "PreTrainedTokenizer", "TokenizersBackend")  # no family's name
 
@@ -110,11 +145,27 @@ def family(
             f"{directory}: tokenizer_config.json says {named!r:.60}, "
             f"{'which has no word ends' if name in FAMILIES else 'unknown here'}: "
             "vocab.json and merges.txt alone do not say how such a tokenizer cuts a "
-            "text. transformers writes the tokenizer.json that does: "
-            f"AutoTokenizer.from_pretrained({str(directory)!r})"
-            f".save_pretrained({str(directory)!r})"
+            f"text. {_REMEDY.format(directory=str(directory))}"
         )
     return FAMILIES[name]
+
+
+def check_bert(directory: Path, vocabulary: Mapping[str, int], config: Mapping) -> None:
+    """Refuse a `vocab.txt` that is not BERT's, as far as can be seen."""
+    named = config.get("tokenizer_class")
+    if str(named).removesuffix("Fast") not in ("BertTokenizer", *UNSAID):
+        raise TokenizerError(
+            f"{directory}: tokenizer_config.json says {named!r:.60}, unknown here: "
+            "vocab.txt alone does not say how such a tokenizer cuts a text. "
+            f"{_REMEDY.format(directory=str(directory))}"
+        )
+    for role in ("unk", "cls", "sep"):
+        name = _name(config, f"{role}_token", f"[{role.upper()}]")
+        if name not in vocabulary:
+            raise TokenizerError(
+                f"{directory}: vocab.txt has no {name!r:.60}, without which it is not "
+                "BERT's: the files are of different checkpoints"
+            )
 
 
 def _check_clip(directory, vocabulary, config):

@@ -1,9 +1,10 @@
 """Opening the tokenizer of a checkpoint directory, in either of its two layouts.
 
 `tokenizer.json` describes everything. Older checkpoints, Apple's FastVLM among them,
-have `vocab.json` (token -> id) and `merges.txt` (pairs to merge, best first), and leave
-the rest to the name of a class in `tokenizer_config.json`; see `families`. In both,
-markers may stand in `added_tokens.json` and `tokenizer_config.json`.
+have `vocab.json` (token -> id) and `merges.txt` (pairs to merge, best first), or, as
+BERT, `vocab.txt` (a token in each line), and leave the rest to the name of a class in
+`tokenizer_config.json`; see `families`. In both, markers may stand in
+`added_tokens.json` and `tokenizer_config.json`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .description import FLAGS
 from .documents import is_id
 from .engines.engine import Engine
 from .errors import TokenizerError, one_error
-from .families import family
+from .families import bert, check_bert, family
 from .tokenizer import Tokenizer, open_engine
 
 Marker = tuple[int, dict[str, Any]]
@@ -27,14 +28,16 @@ FILE_LIMIT = 64 << 20  # Qwen2's tokenizer.json has 7 MB
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """The tokenizer in a directory: `tokenizer.json`, else `vocab.json` + `merges.txt`.
+    """The tokenizer in a directory: `tokenizer.json`, else `vocab.json` + `merges.txt`,
+    else `vocab.txt`.
 
-    Source: [Cortes] 7.1. Oracle: transformers.Qwen2Tokenizer, GPT2Tokenizer and
-    CLIPTokenizer.
+    Source: [Cortes] 7.1. Oracle: transformers.Qwen2Tokenizer, GPT2Tokenizer,
+    CLIPTokenizer and BertTokenizer.
     """
     directory = Path(directory)
     description = directory / "tokenizer.json"
     vocabulary, merges = directory / "vocab.json", directory / "merges.txt"
+    lines = directory / "vocab.txt"
     with one_error(directory):
         config = _read_config(directory)
         if is_there(description):
@@ -45,10 +48,14 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
             ids, pairs = _read_vocabulary(vocabulary), _read_merges(merges)
             described = family(directory, ids, config)(ids, pairs, config)
             engine = open_engine(json.dumps(described), str(directory))
+        elif is_there(lines):
+            ids = _read_lines(lines)
+            check_bert(directory, ids, config)
+            engine = open_engine(json.dumps(bert(ids, config)), str(directory))
         else:
             raise TokenizerError(
-                f"{directory} has no tokenizer.json, nor vocab.json with merges.txt: "
-                "download the tokenizer's files too"
+                f"{directory} has no tokenizer.json, nor vocab.json with merges.txt, "
+                "nor vocab.txt: download the tokenizer's files too"
             )
         engine = _add_markers(engine, _read_markers(directory, config), directory)
         tokenizer = Tokenizer(engine, str(directory))
@@ -63,6 +70,16 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
         raise TokenizerError(f"{path} must give each token a whole number as its id")
     if len(set(ids.values())) != len(ids):
         raise TokenizerError(f"{path} gives two tokens the same id")
+    return ids
+
+
+def _read_lines(path: Path) -> dict[str, int]:
+    """One token in each line; its number, from 0, is the id."""
+    text = read_text(path, FILE_LIMIT, TokenizerError).replace("\r\n", "\n")
+    tokens = text.removesuffix("\n").split("\n")
+    ids = {token: number for number, token in enumerate(tokens)}
+    if len(ids) < len(tokens) or not all(tokens):
+        raise TokenizerError(f"{path} has an empty line, or the same token twice")
     return ids
 
 

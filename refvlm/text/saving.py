@@ -24,6 +24,22 @@ TEMPLATE = (
 )
 
 
+# What transformers is told of the markers that a tokenizer has.
+ROLES = {
+    END: "eos_token",
+    NOTHING: "pad_token",
+    "[UNK]": "unk_token",
+    "[CLS]": "cls_token",
+    "[SEP]": "sep_token",
+    "[PAD]": "pad_token",
+    "[MASK]": "mask_token",
+    "<unk>": "unk_token",
+    "<s>": "bos_token",
+    "</s>": "eos_token",
+    "<pad>": "pad_token",
+}
+
+
 def save_tokenizer(directory: str | Path, tokenizer: Tokenizer) -> None:
     """Write tokenizer.json, and tokenizer_config.json with the ChatML template.
 
@@ -33,10 +49,9 @@ def save_tokenizer(directory: str | Path, tokenizer: Tokenizer) -> None:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "tokenizer.json", tokenizer.to_json() + "\n")
-    named = {"eos_token": END, "pad_token": NOTHING}
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        **{role: name for role, name in named.items() if name in tokenizer.markers},
+        **{role: name for name, role in ROLES.items() if name in tokenizer.markers},
         **({"chat_template": TEMPLATE} if START in tokenizer.markers else {}),
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],

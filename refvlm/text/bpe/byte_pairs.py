@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ...arguments import check_whole, is_whole
@@ -98,17 +98,24 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
 def _alphabet(words, merges):
     """symbol -> age: the symbols that words are spelled with, in order."""
     check_whole("bpe_train", merges=merges)
+    check_counts(words)
+    symbols = sorted({symbol for word in words for symbol in word})
+    return {symbol: age for age, symbol in enumerate(symbols)}
+
+
+def check_counts(words: Words) -> None:
+    """Refuse a word that does not occur a whole number of times."""
     for word, count in words.items():
         if not is_whole(count) or count < 1:
             raise ValueError(
                 f"a count is a whole number of at least 1, but {word!r:.40} has "
                 f"{count!r:.40}"
             )
-    symbols = sorted({symbol for word in words for symbol in word})
-    return {symbol: age for age, symbol in enumerate(symbols)}
 
 
-def merge(symbols: Sequence[str], pair: Pair) -> list[str]:
+def merge(
+    symbols: Sequence[str], pair: Pair, join: Callable[[Pair], str] = "".join
+) -> list[str]:
     """Every occurrence of the pair joined, from left to right.
 
     >>> merge(["a", "a", "a"], ("a", "a"))
@@ -117,7 +124,7 @@ def merge(symbols: Sequence[str], pair: Pair) -> list[str]:
     merged, at = [], 0
     while at < len(symbols):
         if tuple(symbols[at : at + 2]) == pair:
-            merged.append("".join(pair))
+            merged.append(join(pair))
             at += 2
         else:
             merged.append(symbols[at])

@@ -10,10 +10,11 @@ from ..documents import beyond, part, read_markers
 from ..raw_stream.raw_bpe import RawStreamBPE
 from ..subwords import Subwords
 from ..unigram.unigram import Unigram
+from ..word_piece.word_piece import WordPiece
 
 # The first that claims a file reads it: a kind that is told by its steps stands before
 # one that takes whatever is left.
-KINDS: tuple[type[Subwords], ...] = (Unigram, RawStreamBPE, ByteLevelBPE)
+KINDS: tuple[type[Subwords], ...] = (Unigram, WordPiece, RawStreamBPE, ByteLevelBPE)
 
 
 def read_subwords(

@@ -5,6 +5,7 @@ import pytest
 from refvlm.text import TokenizerError, learn_raw_bpe, learn_unigram
 from refvlm.text.bpe.byte_level_training import learn_byte_level
 from refvlm.text.engines.kinds import KINDS, read_subwords
+from refvlm.text.word_piece.word_piece_training import learn_word_piece
 
 from ...spec import contract, law
 
@@ -14,6 +15,7 @@ LEARNT = {
     "ByteLevelBPE": learn_byte_level(TEXTS, 280, MARKERS),
     "RawStreamBPE": learn_raw_bpe(TEXTS, 300, MARKERS),
     "Unigram": learn_unigram(TEXTS, 40, MARKERS),
+    "WordPiece": learn_word_piece(TEXTS, 80),
 }
 
 
