@@ -27,11 +27,13 @@ def topk_indices(x, k, dim, largest):
         border = beyond[..., -1:]
     if x.dtype.kind == "f" and np.isnan(beyond).any():
         return NotImplemented
-    inside = x > border if largest else x < border
-    level = x == border
-    room = k - inside.sum(axis=-1, keepdims=True)
-    chosen = inside | (level & (np.cumsum(level, axis=-1) <= room))
-    places = np.nonzero(chosen)[-1].reshape(*x.shape[:-1], k)
+    chosen = x >= border if largest else x <= border
+    if np.count_nonzero(chosen) > beyond.size:  # more at the border than have room
+        inside = x > border if largest else x < border
+        room = k - inside.sum(axis=-1, keepdims=True)
+        level = x == border
+        chosen = inside | (level & (np.cumsum(level, axis=-1) <= room))
+    places = np.flatnonzero(chosen).reshape(*x.shape[:-1], k) % x.shape[-1]
     values = np.take_along_axis(x, places, axis=-1)
     if largest:  # a stable sort of the mirror image, mirrored: ties stay in order
         order = k - 1 - np.argsort(values[..., ::-1], axis=-1, kind="stable")[..., ::-1]
