@@ -22,6 +22,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("roofs", False, ()),
     ("operators", False, ()),
     ("sampling", False, ()),
+    ("beams", False, ()),
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
     ("fastvlm_05b", True, ()),

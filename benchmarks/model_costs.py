@@ -26,9 +26,18 @@ def text(config, tokens, past=0):
     weights = sum(row.parameters for row in table)
     if not config.tie_word_embeddings:  # looking up a few rows reads no table
         weights -= config.vocab_size * config.hidden_size
+    return _cost(table, weights + _cached(config, past + tokens))
+
+
+def tokens_in_rows(config, rows, past):
+    """One token in each of so many rows, after `past` in the cache of each."""
+    one, others = text(config, 1, past), FLOAT * _cached(config, past + 1) * (rows - 1)
+    return {"flops": rows * one["flops"], "bytes": one["bytes"] + others}
+
+
+def _cached(config, tokens):
     heads = 2 * config.num_key_value_heads * config.head_dim
-    cache = (past + tokens) * heads * config.num_hidden_layers
-    return _cost(table, weights + cache)
+    return tokens * heads * config.num_hidden_layers
 
 
 def training_step(config, pictures, size, tokens, weights):

@@ -145,7 +145,8 @@ def _search(log_probs, step, reorder, prompt, wanted, rules, watch):
         ends = np.isin(candidates.ids[..., length - 1], wanted.stops)
         ends |= length == wanted.max_new_tokens
         ended = ends & (np.arange(ends.shape[1]) < num_beams)
-        finished = _finished(finished, candidates, ended, length, wanted)
+        if ended.any():
+            finished = _finished(finished, candidates, ended, length, wanted)
         beams, kept = _going_on(candidates, ends, finished, length, wanted)
         if watch is not None:
             watch.append(_seen(candidates, ended, beams, kept, length))
