@@ -594,7 +594,8 @@ def test_beams_of_qwen2_equal_transformers(
     compare, seed, beams, length_penalty, early_stopping, stops
 ):
     """Prompts of different lengths in one batch, the cache reordered and every token
-    read once, against transformers' Qwen2ForCausalLM."""
+    read once, against transformers' Qwen2ForCausalLM. Of 3 in 10 prompts and more, the
+    best text is another than greedy decoding finds."""
     new, weights = 8, sharp_weights(seed)
     prompt, mask = padded_prompts(16, 7, seed)
     options = {
@@ -615,6 +616,12 @@ def test_beams_of_qwen2_equal_transformers(
     np.testing.assert_array_equal(ids, answers["ids"])
     assert_close(scores.astype(np.float32), answers["scores"])
     assert decoder.read == [(16, 7)] + [(16 * beams, 1)] * (len(steps) - 1)
+    greedy = Decoder(Weights(weights), prompt, mask, new).greedy(new, stops)
+    overtaken = [
+        until_stop(row, stops) != until_stop(other, stops)
+        for row, other in zip(ids[::2], greedy)
+    ]
+    assert np.mean(overtaken) > 0.3
 
 
 @law
