@@ -88,6 +88,6 @@ def _room(shape, dtype):
         return np.zeros(shape, dtype)
     except (MemoryError, ValueError):
         raise ContextError(
-            f"a cache for {shape[3]} tokens does not fit into memory: shorten the "
-            "prompt, or ask for fewer new tokens"
+            f"a cache for {shape[1]} x {shape[3]} tokens does not fit into memory: "
+            "shorten the prompt, or ask for fewer new tokens or beams"
         ) from None

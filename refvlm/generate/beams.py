@@ -104,7 +104,7 @@ def beam_search(
     Returns the best `num_return_sequences` texts of each prompt: ids (b *
     num_return_sequences, new), where the first of `stop_ids` (of a set, the lowest)
     stands behind a stop as long as others go on, and their scores. Ties go to the
-    earlier beam, then to the lower id.
+    earlier beam, then to the lower id. More beams than tokens are empty at first.
 
     Source: [Cortes] 4.4, with length_penalty = 0.
     Oracle: transformers' generate(num_beams=...).
