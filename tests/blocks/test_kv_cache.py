@@ -97,7 +97,8 @@ def test_kv_cache_refuses_more_than_its_capacity():
 @pytest.mark.parametrize("capacity", [1 << 40, 1 << 62, 1 << 80])
 def test_kv_cache_says_when_it_does_not_fit_into_memory(capacity):
     """A context beyond any memory is asked for in tokens, so it is refused in them."""
-    with pytest.raises(ContextError, match=f"1 x {capacity} tokens does not fit .* or beams"):
+    message = f"1 x {capacity} tokens does not fit .* or beams"
+    with pytest.raises(ContextError, match=message):
         KVCache(24, 1, 2, capacity, 64)
 
 
