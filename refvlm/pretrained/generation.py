@@ -2,7 +2,8 @@
 
 `generation_config.json` is honoured as transformers honours it: what it says is the
 default, and a caller's own options win. What it asks for and nobody has written here is
-refused by name, since without it the model would say something else.
+refused by name, since without it the model would say something else. How many tokens
+an answer may have is the caller's to say: the file's max_length is not read.
 """
 
 from __future__ import annotations
