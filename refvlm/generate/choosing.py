@@ -39,9 +39,8 @@ def ruled(logits, ids, new: int, settings: Settings, stop_ids: Collection[int] =
         logits = repetition_penalty(logits, ids, settings.repetition_penalty)
     if settings.no_repeat_ngram_size:
         logits = no_repeat_ngram(logits, ids, settings.no_repeat_ngram_size)
-    stops = [stop for stop in stop_ids if stop < logits.shape[-1]]
-    if settings.min_new_tokens and stops:
-        logits = min_new_tokens(logits, new, settings.min_new_tokens, stops)
+    if settings.min_new_tokens and stop_ids:
+        logits = min_new_tokens(logits, new, settings.min_new_tokens, stop_ids)
     return logits
 
 

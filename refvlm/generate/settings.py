@@ -16,6 +16,7 @@ from ..arguments import is_number, is_whole
 
 FOR_SAMPLING = "temperature", "top_k", "top_p", "min_p"
 FOR_BEAMS = "length_penalty", "early_stopping"
+MOST = 1024  # rows for one prompt: each has a cache of its own
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Settings:
 ZERO = ": the limit of small temperatures is greedy, do_sample=False"
 
 
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: is_whole(value) and value >= least
+def _whole(least: int, most: float = math.inf) -> Callable[[Any], bool]:
+    return lambda value: is_whole(value) and least <= value <= most
 
 
 def _positive(value) -> bool:
@@ -130,11 +131,11 @@ RIGHT = {
     "repetition_penalty": (_positive, "a number above 0"),
     "no_repeat_ngram_size": (_whole(0), "a whole number, 0 for none"),
     "min_new_tokens": (_whole(0), "a whole number"),
-    "num_beams": (_whole(1), "a whole number of at least 1"),
+    "num_beams": (_whole(1, MOST), f"a whole number from 1 to {MOST}"),
     "length_penalty": (_real, "a finite number"),
     "early_stopping": (
         lambda value: _flag(value) or value == "never",
         'True, False or "never"',
     ),
-    "num_return_sequences": (_whole(1), "a whole number of at least 1"),
+    "num_return_sequences": (_whole(1, MOST), f"a whole number from 1 to {MOST}"),
 }

@@ -45,6 +45,8 @@ def speak(
     Oracle: transformers' generate.
     """
     settings = Settings() if settings is None else settings
+    vocabulary = reading.logits.shape[-1]
+    stop_ids = [stop for stop in stop_ids if stop < vocabulary]  # none is said beyond
     if settings.num_beams > 1:
         yield from _searched(reading, max_new_tokens, stop_ids, settings)
         return

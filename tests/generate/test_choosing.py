@@ -124,6 +124,18 @@ def test_beams_answer_with_what_the_search_finds():
 
 
 @law
+@pytest.mark.parametrize("settings", [None, DRAW, Settings(num_beams=2)])
+def test_a_stop_beyond_the_vocabulary_never_comes(settings):
+    """A checkpoint may name one that its table lost."""
+    settings = replace(settings or Settings(), min_new_tokens=2)
+    rngs = [[np.random.default_rng(0)] for _ in range(2)]
+    with_it, without = (
+        said([[1, 2]], settings, rng, stops) for rng, stops in zip(rngs, ({99}, ()))
+    )
+    np.testing.assert_array_equal(with_it, without)
+
+
+@law
 def test_the_watch_sees_what_was_chosen_from():
     """Scores of the model, before any rule, and the ids chosen."""
     toy, seen = Toy([[1, 2]]), []
