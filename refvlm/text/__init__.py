@@ -9,8 +9,8 @@ tokenizer = train_word_piece(texts, 512)          # or one of pieces of words
 save_tokenizer("directory", tokenizer)
 """
 
-from .bpe.byte_level_bpe import ByteLevelBPE
-from .bpe.byte_level_training import MARKERS, train_byte_level
+from .bpe.byte_level_bpe import GPT2BPE, ByteLevelBPE
+from .bpe.byte_level_training import MARKERS, learn_byte_level, train_byte_level
 from .bpe.byte_pairs import (
     bpe_decode,
     bpe_encode,
@@ -18,7 +18,8 @@ from .bpe.byte_pairs import (
     bpe_train,
     bpe_train_by_definition,
 )
-from .bpe.word_cuts import split_words
+from .bpe.clip_bpe import CLIPBPE, learn_clip_bpe
+from .bpe.word_cuts import split_clip_words, split_gpt2_words, split_words
 from .chat import (
     CHATML,
     DEFAULT_SYSTEM,
@@ -53,12 +54,14 @@ from .word_piece.pieces import (
     wordpiece_train_by_definition,
 )
 from .word_piece.word_piece import WordPiece
-from .word_piece.word_piece_training import train_word_piece
+from .word_piece.word_piece_training import learn_word_piece, train_word_piece
 
 __all__ = [
     "CHATML",
+    "CLIPBPE",
     "DEFAULT_SYSTEM",
     "DESCRIBE",
+    "GPT2BPE",
     "IMAGE_SENTINEL",
     "LLAMA",
     "MARKERS",
@@ -80,12 +83,17 @@ __all__ = [
     "bpe_train_by_definition",
     "chat_prompt",
     "encode_chat",
+    "learn_byte_level",
+    "learn_clip_bpe",
     "learn_raw_bpe",
     "learn_unigram",
+    "learn_word_piece",
     "load_tokenizer",
     "recognize_template",
     "save_tokenizer",
     "sp_normalize",
+    "split_clip_words",
+    "split_gpt2_words",
     "split_words",
     "train_byte_level",
     "train_word_piece",

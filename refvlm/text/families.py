@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from .bpe.byte_level import BYTE_OF
+from .bpe.byte_level_bpe import GPT2BPE
+from .bpe.clip_bpe import CLIPBPE, END, START, WORD_END
 from .bpe.description import describe
 from .description import Document, framing
 from .errors import TokenizerError
@@ -20,17 +22,11 @@ from .word_piece.word_piece import NORMALIZER, UNKNOWN, WordPiece
 
 Pairs = Iterable[tuple[str, str]]
 
-# How CLIP cuts a text, once its white space is single and its letters are small: an
-# English contraction, a run of letters, one digit, or a run of signs. Spaces are lost:
-# the last piece of a word says that it is the last.
-CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-WORD_END = "</w>"
 ROLES = ("bos", "eos", "unk", "pad")
 _REMEDY = (
     "transformers writes the tokenizer.json that does: "
     "AutoTokenizer.from_pretrained({directory!r}).save_pretrained({directory!r})"
 )
-START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def qwen2(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
@@ -43,11 +39,9 @@ def gpt2(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Docum
 
     Oracle: transformers.GPT2Tokenizer.
     """
-    letters = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True}
     spaced = config.get("add_prefix_space") is True
-    cut = {**letters, "add_prefix_space": spaced}
-    document = describe(vocabulary, merges, _markers(vocabulary, config))
-    return {**document, "normalizer": None, "pre_tokenizer": cut}
+    markers = _markers(vocabulary, config)
+    return GPT2BPE(vocabulary, merges, markers, spaced).describe()
 
 
 def clip(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
@@ -56,37 +50,11 @@ def clip(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Docum
     Oracle: transformers.CLIPTokenizer.
     """
     names = _frame(config)
-    document = describe(vocabulary, merges, dict.fromkeys(names))
-    letters = document["decoder"]
-    space = {"Regex": r"\s+"}
-    cut = {"type": "Split", "pattern": {"Regex": CLIP_WORDS}, "behavior": "Removed"}
-    last = {"type": "Replace", "pattern": {"Regex": WORD_END + r"\z"}, "content": ""}
-    word_end = {"type": "Replace", "pattern": {"String": WORD_END}, "content": " "}
-    return {
-        **document,
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "NFC"},
-                {"type": "Replace", "pattern": space, "content": " "},
-                {"type": "Lowercase"},
-            ],
-        },
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                {**cut, "invert": True},
-                {**letters, "add_prefix_space": False},
-            ],
-        },
-        "post_processor": framing(*((name, vocabulary[name]) for name in names)),
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [letters, last, word_end],
-        },
-        "model": document["model"]
-        | {"end_of_word_suffix": WORD_END, "unk_token": names[1]},
-    }
+    markers = tuple(dict.fromkeys(names))
+    described = CLIPBPE(vocabulary, merges, markers).describe()
+    model = {**described["model"], "unk_token": names[1]}
+    ends = [(name, vocabulary[name]) for name in names]
+    return {**described, "post_processor": framing(*ends), "model": model}
 
 
 def bert(vocabulary: Mapping[str, int], config: Mapping) -> Document:

@@ -27,8 +27,8 @@ from ..normal_forms import normal_form
 from ..subwords import Subwords
 from .byte_level import byte_alphabet, token_bytes
 from .byte_pairs import Pair, bpe_encode
-from .description import describe
-from .word_cuts import split_words
+from .description import LETTERS, describe
+from .word_cuts import split_gpt2_words, split_words
 
 _LETTER = byte_alphabet()
 
@@ -67,11 +67,14 @@ class ByteLevelBPE(Subwords):
         self.merges = [(left, right) for left, right in merges]
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
 
+    def words(self, text: str) -> list[str]:
+        """A text in its normal form, cut where no merge may cross."""
+        return split_words(normal_form("NFC", text))
+
     def tokens(self, text: str) -> list[str]:
-        composed = normal_form("NFC", valid_text(text))
         return [
             token
-            for word in split_words(composed)
+            for word in self.words(valid_text(text))
             for token in bpe_encode(byte_letters(word), self.ranks)
         ]
 
@@ -90,12 +93,65 @@ class ByteLevelBPE(Subwords):
     def from_document(
         cls, document: Mapping[str, Any], markers: Mapping[str, int], origin: str
     ) -> Self:
-        ours, model = describe({}, []), document["model"]
+        ours = describe({}, [])
         for step in ("normalizer", "pre_tokenizer"):
             check_step(document, step, ours[step], origin)
-        decoder = document.get("decoder")
-        if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
-            raise beyond(origin, "decoder", decoder)
-        check_switches(model, {"merges", "fuse_unk"}, origin)
-        vocabulary = with_markers(part(model, "vocab", dict, origin), markers, origin)
-        return cls(vocabulary, read_merges(model, vocabulary, origin), tuple(markers))
+        return cls(*read_byte_pairs(document, markers, origin))
+
+
+class GPT2BPE(ByteLevelBPE):
+    """The same with GPT-2's cut, and the bytes of a text as they are.
+
+    With `prefix_space`, a text that begins otherwise is given a space in front.
+
+    Source: [Cortes] 7.1. Oracle: transformers.GPT2Tokenizer.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        merges: Iterable[Pair],
+        markers: Sequence[str] = (),
+        prefix_space: bool = False,
+    ):
+        super().__init__(vocabulary, merges, markers)
+        self.prefix_space = prefix_space
+
+    def words(self, text: str) -> list[str]:
+        spaced = self.prefix_space and text and text[0] != " "
+        return split_gpt2_words(f" {text}" if spaced else text)
+
+    def describe(self) -> Document:
+        cut = {**LETTERS, "use_regex": True, "add_prefix_space": self.prefix_space}
+        described = describe(self.vocabulary, self.merges, self.markers)
+        return {**described, "normalizer": None, "pre_tokenizer": cut}
+
+    @classmethod
+    def claims(cls, document: Mapping[str, Any]) -> bool:
+        cut = document.get("pre_tokenizer")
+        is_bpe = document["model"].get("type", "BPE") == "BPE"
+        return is_bpe and isinstance(cut, dict) and cut.get("type") == "ByteLevel"
+
+    @classmethod
+    def from_document(
+        cls, document: Mapping[str, Any], markers: Mapping[str, int], origin: str
+    ) -> Self:
+        check_step(document, "normalizer", None, origin)
+        spaced = part(document["pre_tokenizer"], "add_prefix_space", bool, origin)
+        # Older files leave out what was always so.
+        cut = {"use_regex": True, **document["pre_tokenizer"]}
+        ours = {**LETTERS, "use_regex": True, "add_prefix_space": spaced}
+        check_step({"pre_tokenizer": cut}, "pre_tokenizer", ours, origin)
+        return cls(*read_byte_pairs(document, markers, origin), spaced)
+
+
+def read_byte_pairs(
+    document: Mapping[str, Any], markers: Mapping[str, int], origin: str
+) -> tuple[dict[str, int], list[Pair], tuple[str, ...]]:
+    """The vocabulary, merges and markers of a file whose tokens spell bytes."""
+    model, decoder = document["model"], document.get("decoder")
+    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+        raise beyond(origin, "decoder", decoder)
+    check_switches(model, {"merges", "fuse_unk"}, origin)
+    vocabulary = with_markers(part(model, "vocab", dict, origin), markers, origin)
+    return vocabulary, read_merges(model, vocabulary, origin), tuple(markers)

@@ -20,7 +20,11 @@ QWEN2_WORDS = (
     r"|\s+"
 )
 SWITCHES = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
-LETTERS = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+LETTERS: dict[str, Any] = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+}
 
 
 def describe(

@@ -12,14 +12,15 @@ Frame = tuple[list[int], list[int]]  # the ids before, and after
 def read_frame(post: Any, origin: str) -> Frame:
     """The ids before and after every text.
 
-    Oracle: tokenizers.processors.TemplateProcessing, BertProcessing.
+    Oracle: tokenizers.processors.TemplateProcessing, BertProcessing,
+    RobertaProcessing.
     """
     if post is None:
         return [], []
     kind = part(post, "type", str, origin)
     if kind == "ByteLevel":  # it moves offsets, and adds nothing
         return [], []
-    if kind == "BertProcessing":
+    if kind in ("BertProcessing", "RobertaProcessing"):
         return [_named(post, "cls", origin)], [_named(post, "sep", origin)]
     if kind == "TemplateProcessing":
         return _template(post, origin)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..bpe.byte_level_bpe import ByteLevelBPE
+from ..bpe.byte_level_bpe import GPT2BPE, ByteLevelBPE
+from ..bpe.clip_bpe import CLIPBPE
 from ..documents import beyond, part, read_markers
 from ..raw_stream.raw_bpe import RawStreamBPE
 from ..subwords import Subwords
@@ -14,7 +15,14 @@ from ..word_piece.word_piece import WordPiece
 
 # The first that claims a file reads it: a kind that is told by its steps stands before
 # one that takes whatever is left.
-KINDS: tuple[type[Subwords], ...] = (Unigram, WordPiece, RawStreamBPE, ByteLevelBPE)
+KINDS: tuple[type[Subwords], ...] = (
+    Unigram,
+    WordPiece,
+    RawStreamBPE,
+    CLIPBPE,
+    GPT2BPE,
+    ByteLevelBPE,
+)
 
 
 def read_subwords(

@@ -55,6 +55,9 @@ def learn_word_piece(
     markers = check_names(markers)
     if UNKNOWN not in markers:
         raise ValueError(f"markers must have {UNKNOWN!r}, for words of unknown letters")
+    for marker in markers:
+        if bert_words(bert_normalize(marker)) == [marker]:
+            raise ValueError(f"the marker {marker!r} is a word that a text may say")
     counts = count_words(texts, markers)
     letters = sorted(set().union(*counts))
     start = [*markers, *letters, *(PREFIX + letter for letter in letters)]

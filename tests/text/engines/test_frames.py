@@ -28,6 +28,7 @@ def test_read_frame_as_the_library_puts_it():
         processors.TemplateProcessing(
             single="[X] [CLS] $A [SEP]", pair=None, special_tokens=specials
         ),
+        processors.RobertaProcessing(("[SEP]", 2), ("[X]", 3)),
         processors.TemplateProcessing(single="$A [SEP]", special_tokens=specials),
     ):
         backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<text>"))

@@ -3,7 +3,9 @@
 import pytest
 
 from refvlm.text import TokenizerError, learn_raw_bpe, learn_unigram
+from refvlm.text.bpe.byte_level_bpe import GPT2BPE
 from refvlm.text.bpe.byte_level_training import learn_byte_level
+from refvlm.text.bpe.clip_bpe import learn_clip_bpe
 from refvlm.text.engines.kinds import KINDS, read_subwords
 from refvlm.text.word_piece.word_piece_training import learn_word_piece
 
@@ -11,8 +13,11 @@ from ...spec import contract, law
 
 TEXTS = ["a red cube on a red table", "It isn't 12 cm, naïve 数学"]
 MARKERS = ["<a>", "<b>"]
+BYTES = learn_byte_level(TEXTS, 280, MARKERS)
 LEARNT = {
-    "ByteLevelBPE": learn_byte_level(TEXTS, 280, MARKERS),
+    "CLIPBPE": learn_clip_bpe(TEXTS, 530, MARKERS),
+    "GPT2BPE": GPT2BPE(BYTES.vocabulary, BYTES.merges, MARKERS, prefix_space=True),
+    "ByteLevelBPE": BYTES,
     "RawStreamBPE": learn_raw_bpe(TEXTS, 300, MARKERS),
     "Unigram": learn_unigram(TEXTS, 40, MARKERS),
     "WordPiece": learn_word_piece(TEXTS, 80),

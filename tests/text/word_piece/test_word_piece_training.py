@@ -104,6 +104,7 @@ def test_learn_word_piece_refuses_what_is_no_text(strings, problem):
         (["[UNK]", "[UNK]"], "two markers are the same"),
         (["[PAD]"], "must have '\\[UNK\\]'"),
         (["[UNK]", "##ed"], "the marker '##ed' is how a piece of a word is spelled"),
+        (["[UNK]", "red"], "the marker 'red' is a word that a text may say"),
         (["[UNK]", "##d"], "the marker '##d' is how a piece"),
     ],
 )
