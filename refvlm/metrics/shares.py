@@ -22,6 +22,22 @@ class Share(NamedTuple):
         return f"{100 * share:5.1f} % of {self.asked}"
 
 
+class Surprise(NamedTuple):
+    """So many nats over so many tokens; their mean is a loss, its exponential a
+    perplexity.
+
+    >>> print(Surprise(20 * math.log(3), 20))
+      3.000 over 20 tokens
+    """
+
+    nats: float
+    tokens: int
+
+    def __str__(self):
+        mean = self.nats / self.tokens if self.tokens else math.nan
+        return f"{math.exp(min(mean, 700.0)):7.3f} over {self.tokens} tokens"
+
+
 class Spread(tuple[Share, ...]):
     """A share over several rounds, each of a seed of its own: in all, and from the
     least to the largest.
@@ -47,7 +63,7 @@ def share_of(answers: Iterable[bool]) -> Share:
     return Share(sum(map(bool, answers)), len(answers))
 
 
-def table(shares: Mapping[str, Share | Spread], width: int = 0) -> list[str]:
+def table(shares: Mapping[str, Share | Spread | Surprise], width: int = 0) -> list[str]:
     """The shares as lines of text, one for each heading, which is at least so wide."""
     width = max(width, *map(len, shares), 0)
     return [f"{heading:<{width}}  {share}" for heading, share in shares.items()]

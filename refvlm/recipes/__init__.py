@@ -1,4 +1,4 @@
-"""Recipes: how each of the models in `weights/` was made, one file for each.
+"""Recipes: how models are made, one file for each: those in `weights/`, and one more.
 
     recipe()                                  where it starts, its batches, its loss
     publish(recipe, state, directory)         the finished model, for anyone to load
@@ -15,7 +15,11 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-RECIPES = {"fastvlm-tiny": "fastvlm_tiny", "clip-tiny": "clip_tiny"}
+RECIPES = {
+    "fastvlm-tiny": "fastvlm_tiny",
+    "clip-tiny": "clip_tiny",
+    "gpt2-tiny": "gpt2_tiny",  # minutes make it, so it does not come along
+}
 
 
 def recipe_file(name: str) -> ModuleType:
