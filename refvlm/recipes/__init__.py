@@ -1,4 +1,4 @@
-"""Recipes: how models are made, one file for each: those in `weights/`, and one more.
+"""Recipes: how each model of our own is made, one file for each.
 
     recipe()                                  where it starts, its batches, its loss
     publish(recipe, state, directory)         the finished model, for anyone to load
