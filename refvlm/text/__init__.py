@@ -31,13 +31,13 @@ from .chat import (
 )
 from .errors import TokenizerError
 from .loading import load_tokenizer
-from .raw_stream.learning import learn_raw_bpe
+from .raw_stream.learning import learn_raw_bpe, train_raw_bpe
 from .raw_stream.raw_bpe import RawStreamBPE
 from .raw_stream.stream import LLAMA, SENTENCE_PIECE, RawStream, sp_normalize
 from .saving import save_tokenizer
 from .streaming import StreamDecoder
 from .tokenizer import Tokenizer
-from .unigram.learning import learn_unigram
+from .unigram.learning import learn_unigram, train_unigram
 from .unigram.segmentation import (
     unigram_expected_counts,
     unigram_log_probability,
@@ -96,6 +96,8 @@ __all__ = [
     "split_gpt2_words",
     "split_words",
     "train_byte_level",
+    "train_raw_bpe",
+    "train_unigram",
     "train_word_piece",
     "unigram_em_step",
     "unigram_expected_counts",

@@ -73,6 +73,8 @@ def read_stream(document: Mapping[str, Any], origin: str) -> RawStream:
         prefix, cut = "twice" if prepended else "never", False
     elif isinstance(cutter, dict) and cutter.get("type") == "Metaspace" and not shown:
         prefix, cut = _metaspace(cutter, "pre_tokenizer", origin)
+        if nmt and prefix == "first":
+            raise beyond(origin, "pre_tokenizer", cutter)
     else:
         raise beyond(origin, "pre_tokenizer", cutter)
     decoding = _decoding(document.get("decoder"), prefix, origin)

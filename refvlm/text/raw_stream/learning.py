@@ -15,12 +15,28 @@ from ...arguments import check_whole, several
 from ..bpe.byte_pairs import bpe_train
 from ..errors import valid_text
 from ..subwords import any_of
+from ..tokenizer import Tokenizer
 from .raw_bpe import RawStreamBPE
 from .spelled_bytes import BYTE_TOKENS
 from .stream import LLAMA, RawStream
 
 MARKERS = ("<unk>", "<s>", "</s>")
 LONGEST_WORD = 512  # a longer one is learnt from in parts
+
+
+def train_raw_bpe(
+    texts: Iterable[str],
+    vocabulary_size: int,
+    markers: Sequence[str] = MARKERS,
+    stream: RawStream = LLAMA,
+    byte_fallback: bool = True,
+) -> Tokenizer:
+    """BPE on a raw stream, learnt from texts, ready to use and save.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.Tokenizer, which reads what is saved.
+    """
+    learnt = learn_raw_bpe(texts, vocabulary_size, markers, stream, byte_fallback)
+    return Tokenizer.of(learnt, "the trained tokenizer")
 
 
 def learn_raw_bpe(
@@ -30,7 +46,7 @@ def learn_raw_bpe(
     stream: RawStream = LLAMA,
     byte_fallback: bool = True,
 ) -> RawStreamBPE:
-    """BPE on a raw stream, as LLaMA has it, with at most so many tokens.
+    """The vocabulary and the merges of `train_raw_bpe`, as they are.
 
     The ids are: the markers, the first of which stands for what is unknown; the 256
     bytes, if they are to stand for it instead; the characters of the texts; the merges.
@@ -53,6 +69,7 @@ def learn_raw_bpe(
     if len(known) < len(tokens):
         clash = next(name for name in fixed if tokens.count(name) > 1)
         raise ValueError(f"{clash!r} is how a piece of a word of the texts is spelled")
+    stream = stream.with_bytes() if byte_fallback else stream
     return RawStreamBPE(
         known, merges, stream, markers[0], byte_fallback, markers=markers
     )

@@ -72,6 +72,13 @@ class RawStream:
     cut: bool = True
     decoding: tuple[str, ...] = ("Metaspace",)
 
+    def __post_init__(self):
+        if self.nmt and self.prefix == "first":
+            raise ValueError(
+                "nmt may take the front of a text away, and then the library does not "
+                "know which is first: give another prefix"
+            )
+
     def normal(self, text: str) -> str:
         """The text without what these steps do away with."""
         text = text.translate(NMT) if self.nmt else text

@@ -7,8 +7,24 @@ from collections.abc import Iterable, Sequence
 from ..raw_stream.learning import MARKERS, count_words, first_tokens
 from ..raw_stream.spelled_bytes import BYTE_TOKENS
 from ..raw_stream.stream import SENTENCE_PIECE, RawStream
+from ..tokenizer import Tokenizer
 from .training import unigram_train
 from .unigram import Unigram
+
+
+def train_unigram(
+    texts: Iterable[str],
+    vocabulary_size: int,
+    markers: Sequence[str] = MARKERS,
+    stream: RawStream = SENTENCE_PIECE,
+    byte_fallback: bool = False,
+) -> Tokenizer:
+    """A unigram tokenizer, learnt from texts, ready to use and save.
+
+    Source: [Cortes] 4.2. Oracle: tokenizers.Tokenizer, which reads what is saved.
+    """
+    learnt = learn_unigram(texts, vocabulary_size, markers, stream, byte_fallback)
+    return Tokenizer.of(learnt, "the trained tokenizer")
 
 
 def learn_unigram(
@@ -18,7 +34,7 @@ def learn_unigram(
     stream: RawStream = SENTENCE_PIECE,
     byte_fallback: bool = False,
 ) -> Unigram:
-    """A unigram tokenizer with at most so many tokens, as SentencePiece has it.
+    """The pieces and scores of `train_unigram`, as they are.
 
     The ids are: the markers, the first of which stands for what is unknown; the 256
     bytes, if they are to stand for it instead; the pieces, likeliest first. What is no

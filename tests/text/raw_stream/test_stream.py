@@ -136,6 +136,7 @@ STREAMS = [
         for rest in itertools.product(
             [True, False], [None, "NFKC"], [True, False], PREFIXES, [True, False]
         )
+        if not (rest[0] and rest[3] == "first")
     ),
     LLAMA,
     RawStream(form="NFC", prefix="twice", cut=False, decoding=SPELLED[:3]),
@@ -156,3 +157,10 @@ def test_raw_stream_of_no_text():
     for stream in STREAMS:
         assert stream.words(stream.normal("")) == []
         assert stream.text_of([]) == ""
+
+
+@contract
+def test_raw_stream_refuses_steps_that_contradict_one_another():
+    """Where the library does not know what is first in a text."""
+    with pytest.raises(ValueError, match="which is first: give another prefix"):
+        RawStream(nmt=True, prefix="first")
