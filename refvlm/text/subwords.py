@@ -104,3 +104,13 @@ def without_markers(text: str, marker: re.Pattern[str]) -> list[str]:
         start = found.start() + 1
         found = marker.search(text, start)
     return [*parts, text[start:]]
+
+
+def check_names(markers: Sequence[str]) -> tuple[str, ...]:
+    """The markers, if they are different names."""
+    several = isinstance(markers, Sequence) and not isinstance(markers, str)
+    if not several or not all(isinstance(name, str) and name for name in markers):
+        raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
+    if len(set(markers)) < len(markers):
+        raise ValueError("two markers are the same")
+    return tuple(markers)

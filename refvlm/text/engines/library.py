@@ -37,8 +37,11 @@ class LibraryEngine(Engine):
         if markers:
             return self.backend.encode(text, add_special_tokens=False).ids
         normalizer, splitter = self.backend.normalizer, self.backend.pre_tokenizer
-        text = normalizer.normalize_str(text) if normalizer else text
-        pieces = splitter.pre_tokenize_str(text) if splitter else [(text, None)]
+        # Asked whether it is true, a sequence of steps of some versions says no.
+        if normalizer is not None:
+            text = normalizer.normalize_str(text)
+        cut = splitter is not None
+        pieces = splitter.pre_tokenize_str(text) if cut else [(text, None)]
         words = [piece for piece, _ in pieces]
         if isinstance(self.backend.model, Unigram):  # whose pieces may be markers
             marker = any_of(self.markers)

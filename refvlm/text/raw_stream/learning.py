@@ -14,11 +14,11 @@ from dataclasses import replace
 from ...arguments import check_whole, several
 from ..bpe.byte_pairs import bpe_train
 from ..errors import valid_text
-from ..subwords import any_of
+from ..subwords import any_of, check_names
 from ..tokenizer import Tokenizer
 from .raw_bpe import RawStreamBPE
 from .spelled_bytes import BYTE_TOKENS
-from .stream import LLAMA, RawStream
+from .stream import LLAMA, SPACE, RawStream
 
 MARKERS = ("<unk>", "<s>", "</s>")
 LONGEST_WORD = 512  # a longer one is learnt from in parts
@@ -83,9 +83,7 @@ def count_words(
     >>> count_words("", ["to be<s>to  do"], ["<s>"], RawStream())
     Counter({'▁to': 2, '▁be': 1, '▁': 1, '▁do': 1})
     """
-    if isinstance(markers, str) or not all(isinstance(m, str) and m for m in markers):
-        raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
-    marker, stream = any_of(markers), replace(stream, cut=True)
+    marker, stream = any_of(check_names(markers)), replace(stream, cut=True)
     counts: Counter[str] = Counter()
     for text in several(function, "texts", texts):
         for number, piece in enumerate(marker.split(valid_text(text))[::2]):
@@ -104,14 +102,13 @@ def first_tokens(
 ) -> list[str]:
     """The tokens that there have to be: markers, bytes, characters."""
     check_whole(function, vocabulary_size=vocabulary_size)
-    letters = sorted(set().union(*counts))
+    letters = sorted(characters(counts, byte_fallback))
     tokens = [*markers, *(BYTE_TOKENS if byte_fallback else []), *letters]
     if not markers:
         raise ValueError(f"{function}: markers has to begin with one for the unknown")
     if len(set(tokens)) < len(tokens):
         raise ValueError(
-            f"{function}: two markers are the same, or one is a character of the texts "
-            "or a byte"
+            f"{function}: a marker is spelled like a character of the texts or a byte"
         )
     if vocabulary_size < len(tokens):
         raise ValueError(
@@ -120,3 +117,9 @@ def first_tokens(
             f"characters of the texts are {len(tokens)} tokens already"
         )
     return tokens
+
+
+def characters(counts: Counter[str], byte_fallback: bool) -> set[str]:
+    """Those of the words. Where bytes stand for the rest, the space is none of these:
+    it is made visible, and is made one again, before bytes are characters."""
+    return set().union(*counts, SPACE if byte_fallback else "")

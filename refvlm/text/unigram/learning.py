@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..raw_stream.learning import MARKERS, count_words, first_tokens
 from ..raw_stream.spelled_bytes import BYTE_TOKENS
-from ..raw_stream.stream import SENTENCE_PIECE, RawStream
+from ..raw_stream.stream import SENTENCE_PIECE, SPACE, RawStream
 from ..tokenizer import Tokenizer
 from .training import unigram_train
 from .unigram import Unigram
@@ -51,11 +51,13 @@ def learn_unigram(
     counts = count_words(name, texts, markers, stream)
     fixed = first_tokens(name, vocabulary_size, markers, byte_fallback, counts)
     letters = set().union(*counts)
-    learnt = unigram_train(counts, vocabulary_size - len(fixed) + len(letters) or 1)
+    learnt = unigram_train(counts, max(1, vocabulary_size - len(fixed) + len(letters)))
+    least = min(learnt.values(), default=0.0)
     scores = dict.fromkeys(markers, 0.0)
-    if byte_fallback:
-        stream = stream.with_bytes()
-        scores |= dict.fromkeys(BYTE_TOKENS, min(learnt.values(), default=0.0))
+    scores |= dict.fromkeys(BYTE_TOKENS if byte_fallback else [], least)
     # A piece may be spelled like a marker where a normal form makes it so.
     scores |= {piece: log_p for piece, log_p in learnt.items() if piece not in scores}
+    if byte_fallback:
+        scores.setdefault(SPACE, least)
+        stream = stream.with_bytes()
     return Unigram(scores, stream, markers[0], byte_fallback, markers)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...arguments import check_whole, several
+from ..subwords import check_names
 from ..tokenizer import Tokenizer
 from .bert_words import bert_normalize, bert_words
 from .pieces import LONGEST, PREFIX, join, wordpiece_train
@@ -92,12 +93,3 @@ def count_words(texts: Iterable[str], markers: Sequence[str] = ()) -> Counter[st
             if len(word) <= LONGEST:
                 counts[word] += times
     return counts
-
-
-def check_names(markers: Sequence[str]) -> tuple[str, ...]:
-    """The markers, if they are different names."""
-    if isinstance(markers, str) or not all(isinstance(m, str) and m for m in markers):
-        raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
-    if len(set(markers)) < len(markers):
-        raise ValueError("two markers are the same")
-    return tuple(markers)
