@@ -7,6 +7,7 @@
     python -m refvlm describe photo.jpg --temperature 0.8 --seed 1
     python -m refvlm complete "Once upon a time" --model gpt2
     python -m refvlm perplexity book.txt --model gpt2
+    python -m refvlm tokenize "an unseen word" --train book.txt
     python -m refvlm shapes FastVLM-0.5B
     python -m refvlm train fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny
@@ -31,6 +32,7 @@ from .commands.learning import add_score, add_train
 from .commands.spec import add_spec
 from .commands.status import BAD_INPUT, GOOD, INTERRUPTED
 from .commands.tables import add_shapes
+from .commands.tokenizing import add_tokenize
 from .terminal import complain, settle_output
 
 
@@ -88,6 +90,7 @@ def _parser():
     add_ask(commands)
     add_complete(commands)
     add_perplexity(commands)
+    add_tokenize(commands)
     add_shapes(commands)
     add_train(commands)
     add_score(commands)

@@ -21,8 +21,8 @@ from .arguments import positive
 from .choosing import add_rules, contradiction, rules
 from .saying import as_json, report, say, timing
 from .status import BAD_USAGE, EXITS, GOOD
+from .texts import text_of
 
-LONGEST_TEXT = 64 << 20  # bytes
 MODEL = (
     "a GPT-2, LLaMA or Qwen2 checkpoint as downloaded: config.json, *.safetensors and "
     "the tokenizer"
@@ -65,7 +65,7 @@ def _complete(options) -> int:
     import numpy as np
 
     started = time.perf_counter()
-    prompt = _text("-") if options.text == "-" else options.text
+    prompt = text_of("-") if options.text == "-" else options.text
     lm = _language_model(options.model)
     if why := contradiction(options, lm.settings):
         complain(f"refvlm: {why}")
@@ -113,7 +113,7 @@ def add_perplexity(commands):
 
 
 def _perplexity(options) -> int:
-    some = _text(options.file)
+    some = text_of(options.file)
     lm = _language_model(options.model)
     progress = _show if is_terminal(sys.stderr) else None
     try:
@@ -140,27 +140,6 @@ def _perplexity(options) -> int:
 
 def _show(done, tokens):
     show_line(f"{done:,} of {tokens:,} tokens")
-
-
-def _text(name):
-    """The text of a file, or of standard input."""
-    if name == "-":
-        if sys.stdin is None or is_terminal(sys.stdin):
-            raise ValueError("standard input is no text: try `< text.txt`")
-        data, name = sys.stdin.buffer.read(LONGEST_TEXT + 1), "standard input"
-    else:
-        with open(name, "rb") as file:
-            data = file.read(LONGEST_TEXT + 1)
-    if len(data) > LONGEST_TEXT:
-        raise ValueError(
-            f"{name} has more than {LONGEST_TEXT >> 20} MiB of text: give a part of it"
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        raise ValueError(
-            f"{name} is not a text in UTF-8: byte {problem.start} is not of one"
-        ) from None
 
 
 def _language_model(directory):

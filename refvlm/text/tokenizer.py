@@ -101,6 +101,10 @@ class Tokenizer:
             )
         return found
 
+    def token(self, token_id: int) -> str | None:
+        """The token of an id, as the vocabulary spells it; None where there is none."""
+        return self._engine.token(self.checked(token_id))
+
     def bytes_of(self, token_id: int, markers: bool = True) -> bytes:
         """What one id adds to the decoded text, before UTF-8 is read from it."""
         token_id = self.checked(token_id)

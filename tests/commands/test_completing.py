@@ -10,7 +10,7 @@ import pytest
 
 import refvlm
 from refvlm import cli
-from refvlm.commands import completing
+from refvlm.commands import texts
 
 from ..language_models import write
 from ..spec import contract, law
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_text_is_told(
 ):
     """Nothing is computed of it."""
     if len(data) == 40:
-        monkeypatch.setattr(completing, "LONGEST_TEXT", 39)
+        monkeypatch.setattr(texts, "LONGEST_TEXT", 39)
     file = tmp_path / "some.txt"
     file.write_bytes(data)
     assert cli.main(["perplexity", str(file), "--model", str(model)]) == 1
