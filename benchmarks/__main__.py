@@ -23,6 +23,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("operators", False, ()),
     ("sampling", False, ()),
     ("beams", False, ()),
+    ("tokenizing", False, ()),
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
     ("fastvlm_05b", True, ()),

@@ -45,7 +45,7 @@ def add_tokenize(commands):
         "--train",
         metavar="FILE",
         help="learn byte-level BPE, WordPiece, unigram and BPE on a raw stream from "
-        "the lines of a text in UTF-8",
+        "the lines of a text in UTF-8 (default: none)",
     )
     tokenize.add_argument(
         "--size",
