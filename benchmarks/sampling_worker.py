@@ -31,8 +31,10 @@ TOGETHER = {
         *("temperature", "top_k", "top_p", "min_p", "sample"),
     ),
 }
-CHAINS = {name: (name,) for name in (*RULES, "sample")} | TOGETHER
-CASES = {
+# What it takes does not hang on the scores.
+ANY = ("temperature", "repetition_penalty", "no_repeat_ngram", "min_new_tokens")
+CHAINS = {name: (name,) for name in ("top_k", "top_p", "min_p", "sample")} | TOGETHER
+CASES = {name: ((name,), "peaked") for name in ANY} | {
     f"{name}, {kind}": (chain, kind)
     for name, chain in CHAINS.items()
     for kind in SPREADS
