@@ -81,8 +81,10 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
         age.setdefault("".join(best), len(age))
         changed: set[Pair] = set()
         for number in holders.pop(best):
-            before = spelled[number]
-            after = spelled[number] = merge(before, best)
+            before, after = spelled[number], merge(spelled[number], best)
+            if len(after) == len(before):
+                continue  # an earlier merge took the pair from this word
+            spelled[number] = after
             for pair in pairwise(before):
                 tally[pair] -= counts[number]
             for pair in pairwise(after):

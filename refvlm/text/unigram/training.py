@@ -20,7 +20,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...arguments import check_whole, is_whole
+from ...arguments import check_whole
+from ..bpe.byte_pairs import check_counts
 from .lattices import Lattices
 from .seeds import seed_pieces
 from .segmentation import Scores
@@ -143,13 +144,9 @@ def log_shares(counts: np.ndarray) -> np.ndarray:
 
 def _parted(words):
     """The words, checked, and those that are too long in parts."""
+    check_counts(words)
     parted: Counter[str] = Counter()
     for word, times in words.items():
-        if not is_whole(times) or times < 1:
-            raise ValueError(
-                f"a count is a whole number of at least 1, but {word!r:.40} has "
-                f"{times!r:.40}"
-            )
         for start in range(0, len(word), LONGEST_WORD):
             parted[word[start : start + LONGEST_WORD]] += times
     return dict(sorted(parted.items()))

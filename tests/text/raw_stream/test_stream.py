@@ -25,6 +25,7 @@ def test_sp_normalize_shows_every_space():
     """One in front, runs made one, and letters in the form that they mean."""
     assert sp_normalize("Ｈello  wörld.") == "▁Hello▁wörld."
     assert sp_normalize("ﬁne", form=None) == "▁ﬁne"
+    assert sp_normalize("a    b") == "▁a▁b"
     assert sp_normalize("a  b", collapse=False) == "▁a▁▁b"
     assert sp_normalize("") == ""
 
