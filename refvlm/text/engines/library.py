@@ -25,6 +25,7 @@ class LibraryEngine(Engine):
         added = backend.get_added_tokens_decoder()
         self.markers = {token.content: token_id for token_id, token in added.items()}
         self.hidden = {token_id for token_id, token in added.items() if token.special}
+        self._marker = any_of(self.markers)
 
     @classmethod
     def from_json(cls, text: str) -> LibraryEngine:
@@ -44,8 +45,9 @@ class LibraryEngine(Engine):
         pieces = splitter.pre_tokenize_str(text) if cut else [(text, None)]
         words = [piece for piece, _ in pieces]
         if isinstance(self.backend.model, Unigram):  # whose pieces may be markers
-            marker = any_of(self.markers)
-            words = [part for word in words for part in without_markers(word, marker)]
+            words = [
+                part for word in words for part in without_markers(word, self._marker)
+            ]
         merge = self.backend.model.tokenize
         return [token.id for word in words for token in merge(word)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..documents import beyond, part
+from ..documents import beyond
 from ..normal_forms import Form
 from .stream import SPACE, SPELLED, Prefix, RawStream
 
@@ -57,10 +57,18 @@ def _together(steps, name):
     return steps[0] if steps else None
 
 
+def shows_spaces(document: Mapping[str, Any]) -> bool:
+    """Whether a file has one of the two ways to make a space visible, by a glance."""
+    steps = _apart(document.get("normalizer"), "normalizers")
+    cutter = document.get("pre_tokenizer")
+    metaspace = isinstance(cutter, dict) and cutter.get("type") == "Metaspace"
+    return metaspace or SHOWN in steps
+
+
 def read_stream(document: Mapping[str, Any], origin: str) -> RawStream:
     """The stream that a file describes; any other step is refused by name."""
     normalizer = document.get("normalizer")
-    steps = _apart(normalizer, "normalizers", origin)
+    steps = _apart(normalizer, "normalizers")
     nmt = _take(steps, {"type": "Nmt"})
     form = next((f for f in get_args(Form) if _take(steps, {"type": f})), None)
     collapse = _take(steps, SINGLE)
@@ -81,10 +89,11 @@ def read_stream(document: Mapping[str, Any], origin: str) -> RawStream:
     return RawStream(nmt, form, collapse, prefix, cut, decoding)
 
 
-def _apart(step, name, origin):
+def _apart(step, name):
     """The steps of a sequence, as a list that can be taken from."""
     if isinstance(step, dict) and step.get("type") == "Sequence":
-        return list(part(step, name, list, origin))
+        several = step.get(name)
+        return list(several) if isinstance(several, list) else [step]
     return [] if step is None else [step]
 
 
@@ -116,7 +125,7 @@ def _decoding(decoder, prefix, origin):
         scheme, _ = _metaspace(decoder, "decoder", origin)
         if (scheme == "never") == (prefix == "never"):
             return ("Metaspace",)
-    steps = _apart(decoder, "decoders", origin)
+    steps = _apart(decoder, "decoders")
     names = tuple(name for name in SPELLED for step in steps if step == DECODING[name])
     if not names or [DECODING[name] for name in names] != steps:
         raise beyond(origin, "decoder", decoder)

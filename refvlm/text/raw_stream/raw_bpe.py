@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from ..bpe.byte_pairs import Pair, bpe_encode
 from ..bpe.description import bpe_model
 from ..documents import beyond, check_switches, part, read_merges
-from .description import read_stream
+from .description import read_stream, shows_spaces
 from .kind import RawStreamSubwords, check_unknown, read_added, read_late
 from .spelled_bytes import byte_tokens
-from .stream import LLAMA, SPACE, RawStream
+from .stream import LLAMA, RawStream
 
 
 class RawStreamBPE(RawStreamSubwords):
@@ -71,9 +70,8 @@ class RawStreamBPE(RawStreamSubwords):
 
     @classmethod
     def claims(cls, document: Mapping[str, Any]) -> bool:
-        steps = [document.get(name) for name in ("normalizer", "pre_tokenizer")]
-        shown = SPACE in json.dumps(steps, ensure_ascii=False)
-        return document["model"].get("type", "BPE") == "BPE" and shown
+        kind = document["model"].get("type", "BPE")
+        return kind == "BPE" and shows_spaces(document)
 
     @classmethod
     def from_document(

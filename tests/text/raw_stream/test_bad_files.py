@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import random
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from refvlm.text import Tokenizer, TokenizerError, load_tokenizer
 from refvlm.text.engines.library import LibraryEngine
 from refvlm.text.engines.plain import PlainEngine
 
+from ...checkpoint.test_hostile_files import mutate_bytes, mutate_json
 from ...spec import contract
 from .files import document
 
@@ -158,3 +160,34 @@ def test_raw_kinds_of_a_hundred_megabytes_are_not_read(tmp_path):
         file.truncate(100 << 20)
     with pytest.raises(TokenizerError, match="larger than"):
         load_tokenizer(tmp_path)
+
+
+@contract
+@pytest.mark.parametrize("name", ["unigram, bytes", "LLaMA", "LLaMA, newer, library's"])
+def test_raw_kinds_survive_hostile_files(name):
+    """Damaged at random, a file loads and works or is refused: nothing else."""
+    rng, accepted = random.Random(0), 0
+    good = json.dumps(document(name))
+    for number in range(150):
+        if number % 2:
+            text = json.dumps(mutate_json(json.loads(good), rng))
+        else:
+            text = mutate_bytes(good.encode(), rng).decode(errors="replace")
+        try:
+            tokenizer = Tokenizer(PlainEngine.from_json(text, "here"), "here")
+            ids = tokenizer.encode("What's on the tàble?<s>\n 12 🐈")
+            tokenizer.decode(tokenizer.encode("plain", markers=False) + ids)
+            accepted += len(tokenizer.frame) // 2
+        except TokenizerError:
+            pass
+    assert 5 < accepted < 145
+
+
+@contract
+@pytest.mark.parametrize("step", ["normalizer", "pre_tokenizer", "decoder", "model"])
+def test_raw_kinds_survive_depth(step):
+    """What is nested a thousand times is refused."""
+    text = json.dumps({**document("LLaMA"), step: 0})
+    deep = '{"type": "Sequence", "normalizers": [' * 1000 + "]}" * 1000
+    with pytest.raises(TokenizerError, match="here"):
+        PlainEngine.from_json(text.replace(f'"{step}": 0', f'"{step}": {deep}'), "here")
