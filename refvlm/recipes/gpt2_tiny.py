@@ -34,11 +34,11 @@ from . import publishing
 MODEL = LanguageModel  # what `refvlm.load` makes of what is published
 
 FAMILY = DECODERS["gpt2"]
-SPEAK = 2000  # steps
-ROWS, SHARDS, TOKENS = 16, 2, 64
+SPEAK = 1500  # steps
+ROWS, SHARDS, TOKENS = 8, 2, 64
 VOCABULARY = 512  # at most; the captions have fewer words
-PEAK = 3e-3
-LONGEST = 64  # tokens of a sentence that is sampled
+PEAK = 8e-3
+LONGEST = 48  # tokens of a sentence that is sampled
 TEMPERATURES = 0.5, 1.0, 1.5
 AT_ONCE = 100
 

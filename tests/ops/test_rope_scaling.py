@@ -136,82 +136,76 @@ def test_scaled_rotary_angles_of_plain_frequencies_are_rotary_angles():
         np.testing.assert_array_equal(scaled, plain)
 
 
-KINDS = {
-    "linear": (
-        {"factor": 2.5},
-        lambda dim, base: ops.linear_frequencies(dim, base, 2.5),
-    ),
-    "dynamic": (
-        {"factor": 3.0},
-        lambda dim, base: ops.dynamic_frequencies(2500, dim, base, 3.0, 1000),
-    ),
-    "llama3": (
-        {
-            "factor": 8.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 500,
-        },
-        lambda dim, base: ops.llama3_frequencies(dim, base, 8.0, 500),
-    ),
-    "yarn": (
-        {
-            "factor": 4.0,
-            "original_max_position_embeddings": 250,
-            "beta_fast": 16.0,
-            "beta_slow": 2.0,
-        },
-        lambda dim, base: ops.yarn_frequencies(dim, base, 4.0, 250, 16.0, 2.0),
-    ),
-    "yarn, not truncated": (
-        {
-            "factor": 4.0,
-            "original_max_position_embeddings": 250,
-            "truncate": False,
-        },
-        lambda dim, base: ops.yarn_frequencies(dim, base, 4.0, 250, truncate=False),
-    ),
-    "yarn of one pair": (
-        {
-            "factor": 4.0,
-            "original_max_position_embeddings": 100,
-            "beta_fast": 1.0,
-            "truncate": False,
-        },
-        lambda dim, base: ops.yarn_frequencies(
-            dim, base, 4.0, 100, beta_fast=1.0, truncate=False
-        ),
-    ),
-}
+def frequencies_of_transformers(torch, kind, dim, base, numbers):
+    """Its `ROPE_INIT_FUNCTIONS`, computed in float64, for a text of 2500 tokens where
+    1000 are known."""
+    import_torchvision()
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    config = SimpleNamespace(
+        head_dim=dim,
+        hidden_size=dim,
+        num_attention_heads=1,
+        max_position_embeddings=1000,
+        rope_parameters={"rope_theta": base, **numbers},
+        standardize_rope_params=lambda: None,
+    )
+    with all_double(torch):
+        frequencies, _ = ROPE_INIT_FUNCTIONS[kind](config, None, seq_len=2500)
+    assert frequencies.dtype == torch.float64
+    return {"frequencies": frequencies.numpy()}
+
+
+def hold(compare, kind, dim, base, ours, **numbers):
+    """Ours against transformers'."""
+    answers = compare.answers(
+        lambda torch: frequencies_of_transformers(torch, kind, dim, base, numbers),
+        (kind, dim, base, numbers),
+    )
+    assert_close(ours, answers["frequencies"], 1e-12)
+
+
+models = pytest.mark.parametrize("dim, base", [(64, 1e4), (12, 5e5), (128, 37.0)])
 
 
 @oracle
-@pytest.mark.parametrize("dim, base", [(64, 1e4), (12, 5e5), (128, 37.0)])
-@pytest.mark.parametrize("kind", KINDS)
-def test_scaled_frequencies_equal_transformers(compare, kind, dim, base):
-    """Its `ROPE_INIT_FUNCTIONS`, computed in float64."""
-    numbers, ours = KINDS[kind]
+@models
+def test_linear_frequencies_equal_transformers(compare, dim, base):
+    """Its rope_type "linear"."""
+    ours = ops.linear_frequencies(dim, base, 2.5)
+    hold(compare, "linear", dim, base, ours, factor=2.5)
 
-    def ask(torch):
-        import_torchvision()
-        from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-        name = kind.partition(",")[0].partition(" ")[0]
-        config = SimpleNamespace(
-            head_dim=dim,
-            hidden_size=dim,
-            num_attention_heads=1,
-            max_position_embeddings=1000,
-            rope_parameters={"rope_theta": base, **numbers},
-            standardize_rope_params=lambda: None,
-        )
-        with all_double(torch):
-            frequencies, _ = ROPE_INIT_FUNCTIONS[name](config, None, seq_len=2500)
-        assert frequencies.dtype == torch.float64
-        return {"frequencies": frequencies.numpy()}
+@oracle
+@models
+def test_dynamic_frequencies_equal_transformers(compare, dim, base):
+    """Its rope_type "dynamic"."""
+    ours = ops.dynamic_frequencies(2500, dim, base, 3.0, 1000)
+    hold(compare, "dynamic", dim, base, ours, factor=3.0)
 
-    answer = compare.answers(ask, (kind, dim, base))["frequencies"]
-    assert_close(ours(dim, base), answer, 1e-12)
+
+@oracle
+@models
+def test_llama3_frequencies_equal_transformers(compare, dim, base):
+    """Its rope_type "llama3"."""
+    ours = ops.llama3_frequencies(dim, base, 8.0, 500, 0.75, 4.0)
+    turns = {"low_freq_factor": 0.75, "high_freq_factor": 4.0}
+    numbers = {"factor": 8.0, "original_max_position_embeddings": 500, **turns}
+    hold(compare, "llama3", dim, base, ours, **numbers)
+
+
+@oracle
+@models
+@pytest.mark.parametrize("truncate", [True, False])
+@pytest.mark.parametrize("original, fast, slow", [(250, 16.0, 2.0), (100, 1.0, 1.0)])
+def test_yarn_frequencies_equal_transformers(
+    compare, dim, base, original, fast, slow, truncate
+):
+    """Its rope_type "yarn"; where both ends are one pair, it is a step."""
+    ours = ops.yarn_frequencies(dim, base, 4.0, original, fast, slow, truncate)
+    numbers = {"factor": 4.0, "original_max_position_embeddings": original}
+    turns = {"beta_fast": fast, "beta_slow": slow, "truncate": truncate}
+    hold(compare, "yarn", dim, base, ours, **numbers, **turns)
 
 
 @oracle
