@@ -25,11 +25,23 @@ def _at_least(least, text):
     return int(text)
 
 
-def positive_number(text: str) -> float:
+def beams(text: str) -> int:
+    """A whole number of beams; each has a cache of its own."""
+    from ..generate.settings import MOST
+
+    if positive(text) > MOST:
+        raise argparse.ArgumentTypeError(f"at most {MOST}, not {text!r:.40}")
+    return int(text)
+
+
+def temperature(text: str) -> float:
     """A number above 0."""
     number = _number(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r:.40}")
+        raise argparse.ArgumentTypeError(
+            f"a number above 0, not {text!r:.40}"
+            + ("; for the likeliest words, --num-beams 1" if number == 0 else "")
+        )
     return number
 
 

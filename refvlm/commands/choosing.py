@@ -7,9 +7,8 @@ import argparse
 import secrets
 from typing import Any
 
-from .arguments import fraction, positive, positive_number, whole
-
-DRAWING = "temperature", "top_k", "top_p", "min_p"
+from ..generate.settings import FOR_SAMPLING
+from .arguments import beams, fraction, temperature, whole
 
 
 def add_rules(command: argparse.ArgumentParser) -> None:
@@ -21,7 +20,7 @@ def add_rules(command: argparse.ArgumentParser) -> None:
     )
     rules.add_argument(
         "--temperature",
-        type=positive_number,
+        type=temperature,
         metavar="T",
         help="divide the scores by T: below 1 bolder, above 1 more varied (default: 1)",
     )
@@ -47,10 +46,10 @@ def add_rules(command: argparse.ArgumentParser) -> None:
     )
     rules.add_argument(
         "--num-beams",
-        type=positive,
+        type=beams,
         metavar="N",
         help="keep the N likeliest beginnings side by side, and answer with the best "
-        "at the end (default: 1)",
+        "at the end; 1 is the likeliest word each time (default: 1)",
     )
     rules.add_argument(
         "--seed",
@@ -63,7 +62,7 @@ def add_rules(command: argparse.ArgumentParser) -> None:
 
 def contradiction(options, settings) -> str | None:
     """What is wrong with the options together, for a model of these settings."""
-    drawing = [name for name in DRAWING if getattr(options, name) is not None]
+    drawing = [name for name in FOR_SAMPLING if getattr(options, name) is not None]
     beams = options.num_beams or 1
     if beams > 1 and (drawing or options.seed is not None):
         other = _spelled(drawing[0] if drawing else "seed")
@@ -71,7 +70,8 @@ def contradiction(options, settings) -> str | None:
             f"--num-beams and {other} exclude each other: beams are searched, not "
             "drawn; give one of the two"
         )
-    if options.seed is not None and not drawing and not settings.do_sample:
+    draws = drawing or (settings.do_sample and options.num_beams is None)
+    if options.seed is not None and not draws:
         return (
             "--seed changes nothing where nothing is drawn: give --temperature, "
             "--top-k, --top-p or --min-p too"
@@ -80,18 +80,18 @@ def contradiction(options, settings) -> str | None:
 
 
 def rules(options, settings) -> tuple[dict[str, Any], int | None]:
-    """(options of `generate`, the seed of the draws or None where none are made)."""
-    drawing = {
-        n: getattr(options, n) for n in DRAWING if getattr(options, n) is not None
-    }
+    """(options of `generate`, the seed of the draws or None where none are made).
+
+    Who names beams wants a search, and who names a rule of drawing a draw, whatever the
+    checkpoint does by itself; and one answer is printed.
+    """
+    given: dict[str, Any] = {"num_return_sequences": 1}
     if options.num_beams is not None:
-        given = {"num_beams": options.num_beams}
-        if options.num_beams > 1:
-            given["do_sample"] = False
-    else:
-        given = {}
+        given |= {"num_beams": options.num_beams, "do_sample": False}
+    drawing = {name: getattr(options, name) for name in FOR_SAMPLING}
+    drawing = {name: value for name, value in drawing.items() if value is not None}
     if drawing:
-        given |= {"do_sample": True, **drawing}
+        given |= {"num_beams": 1, "do_sample": True, **drawing}
     if not settings.given(**given).do_sample:
         return given, None
     return given, secrets.randbits(32) if options.seed is None else options.seed

@@ -113,6 +113,10 @@ def add_perplexity(commands):
 
 
 def _perplexity(options) -> int:
+    import numpy as np
+
+    from ..metrics.surprise import perplexity
+
     some = text_of(options.file)
     lm = _language_model(options.model)
     progress = _show if is_terminal(sys.stderr) else None
@@ -121,19 +125,19 @@ def _perplexity(options) -> int:
     finally:
         if progress is not None:
             end_line()
-    mean = float(nats.mean())
-    found = {
-        "perplexity": math.exp(mean) if mean < 700 else math.inf,
+    mean, found = float(nats.mean(dtype=np.float64)), perplexity(nats)
+    told = {
+        "perplexity": found if math.isfinite(found) else None,  # JSON has no infinity
         "tokens": len(nats),
         "nats_per_token": mean,
-        "bits_per_byte": float(nats.sum()) / math.log(2) / len(some.encode()),
+        "bits_per_byte": mean * len(nats) / math.log(2) / len(some.encode()),
     }
     if options.json:
-        print(as_json(found))
+        print(as_json(told))
     else:
         print(
-            f"perplexity {found['perplexity']:.2f}: {mean:.3f} nats a token, "
-            f"{len(nats):,} tokens, {found['bits_per_byte']:.3f} bits a byte"
+            f"perplexity {found:.2f}: {mean:.3f} nats a token, "
+            f"{len(nats):,} tokens, {told['bits_per_byte']:.3f} bits a byte"
         )
     return GOOD
 

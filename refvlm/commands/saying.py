@@ -46,7 +46,7 @@ def as_json(document) -> str:
     """One object in one line, in what the output can write."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     plain = not encoding.lower().startswith("utf")
-    return escaped(json.dumps(document, ensure_ascii=plain))
+    return escaped(json.dumps(document, ensure_ascii=plain, allow_nan=False))
 
 
 def timing(times: list[float], at_once: bool) -> dict[str, float | int | None]:

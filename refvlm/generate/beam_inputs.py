@@ -65,13 +65,7 @@ def checked(wanted, num_return_sequences):
             f"beam_search: num_return_sequences is {num_return_sequences}, but "
             f"num_beams is {num_beams}, and no more texts than beams are kept"
         )
-    largest = LARGEST_POWER / math.log(max(limit, math.e))
-    if not is_number(penalty) or not abs(penalty) <= largest:
-        raise ValueError(
-            f"beam_search: length_penalty must be a number, 1 as a rule, and with "
-            f"max_new_tokens = {limit} from {-largest:.1f} to {largest:.1f}, not "
-            f"{penalty!r:.60}"
-        )
+    check_penalty("beam_search", penalty, limit)
     never = isinstance(early_stopping, str) and early_stopping == "never"
     if not isinstance(early_stopping, bool) and not never:
         raise ValueError(
@@ -79,6 +73,17 @@ def checked(wanted, num_return_sequences):
             f"{early_stopping!r:.60}"
         )
     return wanted._replace(length_penalty=float(penalty))
+
+
+def check_penalty(function: str, penalty, max_new_tokens: int) -> None:
+    """Refuse a power by which no length of a text could be compared."""
+    largest = LARGEST_POWER / math.log(max(max_new_tokens, math.e))
+    if not is_number(penalty) or not abs(penalty) <= largest:
+        raise ValueError(
+            f"{function}: length_penalty must be a number, 1 as a rule, and with "
+            f"max_new_tokens = {max_new_tokens} from {-largest:.1f} to {largest:.1f}, "
+            f"not {penalty!r:.60}"
+        )
 
 
 def log_probabilities(logits):

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from .decoding import greedy
+from .demands import a_chance
 from .sampling import (
     min_new_tokens,
     min_p,
@@ -85,6 +86,7 @@ class Chooser:
         if self.settings.do_sample:
             chosen = sample(narrowed(logits, self.settings), self.rng)
         else:
+            a_chance("greedy", logits)
             chosen = greedy(logits)
         self.ids = np.concatenate([self.ids, chosen[:, None]], axis=1)
         return chosen

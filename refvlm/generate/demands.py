@@ -96,11 +96,11 @@ def stops_of_the_vocabulary(logits, new, least, stop_ids):
             )
 
 
-def a_chance(logits):
+def a_chance(function, logits):
     """In every row some token, with scores that are numbers."""
     for number, top in enumerate(logits.reshape(-1, logits.shape[-1]).max(axis=-1)):
         if not np.isfinite(top):
-            raise ValueError(f"sample: row {number} {NO_CHANCE[str(top)]}")
+            raise ValueError(f"{function}: row {number} {NO_CHANCE[str(top)]}")
 
 
 def a_generator_or_one_a_row(logits, rng):

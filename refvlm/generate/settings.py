@@ -8,9 +8,12 @@ the 50 likeliest tokens unless it is told another `top_k`, and 0 keeps all.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from ..arguments import is_number, is_whole
 
@@ -86,9 +89,12 @@ class Settings:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Settings:
-        """Those that a parsed generation_config.json gives; null stands for unsaid."""
+        """Those that a parsed generation_config.json gives; null stands for unsaid,
+        and what shapes draws is not looked at where nothing is drawn."""
         names = {field.name for field in fields(cls)}
         said = {n: v for n, v in document.items() if n in names and v is not None}
+        if said.get("do_sample") is not True:
+            said = {n: v for n, v in said.items() if n not in FOR_SAMPLING}
         return cls(**said)
 
 
@@ -108,11 +114,13 @@ def _share(value) -> bool:
 
 
 def _real(value) -> bool:
-    return is_number(value) and not isinstance(value, bool) and math.isfinite(value)
+    """A number that a float can hold; integers can be larger."""
+    most = sys.float_info.max
+    return is_number(value) and not isinstance(value, bool) and -most <= value <= most
 
 
 def _flag(value) -> bool:
-    return isinstance(value, bool)
+    return isinstance(value, (bool, np.bool_))
 
 
 def _or_none(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:

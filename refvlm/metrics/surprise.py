@@ -41,3 +41,16 @@ def surprise(
         if progress is not None:
             progress(known, len(ids))
     return np.concatenate(told)
+
+
+def perplexity(nats: np.ndarray) -> float:
+    r"""Among how many equally likely tokens a model might be guessing, of how much each
+    surprised it: $\exp(\frac1n \sum_i \text{nats}_i)$, in float64; inf above 709.
+
+    Source: [Cortes] 6.3. Oracle: `objectives.language.perplexity`.
+
+    >>> round(perplexity(np.log([2.0, 8.0])), 9)
+    4.0
+    """
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats.mean(dtype=np.float64)))

@@ -59,9 +59,8 @@ def check_context(config, tokens: int) -> None:
     """Refuse more tokens than `config.context`, the positions that the model knows."""
     if tokens > config.context:
         raise ContextError(
-            f"{tokens} tokens (prompt, picture and answer) exceed this model's "
-            f"context of {config.context}: shorten the prompt, or ask for fewer new "
-            "tokens"
+            f"{tokens} tokens (prompt and answer) exceed this model's context of "
+            f"{config.context}: shorten the prompt, or ask for fewer new tokens"
         )
 
 

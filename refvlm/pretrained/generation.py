@@ -2,8 +2,10 @@
 
 `generation_config.json` is honoured as transformers honours it: what it says is the
 default, and a caller's own options win. What it asks for and nobody has written here is
-refused by name, since without it the model would say something else. How many tokens
-an answer may have is the caller's to say: the file's max_length is not read.
+refused by name, since without it the model would say something else. Where the file is
+missing, config.json is asked. In two things we differ: how many tokens an answer may
+have is the caller's to say, and max_length is not read; and where the file names no end
+of an answer, config.json's is taken, without which it would go on to the limit.
 """
 
 from __future__ import annotations
@@ -57,9 +59,12 @@ def read_generation(
 ) -> tuple[frozenset[int], Settings]:
     """(the ids that end an answer, the settings) of a directory whose config.json says
     `described`, which names the ids where generation_config.json does not."""
-    path, generation = directory / FILE, {}
+    path = directory / FILE
     if checkpoint.is_there(path):
         generation = checkpoint.read_json(path, fields.FILE_LIMIT)
+    else:  # older checkpoints say it among the sizes of the model
+        path, nested = directory / "config.json", described.get("text_config")
+        generation = {**(nested if isinstance(nested, dict) else {}), **described}
     for name, resting in RESTING.items():
         value = generation.get(name)
         if value is not None and value not in resting:

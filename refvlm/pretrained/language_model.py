@@ -13,7 +13,7 @@ are held against its configuration before anything is computed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,22 @@ import numpy as np
 
 from .. import checkpoint, ops, text
 from ..arguments import check_whole
+from ..blocks.kv_cache import ContextError
 from ..generate import Randomness, Reading, Settings, Watch
-from ..metrics.surprise import surprise
+from ..metrics.surprise import perplexity, surprise
 from ..models import fields
 from ..models.decoders import DECODERS, Decoder
 from ..models.inputs import check_ids, check_mask
 from .generation import read_generation
-from .reading import answered, check_last, finite, joined, one_answer, read_prompt
+from .reading import (
+    CHARACTERS_PER_TOKEN,
+    answered,
+    check_last,
+    finite,
+    joined,
+    one_answer,
+    read_prompt,
+)
 
 NEW_TOKENS = 64
 WINDOW = 1024  # tokens whose scores are held at once: of Qwen2's, 620 MB
@@ -58,9 +67,12 @@ class LanguageModel:
         cls, directory: Path, document: dict[str, Any], dtype=np.float32
     ) -> LanguageModel:
         """The model of a directory whose config.json says `document`."""
-        fields.only(document, "quantization_config", None)
         decoder = DECODERS[document["model_type"]]
-        build = decoder.config.from_json
+
+        def build(document):
+            fields.only(document, "quantization_config", None)
+            return decoder.config.from_json(document)
+
         config = fields.built(directory / "config.json", document, build)
         weights = decoder.canonical(checkpoint.load(directory, dtype=dtype))
         tied = config.tie_word_embeddings and decoder.head not in weights
@@ -111,11 +123,15 @@ class LanguageModel:
         ids, mask = self._check(input_ids, attention_mask, max_new_tokens)
         check_last(mask)
 
-        def read():
-            return self._read(ids, mask, max_new_tokens)
-
-        asked = len(ids), max_new_tokens, self.stop_ids
-        return answered(read, *asked, settings, rng, watch)
+        return answered(
+            partial(self._read, ids, mask, max_new_tokens),
+            prompts=len(ids),
+            max_new_tokens=max_new_tokens,
+            stop_ids=self.stop_ids,
+            settings=settings,
+            rng=rng,
+            watch=watch,
+        )
 
     def reading(self, input_ids, max_new_tokens: int, attention_mask=None) -> Reading:
         """The prompt, read: scores behind it, and how to go on by a rule of one's own.
@@ -128,9 +144,14 @@ class LanguageModel:
         return self._read(ids, mask, max_new_tokens)
 
     def _read(self, ids, mask, max_new_tokens):
-        prompt = self._embedded(ids), ids, mask
         return read_prompt(
-            self.decoder, self.weights, self.config, *prompt, max_new_tokens
+            self.decoder,
+            self.weights,
+            self.config,
+            embeddings=self._embedded(ids),
+            prompt=ids,
+            mask=mask,
+            new_tokens=max_new_tokens,
         )
 
     def generate(
@@ -139,6 +160,7 @@ class LanguageModel:
         max_new_tokens: int,
         attention_mask=None,
         rng: Randomness | None = None,
+        watch: Watch | None = None,
         **options,
     ) -> np.ndarray:
         """The new ids only, (b * num_return_sequences, new), up to a stop id (kept) or
@@ -148,9 +170,8 @@ class LanguageModel:
         padded on the left, and each row says what it says alone.
         Oracle: transformers' generate.
         """
-        steps = self.stream(
-            input_ids, max_new_tokens, attention_mask, rng=rng, **options
-        )
+        asked = input_ids, max_new_tokens, attention_mask
+        steps = self.stream(*asked, rng, watch, **options)
         return joined(steps, len(input_ids), self.settings.given(**options))
 
     def complete_stream(
@@ -163,8 +184,9 @@ class LanguageModel:
     ) -> Iterator[tuple[int, str]]:
         """Yield (id, text) as the continuation comes; a text may be empty."""
         options = one_answer("complete", options)
-        ids = np.array([self.prompt_ids(prompt)])
-        decoder = text.StreamDecoder(self.tokenizer, markers=False)
+        before = self.prompt_ids(prompt)
+        decoder = text.StreamDecoder(self.tokenizer, markers=False, before=before)
+        ids = np.array([before])
         steps = self.stream(ids, max_new_tokens, rng=rng, watch=watch, **options)
         for (new,) in steps:
             yield int(new), decoder.add(int(new))
@@ -188,6 +210,12 @@ class LanguageModel:
         No text becomes a marker. An empty text needs such a beginning, or nothing
         would be there to go on from.
         """
+        context = self.config.context
+        if isinstance(prompt, str) and len(prompt) > CHARACTERS_PER_TOKEN * context:
+            raise ContextError(
+                f"a text of {len(prompt):,} characters is too long for this model's "
+                f"context of {context} tokens: shorten it"
+            )
         ids = self._ids(prompt)
         if not ids:
             raise ValueError(
@@ -219,7 +247,7 @@ class LanguageModel:
     def perplexity(self, some: str) -> float:
         r"""Among how many equally likely tokens the model might be guessing,
         $\exp(-\frac1n \sum_t \log P(y_t \mid y_{<t}))$, of a text."""
-        return float(np.exp(self.surprise(some).mean()))
+        return perplexity(self.surprise(some))
 
     def _embedded(self, ids):
         return ops.embedding(ids, self.weights[self.decoder.embedding])

@@ -19,19 +19,18 @@ import numpy as np
 
 from .. import checkpoint
 from ..models import fields
+from ..models.decoders import DECODERS
 from .clip import CLIP
 from .language_model import LanguageModel
 from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
 CONFIG = "config.json"
-FAMILIES = {
+FAMILIES: dict[str, type[VLM] | type[CLIP] | type[LanguageModel]] = {
     "fast_vlm": VLM,  # as Hugging Face writes it
     "llava_qwen2": VLM,  # as Apple does
     "clip": CLIP,
-    "gpt2": LanguageModel,
-    "llama": LanguageModel,
-    "qwen2": LanguageModel,
+    **dict.fromkeys(DECODERS, LanguageModel),
 }
 
 

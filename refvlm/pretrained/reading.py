@@ -7,11 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 
 from .. import ops
+from ..arguments import is_whole
 from ..autodiff import value_of
 from ..checkpoint import CheckpointError, Weights
 from ..generate import Randomness, Reading, Settings, Watch, speak
+from ..generate.beam_inputs import check_penalty
 from ..generate.demands import check_rng
 from ..models.decoders import Decoder
+
+CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 
 def read_prompt(
@@ -81,6 +85,8 @@ def answered(
     """`generate.speak`, of prompts that are read when the first id is asked for."""
     if rng is not None:
         check_rng("generate", rng, prompts * settings.num_return_sequences)
+    if settings.num_beams > 1:
+        check_penalty("generate", settings.length_penalty, max_new_tokens)
 
     def ids():
         yield from speak(read(), max_new_tokens, stop_ids, settings, rng, watch)
@@ -108,7 +114,7 @@ def finite(scores, weights: Weights):
 def one_answer(function, options):
     """The options, when several answers at once are not among them."""
     several = options.get("num_return_sequences", 1)
-    if several != 1:
+    if not is_whole(several) or several != 1:
         raise ValueError(
             f"{function}: num_return_sequences is {several!r:.60}, but one answer is "
             "given: `generate` returns several"

@@ -14,7 +14,7 @@ anything is computed; nothing is fetched from a network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +31,17 @@ from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
 from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
 from .generation import read_generation
-from .reading import answered, check_last, finite, joined, one_answer, read_prompt
+from .reading import (
+    CHARACTERS_PER_TOKEN,
+    answered,
+    check_last,
+    finite,
+    joined,
+    one_answer,
+    read_prompt,
+)
 
 ANSWERS_AT_ONCE = 64
-CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
 
 # Tensors that a published file may hold and inference has no use for.
 UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
@@ -131,11 +138,15 @@ class VLM:
         given = self._check(pixel_values, input_ids, attention_mask, max_new_tokens)
         check_last(given.mask)
 
-        def read():
-            return self._read(given, max_new_tokens, progress)
-
-        asked = len(given.ids), max_new_tokens, self.stop_ids
-        return answered(read, *asked, settings, rng, watch)
+        return answered(
+            partial(self._read, given, max_new_tokens, progress),
+            prompts=len(given.ids),
+            max_new_tokens=max_new_tokens,
+            stop_ids=self.stop_ids,
+            settings=settings,
+            rng=rng,
+            watch=watch,
+        )
 
     def reading(
         self, pixel_values, input_ids, max_new_tokens: int, attention_mask=None
@@ -157,11 +168,17 @@ class VLM:
                     given.pixels, self.weights, self.config, progress
                 )
             ids, mask = fastvlm.make_room(ids, seen.shape[1], mask)
-        embeddings = fastvlm.embed(ids, seen, self.weights, self.config)
         picture = self.config.image_token_id
         named = np.where(ids == fastvlm.IMAGE, -1 if picture is None else picture, ids)
-        config, prompt = self.config.text, (embeddings, named, mask)
-        return read_prompt(SPEAKER, self.weights, config, *prompt, max_new_tokens)
+        return read_prompt(
+            SPEAKER,
+            self.weights,
+            self.config.text,
+            embeddings=fastvlm.embed(ids, seen, self.weights, self.config),
+            prompt=named,
+            mask=mask,
+            new_tokens=max_new_tokens,
+        )
 
     def generate(
         self,
@@ -218,8 +235,16 @@ class VLM:
         ids = self.prompt_ids(prompt)
         pixels = self.preprocessor(picture)[None]
         decoder = text.StreamDecoder(self.tokenizer, markers=False)
-        given, told = (pixels, ids, max_new_tokens), (rng, watch)
-        for (new,) in self.stream(*given, None, progress, *told, **options):
+        steps = self.stream(
+            pixels,
+            ids,
+            max_new_tokens,
+            progress=progress,
+            rng=rng,
+            watch=watch,
+            **options,
+        )
+        for (new,) in steps:
             yield int(new), decoder.add(int(new))
         yield -1, decoder.finish()
 
@@ -264,7 +289,8 @@ class VLM:
         rng: Randomness | None = None,
         **options,
     ) -> list[Reply]:
-        """The same answers, each with how sure the model was of it: NaN with beams."""
+        """The same answers, each with how sure the model was of it: NaN where it chose
+        no single token, as with beams."""
         asked = "replies", pictures, prompts, max_new_tokens
         return self._replies(*asked, rng, options)
 
@@ -272,6 +298,7 @@ class VLM:
         self, function, pictures, prompts, max_new_tokens, rng, options
     ) -> list[Reply]:
         options = one_answer(function, options)
+        self.settings.given(**options)  # what is impossible is told of no picture too
         check_whole(function, max_new_tokens=max_new_tokens)
         pictures = several(function, "pictures", pictures)
         prompts = several(function, "prompts", prompts)

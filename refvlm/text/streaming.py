@@ -8,6 +8,7 @@ character until its last byte is there.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 
 from .tokenizer import Tokenizer
 
@@ -15,14 +16,17 @@ from .tokenizer import Tokenizer
 class StreamDecoder:
     """Ids in, one at a time; whole characters out.
 
-    What `add` and `finish` return, joined, is `tokenizer.decode` of all the ids.
+    What `add` and `finish` return, joined, is `tokenizer.decode` of all the ids; where
+    the text goes on from the ids `before`, it is what their text grows by.
     """
 
-    def __init__(self, tokenizer: Tokenizer, markers: bool = True):
+    def __init__(
+        self, tokenizer: Tokenizer, markers: bool = True, before: Sequence[int] = ()
+    ):
         self._tokenizer, self._markers = tokenizer, markers
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._ids: list[int] = []
-        self._shown = ""
+        self._ids = [int(token_id) for token_id in before]
+        self._shown = tokenizer.decode(self._ids, markers)
 
     def add(self, token_id: int) -> str:
         """The text that this token completes, often none or one word."""

@@ -1,11 +1,14 @@
 """The spec of how `describe` and `ask` choose words (refvlm/commands/choosing.py)."""
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
 from refvlm import cli
+from refvlm.commands import choosing
+from refvlm.generate import Settings
 
 from ..spec import contract, law
 
@@ -26,6 +29,38 @@ def test_the_same_seed_says_the_same(capsys):
     assert one["text"] == other["text"] and one["seed"] == 1
     fresh = told(capsys, *hot)
     assert told(capsys, *hot, "--seed", fresh["seed"])["text"] == fresh["text"]
+
+
+@law
+def test_seed_0_is_a_seed(capsys):
+    """Zero is not nothing."""
+    hot = "--temperature", 3, "--top-k", 0, "--seed", 0
+    one, other = (told(capsys, *hot) for _ in range(2))
+    assert one["text"] == other["text"] and one["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    "said, arguments, draws",
+    [
+        ({"do_sample": True}, [], True),
+        ({"do_sample": True}, ["--num-beams", "1"], False),
+        ({"do_sample": True, "num_return_sequences": 3}, ["--num-beams", "2"], False),
+        ({"num_beams": 4}, ["--temperature", "0.8"], True),
+        ({"num_beams": 4, "num_return_sequences": 4}, ["--num-beams", "2"], False),
+        ({"num_beams": 4, "num_return_sequences": 4}, ["--num-beams", "1"], False),
+    ],
+)
+@law
+def test_options_win_over_what_the_checkpoint_does_by_itself(said, arguments, draws):
+    """Who names beams wants a search, who names a temperature a draw."""
+    parser = argparse.ArgumentParser()
+    choosing.add_rules(parser)
+    options, settings = parser.parse_args(arguments), Settings.of(said)
+    assert choosing.contradiction(options, settings) is None
+    given, seed = choosing.rules(options, settings)
+    made = settings.given(**given)
+    assert made.do_sample is draws and (seed is not None) is draws
+    assert made.num_return_sequences == 1
 
 
 @law
@@ -76,7 +111,9 @@ def test_verbose_tells_the_seed(capsys):
         (["--top-p", "1.5"], "--top-p: a number above 0, at most 1, not '1.5'"),
         (["--min-p", "0"], "--min-p: a number above 0, at most 1, not '0'"),
         (["--top-k", "-1"], "--top-k: "),
+        (["--temperature", "0"], "for the likeliest words, --num-beams 1"),
         (["--num-beams", "0"], "--num-beams: a whole number from 1 up"),
+        (["--num-beams", "1025"], "--num-beams: at most 1024, not '1025'"),
         (["--seed", "x"], "--seed: a whole number from 0 up"),
     ],
 )

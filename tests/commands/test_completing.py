@@ -82,6 +82,17 @@ def test_perplexity_is_that_of_the_model(capsys, model, tmp_path):
     assert out.startswith(f"perplexity {told['perplexity']:.2f}: ")
 
 
+@law
+def test_perplexity_without_bounds_is_null(capsys, model, tmp_path, monkeypatch):
+    """JSON has no infinity."""
+    file = tmp_path / "some.txt"
+    file.write_text("a red circle")
+    nats = np.full(5, 1000.0, np.float32)
+    monkeypatch.setattr(refvlm.pretrained.LanguageModel, "surprise", lambda *_: nats)
+    out, _ = said(capsys, "perplexity", file, "--model", model, "--json")
+    assert json.loads(out)["perplexity"] is None and "Infinity" not in out
+
+
 @contract
 @pytest.mark.parametrize(
     "data, message",

@@ -90,6 +90,27 @@ def test_several_answers_to_one_prompt_are_neighbours():
 
 
 @law
+def test_each_answer_knows_its_own_prompt():
+    """Rules against repetition look at the prompt that the row answers."""
+    settings = replace(DRAW, num_return_sequences=3, no_repeat_ngram_size=1)
+    prompts = [[1, 2, 3, 1], [4, 5, 6, 4]]
+    rng = np.random.default_rng(0)
+    for row, new in enumerate(said(prompts, settings, rng, limit=3).tolist()):
+        assert not set(new) & set(prompts[row // 3])
+
+
+@contract
+@pytest.mark.parametrize("settings", [Settings(), DRAW, Settings(num_beams=2)])
+def test_rules_that_leave_nothing_are_told(settings):
+    """Every token was said, and none may come twice: there is no next one."""
+    prompt = [list(range(9))]
+    with pytest.raises(ValueError, match="no token left|is -inf throughout|0 ways"):
+        said(
+            prompt, replace(settings, no_repeat_ngram_size=1), np.random.default_rng(0)
+        )
+
+
+@law
 def test_one_token_kept_is_greedy():
     """top_k = 1 leaves nothing to draw from, whatever the temperature."""
     settings = replace(DRAW, top_k=1, temperature=3.0)

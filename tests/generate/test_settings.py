@@ -28,8 +28,27 @@ def test_what_a_caller_says_wins_over_what_the_checkpoint_says():
 @law
 def test_a_checkpoint_may_say_what_is_of_no_use():
     """Qwen2's file gives a temperature; with do_sample=False it is only not used."""
-    settings = Settings.of({"do_sample": True, "temperature": 0.7, "top_k": 20})
-    assert not settings.given(do_sample=False).do_sample
+    assert Settings.of({"temperature": 0.7}) == Settings()
+    drawing = Settings.of({"do_sample": True, "temperature": 0.7, "top_k": 20})
+    assert not drawing.given(do_sample=False).do_sample
+
+
+@law
+def test_a_checkpoint_that_draws_nothing_may_say_what_no_draw_takes():
+    """As transformers, which warns; where it draws, it is refused."""
+    idle = {"temperature": 0.0, "top_p": 0.0, "top_k": -1}
+    assert Settings.of({"do_sample": False, **idle}) == Settings()
+    with pytest.raises(ValueError, match="temperature must be"):
+        Settings.of({"do_sample": True, **idle})
+
+
+@law
+def test_an_option_at_its_default_changes_nothing_and_is_no_mistake():
+    """A program may pass all of them on, whatever it does."""
+    neutral = {"temperature": 1.0, "top_k": 50, "length_penalty": 1.0, "min_p": None}
+    assert Settings().given(**neutral) == Settings()
+    assert Settings(do_sample=True, min_p=0).min_p == 0
+    assert Settings(do_sample=np.True_).do_sample
 
 
 @law
@@ -63,6 +82,8 @@ def test_names_and_defaults_are_transformers(compare):
         ({"temperature": 0}, "above 0, not 0: .*greedy, do_sample=False"),
         ({"temperature": -1.0}, "temperature must be a number above 0, not -1.0"),
         ({"temperature": np.nan}, "temperature must be a number above 0, not nan"),
+        ({"temperature": 10**400}, "temperature must be a number above 0, not 1000"),
+        ({"length_penalty": 10**400}, "length_penalty must be a finite number"),
         ({"temperature": np.inf}, "temperature must be a number above 0"),
         ({"temperature": True}, "temperature must be a number above 0, not True"),
         ({"temperature": "hot"}, "temperature must be a number above 0, not 'hot'"),

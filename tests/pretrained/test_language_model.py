@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import tokenizers
 
 import refvlm
 from refvlm import ops
 from refvlm.blocks.kv_cache import ContextError
+from refvlm.generate import Settings
 from refvlm.models.decoders import DECODERS
 from refvlm.models.fields import ConfigError
 from refvlm.pretrained import LanguageModel, save
@@ -194,7 +196,10 @@ def test_what_a_model_cannot_go_on_from_is_refused(models, ids, mask, error, mes
     [
         ({"typical_p": 0.9}, "generation_config.json: typical_p is 0.9, which is not"),
         ({"suppress_tokens": [1]}, "suppress_tokens is .1., which is not implemented"),
-        ({"temperature": 0.0}, "generation_config.json: temperature must be a number"),
+        (
+            {"do_sample": True, "temperature": 0.0},
+            "generation_config.json: temperature must be a number",
+        ),
         ({"do_sample": True, "num_beams": 4}, "do_sample and num_beams=4 exclude"),
     ],
 )
@@ -206,10 +211,48 @@ def test_what_a_generation_config_asks_in_vain_is_named(tmp_path, generation, me
 
 
 @law
+def test_an_older_config_says_it_among_the_sizes(tmp_path):
+    """As transformers has it, where there is no generation_config.json."""
+    said = {"repetition_penalty": 1.5, "temperature": 1.0, "num_beam_groups": 1}
+    assert refvlm.load(write(tmp_path / "a", "gpt2", **said)).settings == Settings(
+        repetition_penalty=1.5
+    )
+    with pytest.raises(ConfigError, match="config.json: bad_words_ids is"):
+        refvlm.load(write(tmp_path / "b", "gpt2", bad_words_ids=[[212]]))
+
+
+@law
+def test_a_completion_goes_on_from_the_text(tmp_path, monkeypatch):
+    """Where a tokenizer's first word loses its space, a later one has it: what comes
+    back, behind the text, is the text of all."""
+    pieces = {"▁on": 0, "ce": 1, "▁red": 2}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(pieces, unk_token="ce"))
+    backend.decoder = tokenizers.decoders.Metaspace()
+    save(tmp_path, tensors("gpt2"), backend, config=CONFIGS["gpt2"])
+    lm = refvlm.load(tmp_path)
+    monkeypatch.setattr(lm, "prompt_ids", lambda _: [0])
+    said = iter([np.array([2]), np.array([1])])
+    monkeypatch.setattr(lm, "stream", lambda *_, **__: said)
+    assert lm.complete("on") == " redce"
+
+
+@law
 def test_rules_that_rest_may_stand_in_a_generation_config(tmp_path):
     """Older files spell out every default."""
     resting = {"typical_p": 1.0, "num_beam_groups": 1, "suppress_tokens": None}
     assert refvlm.load(write(tmp_path, "qwen2", resting)).stop_ids == {tiny.END}
+
+
+@contract
+def test_what_cannot_be_is_refused_before_the_prompt_is_read(models):
+    """A seed for a generator, a power of lengths, a text that fits no context."""
+    lm = models["gpt2"]
+    with pytest.raises(ValueError, match="generate: length_penalty must be a number"):
+        lm.stream([[1]], 5, num_beams=2, length_penalty=300.0)
+    with pytest.raises(ValueError, match=r"generate: rng is a generator.*default_rng"):
+        lm.stream([[1]], 5, do_sample=True, rng=7)
+    with pytest.raises(ContextError, match="2,000 characters is too long"):
+        lm.complete("x" * 2000)
 
 
 @contract
