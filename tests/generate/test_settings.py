@@ -1,11 +1,14 @@
 """The spec of refvlm/generate/settings.py."""
 
-from dataclasses import fields
+import inspect
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from refvlm.generate import Settings
+from refvlm.generate import Settings, choosing, narrowed, sampling
+from refvlm.generate.settings import FOR_SAMPLING, RIGHT
+from refvlm.pretrained.generation import RESTING
 
 from ..spec import contract, example, law, oracle
 
@@ -55,6 +58,43 @@ def test_an_option_at_its_default_changes_nothing_and_is_no_mistake():
 def test_keys_of_other_things_are_no_settings():
     """A file has ids and versions beside them."""
     assert Settings.of({"eos_token_id": 2, "transformers_version": "4"}) == Settings()
+
+
+@law
+def test_every_option_is_checked_and_none_is_refused_by_name():
+    """What Settings has is not among what a checkpoint asks in vain."""
+    names = {field.name for field in fields(Settings)}
+    assert set(RIGHT) == names
+    assert not names & set(RESTING) and set(FOR_SAMPLING) < names
+
+
+@law
+def test_every_rule_has_its_option_and_is_applied():
+    """A rule of sampling.py that no option reaches would be forgotten."""
+    logits = np.random.RandomState(0).randn(1, 60)
+    ids = np.array([[int(logits.argmax()), 1, 1]])
+    asked = {
+        "temperature": 0.5,
+        "top_k": 3,
+        "top_p": 0.5,
+        "min_p": 0.5,
+        "repetition_penalty": 2.0,
+        "no_repeat_ngram_size": 1,
+        "min_new_tokens": 2,
+    }
+    rules = {
+        name
+        for name, value in vars(sampling).items()
+        if inspect.isfunction(inspect.unwrap(value))
+        and value.__module__ == sampling.__name__
+        and not name.startswith("_")
+    }
+    assert {name.removesuffix("_size") for name in asked} == rules - {"sample"}
+    plain = Settings(do_sample=True, top_k=0)
+    for name, value in asked.items():
+        settings = replace(plain, **{name: value})
+        ruled = narrowed(choosing.ruled(logits, ids, 0, settings, [2]), settings)
+        assert (ruled != logits).any(), name
 
 
 @oracle

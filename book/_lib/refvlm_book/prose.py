@@ -8,7 +8,9 @@ from pathlib import Path
 BOOK = Path(__file__).resolve().parents[2]
 HEADER = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^(`{3,}|:{3,}).*?^\1[`:]*$", re.DOTALL | re.MULTILINE)
-MARKUP = re.compile(r"\{[\w:-]+\}`[^`]*`|\$[^$]*\$|`[^`]*`|\([\w-]+\)=|https?://\S+|[*#]")
+MARKUP = re.compile(
+    r"\{[\w:-]+\}`[^`]*`|\$[^$]*\$|`[^`]*`|\([\w-]+\)=|https?://\S+|[*#]"
+)
 
 
 def sentences(page: str) -> list[str]:
