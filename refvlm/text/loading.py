@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import is_there, read_json, read_text
-from .bpe.byte_level import BYTE_OF
+from .bpe.byte_level import check_alphabet
 from .description import FLAGS
 from .documents import is_id
 from .engines.engine import Engine
@@ -60,7 +60,7 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
         engine = _add_markers(engine, _read_markers(directory, config), directory)
         tokenizer = Tokenizer(engine, str(directory))
         if tokenizer.is_byte_level:
-            _check_alphabet(engine, directory)
+            check_alphabet(engine.token_id, directory)
     return tokenizer
 
 
@@ -149,13 +149,3 @@ def _add_markers(engine: Engine, markers: list[Marker], directory: Path) -> Engi
                 "checkpoints"
             )
     return engine
-
-
-def _check_alphabet(engine: Engine, directory: Path) -> None:
-    """Without a token for some byte, the texts that have it would lose it silently."""
-    absent = [letter for letter in BYTE_OF if engine.token_id(letter) is None]
-    if absent:
-        raise TokenizerError(
-            f"{directory}: the vocabulary has no token for {len(absent)} of the 256 "
-            f"bytes, {absent[0]!r} among them: it is damaged"
-        )

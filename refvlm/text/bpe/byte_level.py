@@ -8,6 +8,10 @@ from 256 on. A space is `Ġ`, a newline `Ċ`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..errors import TokenizerError
+
 
 def byte_alphabet() -> dict[int, str]:
     """byte -> character, one to one.
@@ -38,3 +42,13 @@ def token_bytes(token: str) -> bytes:
     if all(character in BYTE_OF for character in token):
         return bytes(BYTE_OF[character] for character in token)
     return token.encode("utf-8")
+
+
+def check_alphabet(id_of: Callable[[str], int | None], origin: object) -> None:
+    """Without a token for some byte, the texts that have it would lose it silently."""
+    absent = [letter for letter in BYTE_OF if id_of(letter) is None]
+    if absent:
+        raise TokenizerError(
+            f"{origin}: the vocabulary has no token for {len(absent)} of the 256 "
+            f"bytes, {absent[0]!r} among them: it is damaged"
+        )

@@ -25,7 +25,7 @@ from ..documents import (
 from ..errors import valid_text
 from ..normal_forms import normal_form
 from ..subwords import Subwords
-from .byte_level import byte_alphabet, token_bytes
+from .byte_level import byte_alphabet, check_alphabet, token_bytes
 from .byte_pairs import Pair, bpe_encode
 from .description import LETTERS, describe
 from .word_cuts import split_gpt2_words, split_words
@@ -154,4 +154,5 @@ def read_byte_pairs(
         raise beyond(origin, "decoder", decoder)
     check_switches(model, {"merges", "fuse_unk"}, origin)
     vocabulary = with_markers(part(model, "vocab", dict, origin), markers, origin)
+    check_alphabet(vocabulary.get, origin)
     return vocabulary, read_merges(model, vocabulary, origin), tuple(markers)
