@@ -4,6 +4,7 @@ import copy
 import json
 import time
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,6 +160,8 @@ scores = st.floats(-20, 5, allow_subnormal=False)
     fallback=st.booleans(),
     text=st.text("ab é<unk>0x41", max_size=12),
 )
+@hypothesis.example(vocabulary={"a": -1.0}, unk=0, fallback=False, text="a<a a")
+@hypothesis.example(vocabulary={"a": 5.0, "éé": -20.0}, unk=9, fallback=True, text="éé")
 def test_unigram_of_any_vocabulary_is_the_librarys(vocabulary, unk, fallback, text):
     """Scores above 0, pieces whose letters are no pieces, any piece for the unknown."""
     rows = [*vocabulary.items(), ("<unk>", 0.0)]
