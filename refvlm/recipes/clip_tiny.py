@@ -36,7 +36,7 @@ from ..objectives.contrastive import (
 )
 from ..pretrained import CLIP
 from ..scenes.pairing import caption, different
-from ..text.bpe.byte_level_training import train_byte_level
+from ..text.bpe.learning import train_byte_level
 from ..text.chat import END, NOTHING, START
 from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage, stage_of

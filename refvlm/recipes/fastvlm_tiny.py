@@ -28,7 +28,7 @@ from ..models import fastvlm, qwen2
 from ..models.fastvithd import fastvithd, fold
 from ..objectives.language import IGNORE
 from ..pretrained import VLM
-from ..text.bpe.byte_level_training import train_byte_level
+from ..text.bpe.learning import train_byte_level
 from ..text.chat import DEFAULT_SYSTEM, DESCRIBE, END, IMAGE, NOTHING
 from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage

@@ -23,7 +23,7 @@ from ..models.decoders import DECODERS
 from ..objectives.language import IGNORE, language_modeling_loss
 from ..pretrained.language_model import LanguageModel
 from ..scenes.world import TRAINING_PAIRS
-from ..text.bpe.byte_level_training import train_byte_level
+from ..text.bpe.learning import train_byte_level
 from ..text.chat import NOTHING
 from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage

@@ -10,7 +10,6 @@ save_tokenizer("directory", tokenizer)
 """
 
 from .bpe.byte_level_bpe import GPT2BPE, ByteLevelBPE
-from .bpe.byte_level_training import MARKERS, learn_byte_level, train_byte_level
 from .bpe.byte_pairs import (
     bpe_decode,
     bpe_encode,
@@ -18,7 +17,14 @@ from .bpe.byte_pairs import (
     bpe_train,
     bpe_train_by_definition,
 )
-from .bpe.clip_bpe import CLIPBPE, learn_clip_bpe
+from .bpe.clip_bpe import CLIPBPE
+from .bpe.learning import (
+    MARKERS,
+    learn_byte_level,
+    learn_clip_bpe,
+    train_byte_level,
+    train_clip_bpe,
+)
 from .bpe.word_cuts import split_clip_words, split_gpt2_words, split_words
 from .chat import (
     CHATML,
@@ -48,13 +54,13 @@ from .unigram.segmentation import (
 from .unigram.training import unigram_em_step, unigram_train
 from .unigram.unigram import Unigram
 from .word_piece.bert_words import bert_normalize, bert_words
+from .word_piece.learning import learn_word_piece, train_word_piece
 from .word_piece.pieces import (
     wordpiece_encode,
     wordpiece_train,
     wordpiece_train_by_definition,
 )
 from .word_piece.word_piece import WordPiece
-from .word_piece.word_piece_training import learn_word_piece, train_word_piece
 
 __all__ = [
     "CHATML",
@@ -96,6 +102,7 @@ __all__ = [
     "split_gpt2_words",
     "split_words",
     "train_byte_level",
+    "train_clip_bpe",
     "train_raw_bpe",
     "train_unigram",
     "train_word_piece",

@@ -106,11 +106,12 @@ def without_markers(text: str, marker: re.Pattern[str]) -> list[str]:
     return [*parts, text[start:]]
 
 
-def check_names(markers: Sequence[str]) -> tuple[str, ...]:
-    """The markers, if they are different names."""
+def check_names(markers: Sequence[str], letters: Sequence[str] = ()) -> tuple[str, ...]:
+    """The markers, if they are different names, and other than these letters."""
     several = isinstance(markers, Sequence) and not isinstance(markers, str)
     if not several or not all(isinstance(name, str) and name for name in markers):
         raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
-    if len(set(markers)) < len(markers):
-        raise ValueError("two markers are the same")
+    if len({*markers, *letters}) < len(markers) + len(letters):
+        either = ", or one is a byte's character" if letters else ""
+        raise ValueError(f"two markers are the same{either}")
     return tuple(markers)

@@ -12,7 +12,7 @@ from refvlm.objectives.contrastive import LARGEST_SCALE
 from refvlm.recipes import clip_tiny
 from refvlm.recipes.clip_tiny import BATCH, CLIPTiny, publish
 from refvlm.recipes.seeing import SEEING
-from refvlm.text.bpe.byte_level_training import train_byte_level
+from refvlm.text.bpe.learning import train_byte_level
 from refvlm.text.chat import END, START
 from refvlm.train.loop import begin, train
 from refvlm.train.state import State

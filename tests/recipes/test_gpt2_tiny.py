@@ -8,7 +8,7 @@ from refvlm import scenes
 from refvlm.metrics.shares import Share
 from refvlm.models import gpt2
 from refvlm.recipes import gpt2_tiny
-from refvlm.text.bpe.byte_level_training import train_byte_level
+from refvlm.text.bpe.learning import train_byte_level
 from refvlm.text.chat import NOTHING
 from refvlm.train import running
 from refvlm.train.state import State

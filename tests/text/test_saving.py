@@ -12,7 +12,7 @@ from refvlm import text
 from refvlm.checkpoint import CheckpointError
 
 from ..spec import contract, law, oracle
-from .bpe.test_byte_level_training import TOKENIZER
+from .bpe.test_learning import TOKENIZER
 from .hard_texts import NASTY, unicode_texts
 
 MESSAGES = [

@@ -10,11 +10,9 @@ token than the same letters within a word.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from ...arguments import check_whole, several
 from ..description import Document, document, framing
 from ..documents import (
     beyond,
@@ -29,7 +27,7 @@ from ..normal_forms import normal_form
 from ..subwords import Subwords
 from .byte_level import byte_alphabet, token_bytes
 from .byte_level_bpe import byte_letters
-from .byte_pairs import Pair, bpe_encode, bpe_train
+from .byte_pairs import Pair, bpe_encode
 from .description import LETTERS, bpe_model
 from .word_cuts import Kinds, split_clip_words
 
@@ -147,48 +145,6 @@ class CLIPBPE(Subwords):
                 "of the bytes within and at the end of a word: it is damaged"
             )
         return cls(vocabulary, merges, tuple(markers), names=names, spaced=spaced)
-
-
-def learn_clip_bpe(
-    texts: Iterable[str], vocabulary_size: int, markers: Sequence[str] = (START, END)
-) -> CLIPBPE:
-    """CLIP's encoding with at most so many tokens, learnt from texts.
-
-    The ids are: the 256 bytes within a word, the 256 at its end, the merges, and the
-    markers last. A marker in a text parts what is before it from what is after.
-
-    Source: [Cortes] 4.2. Oracle: `bpe_train`; transformers.CLIPTokenizer, which reads
-    what is saved.
-
-    >>> learn_clip_bpe(["Red, red, blue"], 516).merges
-    [('e', 'd</w>'), ('r', 'ed</w>')]
-    """
-    check_whole("learn_clip_bpe", vocabulary_size=vocabulary_size)
-    texts = several("learn_clip_bpe", "texts", texts)
-    letters = alphabet()
-    if isinstance(markers, str) or not all(isinstance(m, str) and m for m in markers):
-        raise ValueError(f"markers is {markers!r:.60}, but must be a list of names")
-    if len({*markers, *letters}) < len(markers) + len(letters):
-        raise ValueError("two markers are the same, or one is a byte's character")
-    room = vocabulary_size - len(letters) - len(markers)
-    if room < 0:
-        raise ValueError(
-            f"vocabulary_size is {vocabulary_size}, but the 256 bytes within a word, "
-            f"the 256 at its end and {len(markers)} markers are "
-            f"{vocabulary_size - room} tokens already"
-        )
-    unlearnt = CLIPBPE({}, [], markers)
-    counts: Counter[tuple[str, ...]] = Counter()
-    for text in texts:
-        for piece in unlearnt.pieces(text)[::2]:
-            counts.update(tuple(spell(word)) for word in clip_words(piece))
-    merges = bpe_train(counts, room)
-    tokens = [*letters, *map("".join, merges), *markers]
-    if len(set(tokens)) < len(tokens):
-        clash = next(name for name in markers if tokens.count(name) > 1)
-        raise ValueError(f"the marker {clash!r} is how a word of the texts is spelled")
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPBPE(vocabulary, merges, markers)
 
 
 def clip_words(text: str, names: Sequence[str] = ()) -> list[str]:

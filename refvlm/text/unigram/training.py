@@ -145,6 +145,7 @@ def log_shares(counts: np.ndarray) -> np.ndarray:
 def _parted(words):
     """The words, checked, and those that are too long in parts."""
     check_counts(words)
+    check_counts(words)
     parted: Counter[str] = Counter()
     for word, times in words.items():
         for start in range(0, len(word), LONGEST_WORD):

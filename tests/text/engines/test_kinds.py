@@ -7,11 +7,10 @@ import pytest
 
 from refvlm.text import TokenizerError, learn_raw_bpe, learn_unigram
 from refvlm.text.bpe.byte_level_bpe import GPT2BPE
-from refvlm.text.bpe.byte_level_training import learn_byte_level
-from refvlm.text.bpe.clip_bpe import learn_clip_bpe
+from refvlm.text.bpe.learning import learn_byte_level, learn_clip_bpe
 from refvlm.text.engines.kinds import KINDS, read_subwords
 from refvlm.text.engines.plain import PlainEngine
-from refvlm.text.word_piece.word_piece_training import learn_word_piece
+from refvlm.text.word_piece.learning import learn_word_piece
 
 from ...checkpoint.test_hostile_files import mutate_bytes, mutate_json
 from ...spec import contract, law

@@ -18,8 +18,8 @@ from refvlm.text import (
     save_tokenizer,
 )
 from refvlm.text.engines.plain import PlainEngine
+from refvlm.text.word_piece.learning import learn_word_piece
 from refvlm.text.word_piece.word_piece import MENDED
-from refvlm.text.word_piece.word_piece_training import learn_word_piece
 
 from ...spec import contract, example, law, oracle
 from ..hard_texts import HARD, LONG, NO_TEXTS

@@ -1,4 +1,4 @@
-"""A tokenizer of our own: what is learnt from texts, and what its ids are."""
+"""Tokenizers of our own: what is learnt from texts, and what its ids are."""
 
 import json
 import unicodedata
@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
 from refvlm import text
-from refvlm.text.bpe.byte_level_training import learn_byte_level
+from refvlm.text.bpe.byte_pairs import bpe_train_by_definition
+from refvlm.text.bpe.clip_bpe import clip_words, spell
 from refvlm.text.bpe.description import QWEN2_WORDS
+from refvlm.text.bpe.learning import CLIP_MARKERS, learn_byte_level, learn_clip_bpe
 
 from ...spec import contract, example, law, oracle
 from ..hard_texts import unicode_texts
@@ -84,6 +86,18 @@ def test_train_byte_level_learns_nothing_from_markers():
     assert learn_byte_level(chat, 300).merges == learn_byte_level(turns, 300).merges
 
 
+@law
+@given(st.lists(unicode_texts, max_size=4), st.integers(0, 20))
+def test_learn_clip_bpe_learns_the_merges_of_its_words(texts, merges):
+    """From words whose last byte is marked, by byte-pair encoding's definition."""
+    counts = {}
+    for string in texts:
+        for word in clip_words(string):
+            counts[tuple(spell(word))] = counts.get(tuple(spell(word)), 0) + 1
+    learnt = learn_clip_bpe(texts, 512 + merges, [])
+    assert learnt.merges == bpe_train_by_definition(counts, merges)
+
+
 def trained_by_the_library(texts, size):
     backend = tokenizers.Tokenizer(models.BPE())
     backend.normalizer = normalizers.NFC()
@@ -137,7 +151,7 @@ def test_train_byte_level_learns_nothing_from_nothing():
     [
         ([b"a"], "a text is a str, not bytes"),
         ([None], "a text is a str, not NoneType"),
-        ("one text", "texts is one str"),
+        ("one text", "texts is a list, even of one"),
         (["a\ud800"], "not valid Unicode"),
     ],
 )
@@ -162,3 +176,23 @@ def test_train_byte_level_refuses_markers_that_text_could_spell(markers, problem
     """An id is a marker's or a word's, never both."""
     with pytest.raises(ValueError, match=problem):
         text.train_byte_level(["a red red red"], 300, markers)
+
+
+@contract
+def test_learn_clip_bpe_refuses_what_it_cannot_learn_from():
+    """Too little room, one str, bytes, markers that a text could spell."""
+    for texts in ([], [""], [" "], ["a"]):
+        assert len(learn_clip_bpe(texts, 700)) == 514
+    for texts, size, markers, problem in [
+        (["a"], 513, CLIP_MARKERS, "are 514 tokens already"),
+        (["a"], 600.5, CLIP_MARKERS, "must be a whole number"),
+        ("a", 600, CLIP_MARKERS, "texts is a list"),
+        ([b"a"], 600, CLIP_MARKERS, "a text is a str, not bytes"),
+        (["a\ud800"], 600, CLIP_MARKERS, "not valid Unicode"),
+        (["a"], 600, "<a>", "must be a list of names"),
+        (["a"], 600, ["<a>", "<a>"], "two markers are the same"),
+        (["a"], 600, ["b</w>"], "a byte's character"),
+        (["red red"], 600, ["red</w>"], "is how a word of the texts is spelled"),
+    ]:
+        with pytest.raises(ValueError, match=problem):
+            learn_clip_bpe(texts, size, markers)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import text
+from refvlm.text.word_piece.learning import count_words, learn_word_piece
 from refvlm.text.word_piece.pieces import join
-from refvlm.text.word_piece.word_piece_training import count_words, learn_word_piece
 
 from ...spec import contract, example, law
 from .test_bert_words import texts
