@@ -3,7 +3,8 @@
 `vocab.json` with `merges.txt` say which pairs are merged, and not how a text is cut
 before: Qwen2, GPT-2 and CLIP have the same files and other ids. `vocab.txt` has BERT's
 pieces of words, one in a line. `tokenizer_config.json` says which it is, by the name of
-the class in transformers that wrote them. What is made here is the object in the
+the class in transformers that wrote them; where it names none, `config.json` beside it
+says which model the tokenizer is of. What is made here is the object in the
 `tokenizer.json` that such a directory lacks.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from .bpe.byte_level import BYTE_OF
 from .bpe.byte_level_bpe import GPT2BPE
@@ -23,10 +25,6 @@ from .word_piece.word_piece import NORMALIZER, UNKNOWN, WordPiece
 Pairs = Iterable[tuple[str, str]]
 
 ROLES = ("bos", "eos", "unk", "pad")
-_REMEDY = (
-    "transformers writes the tokenizer.json that does: "
-    "AutoTokenizer.from_pretrained({directory!r}).save_pretrained({directory!r})"
-)
 
 
 def qwen2(vocabulary: Mapping[str, int], merges: Pairs, config: Mapping) -> Document:
@@ -92,40 +90,64 @@ BERT_OPTIONS = {
     "handle_chinese_chars": "tokenize_chinese_chars",
 }
 UNSAID = ("None", "PreTrainedTokenizer", "TokenizersBackend")  # no family's name
+MODELS = {  # of a config.json, and the class that its model's tokenizer is of
+    "gpt2": "GPT2Tokenizer",
+    "qwen2": "Qwen2Tokenizer",
+    "fast_vlm": "Qwen2Tokenizer",
+    "llava_qwen2": "Qwen2Tokenizer",
+    "clip": "CLIPTokenizer",
+    "clip_text_model": "CLIPTokenizer",
+    "bert": "BertTokenizer",
+    "distilbert": "BertTokenizer",
+    "electra": "BertTokenizer",
+}
 
 
 def family(
-    directory: Path, vocabulary: Mapping[str, int], config: Mapping
+    directory: Path,
+    vocabulary: Mapping[str, int],
+    config: Mapping,
+    model: Mapping = MappingProxyType({}),
 ) -> Callable[..., Document]:
     """The rules by which a directory's vocabulary is used.
 
-    Where no class is named, CLIP's is known by its word ends, and Qwen2's is assumed.
+    `config` is what tokenizer_config.json says, `model` what config.json does. Where
+    both are silent, CLIP's is known by its word ends, and no other by anything: from
+    the files of GPT-2, Qwen2's rules would make ids that were never meant.
     """
-    named = config.get("tokenizer_class")
-    name = str(named).removesuffix("Fast")
+    said, name = _said(config, model)
     ends = any(token.endswith(WORD_END) for token in vocabulary)
-    if name in UNSAID:
-        name = "CLIPTokenizer" if ends else "Qwen2Tokenizer"
+    if name is None:
+        if not ends:
+            raise TokenizerError(
+                f"{directory}: vocab.json and merges.txt do not say how a text is cut, "
+                f"and {said}: download tokenizer_config.json and config.json too"
+            )
+        name = "CLIPTokenizer"
     if name == "CLIPTokenizer":
         _check_clip(directory, vocabulary, config)
     if name not in FAMILIES or (ends and name != "CLIPTokenizer"):
         raise TokenizerError(
-            f"{directory}: tokenizer_config.json says {named!r:.60}, "
+            f"{directory}: {said}, "
             f"{'which has no word ends' if name in FAMILIES else 'unknown here'}: "
             "vocab.json and merges.txt alone do not say how such a tokenizer cuts a "
-            f"text. {_REMEDY.format(directory=str(directory))}"
+            f"text. {rewritten(directory)}"
         )
     return FAMILIES[name]
 
 
-def check_bert(directory: Path, vocabulary: Mapping[str, int], config: Mapping) -> None:
+def check_bert(
+    directory: Path,
+    vocabulary: Mapping[str, int],
+    config: Mapping,
+    model: Mapping = MappingProxyType({}),
+) -> None:
     """Refuse a `vocab.txt` that is not BERT's, as far as can be seen."""
-    named = config.get("tokenizer_class")
-    if str(named).removesuffix("Fast") not in ("BertTokenizer", *UNSAID):
+    said, name = _said(config, model)
+    if name not in ("BertTokenizer", None):
         raise TokenizerError(
-            f"{directory}: tokenizer_config.json says {named!r:.60}, unknown here: "
-            "vocab.txt alone does not say how such a tokenizer cuts a text. "
-            f"{_REMEDY.format(directory=str(directory))}"
+            f"{directory}: {said}, unknown here: vocab.txt alone does not say how such "
+            f"a tokenizer cuts a text. {rewritten(directory)}"
         )
     for role in ("unk", "cls", "sep"):
         name = _name(config, f"{role}_token", f"[{role.upper()}]")
@@ -136,14 +158,38 @@ def check_bert(directory: Path, vocabulary: Mapping[str, int], config: Mapping) 
             )
 
 
+def rewritten(directory: Path, with_packages: str = "") -> str:
+    """How to come by the file that says everything."""
+    name = str(directory)
+    return (
+        f"transformers{with_packages} writes the tokenizer.json that does: "
+        f"AutoTokenizer.from_pretrained({name!r}).save_pretrained({name!r})"
+    )
+
+
+def _said(config, model):
+    """(what the files say of the family, the class that this means or None)."""
+    for file, named in (
+        ("tokenizer_config.json", config.get("tokenizer_class")),
+        ("config.json", model.get("tokenizer_class")),
+    ):
+        name = str(named).removesuffix("Fast")
+        if name not in UNSAID:
+            return f"{file} says {named!r:.60}", name
+    kind = model.get("model_type")
+    if kind is None:
+        return "neither tokenizer_config.json nor config.json says it", None
+    return f"config.json says {kind!r:.60}", MODELS.get(str(kind), "")
+
+
 def _check_clip(directory, vocabulary, config):
     wanted = [*_frame(config), *(letter + WORD_END for letter in BYTE_OF)]
     absent = [token for token in wanted if token not in vocabulary]
     if absent:
         raise TokenizerError(
             f"{directory}: the vocabulary has no {absent[0]!r:.60}, without which it "
-            "is not CLIP's, as tokenizer_config.json says: the files are of different "
-            "checkpoints"
+            "is not CLIP's, which it should be by what the other files say: the files "
+            "are of different checkpoints"
         )
 
 

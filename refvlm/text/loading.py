@@ -3,8 +3,8 @@
 `tokenizer.json` describes everything. Older checkpoints, Apple's FastVLM among them,
 have `vocab.json` (token -> id) and `merges.txt` (pairs to merge, best first), or, as
 BERT, `vocab.txt` (a token in each line), and leave the rest to the name of a class in
-`tokenizer_config.json`; see `families`. In both, markers may stand in
-`added_tokens.json` and `tokenizer_config.json`.
+`tokenizer_config.json`, or of the model in `config.json`; see `families`. In both
+layouts, markers may stand in `added_tokens.json` and `tokenizer_config.json`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from .description import FLAGS
 from .documents import is_id
 from .engines.engine import Engine
 from .errors import TokenizerError, one_error
-from .families import bert, check_bert, family
+from .families import bert, check_bert, family, rewritten
 from .tokenizer import Tokenizer, open_engine
 
 Marker = tuple[int, dict[str, Any]]
 FILE_LIMIT = 64 << 20  # Qwen2's tokenizer.json has 7 MB
+SENTENCE_PIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
@@ -39,29 +40,42 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     vocabulary, merges = directory / "vocab.json", directory / "merges.txt"
     lines = directory / "vocab.txt"
     with one_error(directory):
-        config = _read_config(directory)
+        config = _read_object(directory / "tokenizer_config.json")
         if is_there(description):
             text = read_text(description, FILE_LIMIT, TokenizerError)
             with one_error(description):
                 engine = open_engine(text, str(description))
         elif is_there(vocabulary) and is_there(merges):
             ids, pairs = _read_vocabulary(vocabulary), _read_merges(merges)
-            described = family(directory, ids, config)(ids, pairs, config)
+            model = _read_object(directory / "config.json")
+            described = family(directory, ids, config, model)(ids, pairs, config)
             engine = open_engine(json.dumps(described), str(directory))
         elif is_there(lines):
             ids = _read_lines(lines)
-            check_bert(directory, ids, config)
+            model = _read_object(directory / "config.json")
+            check_bert(directory, ids, config, model)
             engine = open_engine(json.dumps(bert(ids, config)), str(directory))
         else:
-            raise TokenizerError(
-                f"{directory} has no tokenizer.json, nor vocab.json with merges.txt, "
-                "nor vocab.txt: download the tokenizer's files too"
-            )
+            raise _lack(directory)
         engine = _add_markers(engine, _read_markers(directory, config), directory)
         tokenizer = Tokenizer(engine, str(directory))
         if tokenizer.is_byte_level:
             check_alphabet(engine.token_id, directory)
     return tokenizer
+
+
+def _lack(directory: Path) -> TokenizerError:
+    """What to say of a directory without a tokenizer that is read here."""
+    lacks = "no tokenizer.json, nor vocab.json with merges.txt, nor vocab.txt"
+    for name in SENTENCE_PIECE:
+        if is_there(directory / name):
+            return TokenizerError(
+                f"{directory} has {name}, which is not read here, and {lacks}. "
+                + rewritten(directory, " (with sentencepiece and protobuf installed)")
+            )
+    return TokenizerError(
+        f"{directory} has {lacks}: download the tokenizer's files too"
+    )
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
@@ -98,8 +112,8 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     return merges
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    path = directory / "tokenizer_config.json"
+def _read_object(path: Path) -> dict[str, Any]:
+    """What a file says; nothing where it is not there."""
     return read_json(path, FILE_LIMIT, TokenizerError) if is_there(path) else {}
 
 

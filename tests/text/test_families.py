@@ -8,8 +8,9 @@ import pytest
 
 from refvlm.text import TokenizerError, load_tokenizer
 from refvlm.text.engines.plain import PlainEngine
-from refvlm.text.families import FAMILIES
+from refvlm.text.families import FAMILIES, MODELS
 
+from ..oracles import import_torchvision
 from ..spec import contract, example, law, oracle
 from .hard_texts import NASTY
 from .test_tokenizer import nasty_texts
@@ -62,15 +63,94 @@ def test_family_is_that_of_the_class_that_is_named(tmp_path, name, fast):
         assert load_tokenizer(there).encode("It's 2026 \n the  TABLE") != cut
 
 
+UNSAID = pytest.mark.parametrize(
+    "unsaid", [None, "PreTrainedTokenizerFast", "TokenizersBackend"]
+)
+
+
 @law
-@pytest.mark.parametrize("unsaid", [None, "PreTrainedTokenizerFast"])
+@UNSAID
 def test_family_of_clip_is_known_by_its_word_ends(tmp_path, unsaid):
-    """Where no class is named, the vocabulary shows whether it is CLIP's."""
-    for name in ("CLIPTokenizer", "Qwen2Tokenizer"):
-        said = load_tokenizer(write_family(tmp_path / name, name, *files(name)))
-        guessed = load_tokenizer(write_family(tmp_path / "x", unsaid, *files(name)))
-        for text in TEXTS:
-            assert guessed.encode(text) == said.encode(text)
+    """Where nothing is said, the vocabulary shows whether it is CLIP's."""
+    name = "CLIPTokenizer"
+    said = load_tokenizer(write_family(tmp_path / name, name, *files(name)))
+    guessed = load_tokenizer(write_family(tmp_path / "x", unsaid, *files(name)))
+    for text in TEXTS:
+        assert guessed.encode(text) == said.encode(text)
+
+
+def write_unsaid(directory, unsaid, name, **model):
+    """A folder whose tokenizer_config.json names no class, with a config.json."""
+    write_family(directory, unsaid, *files(name), model_max_length=1024)
+    (directory / "config.json").write_text(json.dumps(model))
+    return directory
+
+
+@law
+@UNSAID
+@pytest.mark.parametrize("kind", [k for k, name in MODELS.items() if name in FAMILIES])
+def test_family_is_that_of_the_model_where_no_class_is_named(tmp_path, unsaid, kind):
+    """config.json says what model it is; Apple's FastVLM and GPT-2 have the same
+    files."""
+    name = MODELS[kind]
+    said = load_tokenizer(write_family(tmp_path / "said", name, *files(name)))
+    unsaid = write_unsaid(tmp_path / "unsaid", unsaid, name, model_type=kind)
+    ours = load_tokenizer(unsaid)
+    (unsaid / "tokenizer_config.json").unlink()
+    fewer = load_tokenizer(unsaid)
+    for text in TEXTS:
+        assert ours.encode(text) == fewer.encode(text) == said.encode(text)
+
+
+@law
+def test_family_is_that_of_the_class_before_the_model(tmp_path):
+    """A class that is named is believed: in tokenizer_config.json, then in config.json,
+    where older folders have it, then the type of the model."""
+    text = "times 1234 times"
+    cut = {
+        name: load_tokenizer(write_family(tmp_path / name, name, *files(name)))
+        for name in ("GPT2Tokenizer", "Qwen2Tokenizer")
+    }
+    older = write_unsaid(
+        tmp_path / "older",
+        None,
+        "GPT2Tokenizer",
+        model_type="qwen2",
+        tokenizer_class="GPT2TokenizerFast",
+    )
+    assert load_tokenizer(older).encode(text) == cut["GPT2Tokenizer"].encode(text)
+    named = write_unsaid(
+        tmp_path / "named", "Qwen2TokenizerFast", "Qwen2Tokenizer", model_type="gpt2"
+    )
+    assert load_tokenizer(named).encode(text) == cut["Qwen2Tokenizer"].encode(text)
+
+
+@oracle
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "clip"])
+@pytest.mark.parametrize("config", [None, {"model_max_length": 1024}], ids=str)
+def test_family_without_a_class_equals_transformers(tmp_path, compare, kind, config):
+    """AutoTokenizer, too, goes by the type of the model."""
+    name = MODELS[kind]
+    directory = write_unsaid(tmp_path, None, name, model_type=kind)
+    (directory / "tokenizer_config.json").unlink()
+    if config is not None:
+        (directory / "tokenizer_config.json").write_text(json.dumps(config))
+
+    def ask(torch):
+        import_torchvision()
+        import transformers
+
+        theirs = transformers.AutoTokenizer.from_pretrained(directory)
+        return {"ids": np.concatenate([theirs(text).input_ids for text in ASKED])}
+
+    answers = compare.answers(ask, (ASKED, kind, config, files(name)))
+    ours = load_tokenizer(directory)
+    before, after = ours.frame
+    rows = [[*before, *ours.encode(text), *after] for text in ASKED]
+    assert [i for row in rows for i in row] == answers["ids"].tolist()
+
+
+ASKED = ["times 1234 times", "e\u0301 don't  x\n\n y", "#Hello <|endoftext|>", "TABLE"]
 
 
 @oracle
@@ -131,6 +211,32 @@ def test_family_refuses_what_it_would_misread(tmp_path, named, family, said):
     with pytest.raises(TokenizerError) as caught:
         load_tokenizer(directory)
     assert said in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+@contract
+@pytest.mark.parametrize(
+    ("model", "family", "said"),
+    [
+        ({}, "GPT2Tokenizer", "neither tokenizer_config.json nor config.json says it"),
+        (None, "GPT2Tokenizer", "download tokenizer_config.json and config.json too"),
+        ({"model_type": "opt"}, "GPT2Tokenizer", "config.json says 'opt', unknown"),
+        ({"model_type": ["a"]}, "GPT2Tokenizer", r"says \['a'\], unknown"),
+        ({"model_type": "bert"}, "GPT2Tokenizer", "'bert', unknown here"),
+        ({"model_type": "gpt2"}, "CLIPTokenizer", "'gpt2', which has no word ends"),
+        ({"model_type": "clip"}, "GPT2Tokenizer", "no '<.startoftext.>', without"),
+        ({"tokenizer_class": "LlamaTokenizer"}, "GPT2Tokenizer", "says 'LlamaToken"),
+    ],
+)
+@UNSAID
+def test_family_is_not_guessed(tmp_path, unsaid, model, family, said):
+    """GPT-2's files by Qwen2's rules would be other ids, and nobody would see it."""
+    write_unsaid(tmp_path, unsaid, family, **(model or {}))
+    if model is None:
+        (tmp_path / "config.json").unlink()
+        (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(TokenizerError, match=said) as caught:
+        load_tokenizer(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 

@@ -8,6 +8,7 @@ import tokenizers
 
 from refvlm.text import TokenizerError, load_tokenizer
 from refvlm.text.engines.plain import PlainEngine
+from refvlm.text.loading import SENTENCE_PIECE
 
 from ..checkpoint.test_hostile_files import mutate_bytes, mutate_json
 from ..spec import contract, example, law
@@ -124,6 +125,19 @@ def test_load_tokenizer_says_what_is_missing(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(TokenizerError, match="vocab.json with merges.txt"):
         load_tokenizer(tmp_path)
+
+
+@contract
+@pytest.mark.parametrize("name", SENTENCE_PIECE)
+def test_load_tokenizer_says_how_a_tokenizer_model_is_rewritten(tmp_path, name):
+    """A Vicuna, as downloaded, has SentencePiece's own file and no tokenizer.json."""
+    spoil(tmp_path, name, b"\x0a\x0e")
+    spoil(tmp_path, "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer"})
+    with pytest.raises(TokenizerError) as caught:
+        load_tokenizer(tmp_path)
+    told = str(caught.value)
+    assert told.startswith(f"{tmp_path} has {name}, which is not read here, and no tok")
+    assert f"from_pretrained({str(tmp_path)!r}).save_pretrained(" in told
 
 
 @contract

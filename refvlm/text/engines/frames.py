@@ -13,7 +13,7 @@ def read_frame(post: Any, origin: str) -> Frame:
     """The ids before and after every text.
 
     Oracle: tokenizers.processors.TemplateProcessing, BertProcessing,
-    RobertaProcessing.
+    RobertaProcessing, and a Sequence of these, one of which adds anything.
     """
     if post is None:
         return [], []
@@ -24,7 +24,20 @@ def read_frame(post: Any, origin: str) -> Frame:
         return [_named(post, "cls", origin)], [_named(post, "sep", origin)]
     if kind == "TemplateProcessing":
         return _template(post, origin)
+    if kind == "Sequence":
+        return _sequence(post, origin)
     raise beyond(origin, "post_processor", kind)
+
+
+def _sequence(post: Any, origin: str) -> Frame:
+    """That of the one step which adds anything, as LLaMA-3 has it; two are refused."""
+    steps = part(post, "processors", list, origin)
+    if any(isinstance(step, dict) and step.get("type") == "Sequence" for step in steps):
+        raise beyond(origin, "post_processor", post)
+    frames = [frame for step in steps if any(frame := read_frame(step, origin))]
+    if len(frames) > 1:
+        raise beyond(origin, "post_processor", post)
+    return frames[0] if frames else ([], [])
 
 
 def _named(post: Any, role: str, origin: str) -> int:

@@ -177,7 +177,7 @@ def test_plain_engine_recommends_the_library_for_other_frames():
         print(tokenizer.frame)
 
 
-OTHER = {"type": "Sequence", "processors": []}
+OTHER = {"type": "Sequenced", "processors": []}
 WRONG = {
     "an id twice": (["model", "vocab", "a"], 5),
     "an id that is a text": (["model", "vocab", "a"], "7"),

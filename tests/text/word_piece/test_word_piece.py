@@ -314,6 +314,18 @@ def test_word_piece_refuses_a_vocab_txt_of_another_class(directory, tmp_path):
 
 
 @contract
+def test_word_piece_refuses_a_vocab_txt_of_another_model(directory, tmp_path):
+    """Where no class is named, config.json says whose list it is."""
+    (tmp_path / "vocab.txt").write_bytes((directory / "vocab.txt").read_bytes())
+    for kind in ("bert", "distilbert"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+        assert load_tokenizer(tmp_path).encode("red?") == LEARNT.encode("red?")
+    (tmp_path / "config.json").write_text('{"model_type": "roformer"}')
+    with pytest.raises(TokenizerError, match="config.json says 'roformer', unknown"):
+        load_tokenizer(tmp_path)
+
+
+@contract
 def test_word_piece_takes_windows_line_ends(directory, tmp_path):
     """A vocab.txt that went through Windows is the same list."""
     lines = (directory / "vocab.txt").read_bytes().replace(b"\n", b"\r\n")
