@@ -140,7 +140,7 @@ def test_raw_kinds_refuse_markers_that_are_none(learn):
         learn(["abc"], 600, [])
 
 
-NOISE = "".join(map(chr, np.random.default_rng(0).integers(97, 123, 300_000)))
+NOISE = "".join(map(chr, np.random.default_rng(0).integers(97, 123, 60_000)))
 
 
 @contract
