@@ -20,6 +20,7 @@ import numpy as np
 
 from ..blocks.kv_cache import KVCache
 from ..checkpoint import Weights
+from ..shapes import shapes
 from . import fields, qwen2
 from .causal import Packing, check_last
 
@@ -61,6 +62,7 @@ def expected_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
 new_cache, check_context = qwen2.new_cache, qwen2.check_context
 
 
+@shapes(embeddings="b t h", attention_mask="b k of anything", returns="b n h")
 def llama(
     embeddings: np.ndarray,
     weights: Weights,

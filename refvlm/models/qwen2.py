@@ -28,7 +28,11 @@ from .causal import Packing, check_context, check_last, places
 
 @dataclass(frozen=True)
 class Qwen2Config:
-    """The numbers that make one Qwen2 another; field names are those of config.json."""
+    """The numbers that make one Qwen2 another; field names are those of config.json.
+
+    By default those of Qwen2-0.5B. What a config.json leaves out is another matter: it
+    means transformers' defaults, which are nearer to the 7B's.
+    """
 
     vocab_size: int = 151936
     hidden_size: int = 896

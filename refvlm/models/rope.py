@@ -54,7 +54,14 @@ class Llama3(NamedTuple):
     high: float
 
     def frequencies(self, dim, theta, length):
-        return ops.llama3_frequencies(dim, theta, *self)
+        return ops.llama3_frequencies(
+            dim,
+            theta,
+            factor=self.factor,
+            original=self.original,
+            low_freq_factor=self.low,
+            high_freq_factor=self.high,
+        )
 
     @classmethod
     def read(cls, rope, original):
@@ -79,7 +86,15 @@ class Yarn(NamedTuple):
     attention_factor: float
 
     def frequencies(self, dim, theta, length):
-        return ops.yarn_frequencies(dim, theta, *self[:5])
+        return ops.yarn_frequencies(
+            dim,
+            theta,
+            factor=self.factor,
+            original=self.original,
+            beta_fast=self.fast,
+            beta_slow=self.slow,
+            truncate=self.truncate,
+        )
 
     @classmethod
     def read(cls, rope, original):
@@ -98,9 +113,12 @@ class Yarn(NamedTuple):
             longer /= ops.yarn_attention_factor(factor, every)
         longer = fields.number(given, "attention_factor", longer)
         return cls(
-            *(factor, original, fast, slow),
-            fields.flag(given, "truncate", True),
-            longer,
+            factor=factor,
+            original=original,
+            fast=fast,
+            slow=slow,
+            truncate=fields.flag(given, "truncate", True),
+            attention_factor=longer,
         )
 
 

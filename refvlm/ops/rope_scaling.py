@@ -125,7 +125,8 @@ def yarn_frequencies(
     in training.
 
     float64 (dim / 2,). `original` is $L$; `truncate` rounds the two pairs outwards,
-    and they stay between 0 and dim - 1. Queries and keys are scaled, too:
+    and they stay between 0 and dim - 1, as in YaRN's own code, though there are only
+    dim / 2 pairs. Queries and keys are scaled, too:
     `yarn_attention_factor`.
 
     Source: Peng et al., YaRN. Oracle: transformers' rope_type "yarn".
@@ -133,11 +134,11 @@ def yarn_frequencies(
     >>> yarn_frequencies(4, factor=4.0)
     array([1.     , 0.00625])
     """
-    ends = []
-    for turns in (beta_fast, beta_slow):
-        pair = dim * math.log(original / (2 * math.pi * turns)) / (2 * math.log(base))
-        ends.append(pair)
-    fast, slow = ends
+
+    def pair_of(turns):
+        return dim * math.log(original / (2 * math.pi * turns)) / (2 * math.log(base))
+
+    fast, slow = pair_of(beta_fast), pair_of(beta_slow)
     if truncate:
         fast, slow = math.floor(fast), math.ceil(slow)
     fast, slow = max(fast, 0), min(slow, dim - 1)

@@ -41,6 +41,14 @@ AS_PUBLISHED = {  # what the files of these models say, and what it means
         rope.Yarn(4.0, 32768, 32.0, 1.0, True, 0.1 * math.log(4) + 1),
         131072,
     ),
+    "theta in both places": (
+        {"rope_parameters": {**LLAMA3, "rope_theta": 5e5}, "rope_theta": 1e4},
+        *(131072, 5e5, rope.Llama3(8.0, 8192, 1.0, 4.0), 131072),
+    ),
+    "original in both places": (
+        {"rope_scaling": LLAMA3, "original_max_position_embeddings": 4096},
+        *(131072, 1e4, rope.Llama3(8.0, 4096, 1.0, 4.0), 131072),
+    ),
     "dynamic": (
         {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None},
         *(2048, 1e4, rope.Dynamic(2.0, 2048), 4096),
@@ -77,6 +85,8 @@ def test_yarn_reads_what_may_be_said_beside_its_factor():
     _, scaling = rope.read(told, 1)
     ratio = (0.2 * math.log(4) + 1) / (0.1 * math.log(4) + 1)
     assert scaling.attention_factor == pytest.approx(ratio, abs=1e-15)
+    both = {**told["rope_scaling"], "attention_factor": 1.5}
+    assert rope.read({"rope_scaling": both}, 1)[1].attention_factor == 1.5
 
 
 @law
@@ -86,6 +96,16 @@ def test_angles_of_no_scaling_are_rotary_angles():
     ours = rope.angles(np.arange(9), config, np.float32)
     for angle, plain in zip(ours, ops.rotary_angles(np.arange(9), 8, 1e4, np.float32)):
         np.testing.assert_array_equal(angle, plain)
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("scaling", [x[3] for x in AS_PUBLISHED.values()])
+def test_angles_have_the_precision_of_the_tokens(scaling, dtype):
+    """Or a decoder in float32 would compute in float64, and nobody would see it."""
+    config = LlamaConfig(head_dim=8, rope_scaling=scaling)
+    for angle in rope.angles(np.arange(9), config, dtype):
+        assert angle.dtype == dtype
 
 
 @law
