@@ -9,12 +9,14 @@ With --json, one object: the text, and for each cut of it
     vocabulary   how many tokens it has
     tokens       as the vocabulary spells them
     ids          their numbers, in the same order
+    problem      why a kind could not be learnt, and the others are null; else null
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..terminal import complain, end_line, is_terminal, printable, show_line
 from .arguments import positive
@@ -23,6 +25,7 @@ from .status import BAD_USAGE, EXITS, GOOD
 from .texts import text_of
 
 SIZE = 1000
+Cut = dict[str, Any]
 
 
 def add_tokenize(commands):
@@ -38,8 +41,8 @@ def add_tokenize(commands):
     tokenize.add_argument(
         "--model",
         metavar="DIR",
-        help="a checkpoint whose tokenizer is to cut, of any kind (default: the "
-        "weights that come along)",
+        help="a checkpoint whose tokenizer is to cut, of any kind, or the name of one "
+        "that comes along, such as clip-tiny (default: fastvlm-tiny, which does)",
     )
     tokenize.add_argument(
         "--train",
@@ -63,7 +66,7 @@ def add_tokenize(commands):
         "--json",
         action="store_true",
         help="print one JSON object: text, and cuts, each with kind, vocabulary, "
-        "tokens and ids",
+        "tokens, ids and problem",
     )
     tokenize.set_defaults(run=_tokenize)
 
@@ -78,17 +81,7 @@ def _tokenize(options) -> int:
     if options.train == options.text == "-":
         complain("refvlm: standard input is one text: give the other as a file")
         return BAD_USAGE
-    text = text_of("-") if options.text == "-" else options.text
-    cuts = [
-        {
-            "kind": kind,
-            "vocabulary": size,
-            "tokens": [token(number) for number in ids],
-            "ids": ids,
-        }
-        for kind, size, encode, token in _tokenizers(options)
-        for ids in [encode(text, options.markers)]
-    ]
+    text, cuts = _learnt(options) if options.train else _opened(options)
     if options.json:
         print(as_json({"text": text, "cuts": cuts}))
     elif options.train:
@@ -99,38 +92,87 @@ def _tokenize(options) -> int:
     return GOOD
 
 
-def _tokenizers(options) -> Iterator[tuple[str, int, Callable, Callable]]:
-    """Each kind: how many tokens it has, what encodes a text, and what an id stands
-    for."""
+def _opened(options) -> tuple[str, list[Cut]]:
+    """The text, and its cut by the tokenizer of a checkpoint."""
     from .. import pretrained, text
 
-    if not options.train:
-        directory = options.model or pretrained.shipped_model()
-        opened = text.load_tokenizer(directory)
-        yield str(directory), len(opened), opened.encode, opened.token
-        return
+    named = options.model
+    directory = pretrained.directory_of(named) if named else pretrained.shipped_model()
+    opened = text.load_tokenizer(directory)
+    asked = _text(options)
+    ids = opened.encode(asked, options.markers)
+    return asked, [_cut(str(directory), len(opened), map(opened.token, ids), ids)]
+
+
+def _learnt(options) -> tuple[str, list[Cut]]:
+    """The text, and its cuts by the kinds that are learnt from the lines of another."""
+    lines = text_of(options.train).splitlines()
+    asked = _text(options)
+    size = options.size or SIZE
+    cuts = list(_of_kinds(lines, size, asked, options.markers))
+    if all(cut["problem"] for cut in cuts):
+        said = "; ".join(f"{cut['kind']} {cut['problem']}" for cut in cuts)
+        raise ValueError(f"--size {size} is too small for every kind: {said}")
+    return asked, cuts
+
+
+def _text(options) -> str:
+    """What is to be cut, checked before anything is learnt."""
+    from ..text.errors import valid_text
+
+    return valid_text(text_of("-") if options.text == "-" else options.text)
+
+
+def _of_kinds(lines, size, asked, markers) -> Iterator[Cut]:
+    """The cut by each kind, or why there is none: another may do with fewer tokens."""
+    from .. import text
+    from ..text.errors import NoRoomError
+
     kinds: dict[str, Callable] = {
         "byte-level BPE": text.learn_byte_level,
         "WordPiece": text.learn_word_piece,
         "unigram": text.learn_unigram,
         "raw-stream BPE": text.learn_raw_bpe,
     }
-    lines = text_of(options.train).splitlines()
     try:
         for kind, learn in kinds.items():
             if is_terminal(sys.stderr):
                 show_line(f"learning {kind} from {len(lines):,} lines")
-            learnt = learn(lines, options.size or SIZE)
-            yield kind, len(learnt), learnt.encode, learnt.token_of.__getitem__
+            try:
+                learnt = learn(lines, size)
+            except NoRoomError as small:
+                problem = f"takes --size {small.least} or more, for {small.parts}"
+                yield _cut(kind, problem=problem)
+                continue
+            except ValueError as error:
+                yield _cut(kind, problem=f"cannot be learnt: {error}")
+                continue
+            ids = learnt.encode(asked, markers)
+            yield _cut(kind, len(learnt), map(learnt.token_of.__getitem__, ids), ids)
     finally:
         end_line()
 
 
+def _cut(kind, vocabulary=None, tokens=None, ids=None, problem=None) -> Cut:
+    """One object of --json."""
+    return {
+        "kind": kind,
+        "vocabulary": vocabulary,
+        "tokens": tokens if tokens is None else list(tokens),
+        "ids": ids,
+        "problem": problem,
+    }
+
+
 def _side_by_side(cuts) -> None:
-    """A line for each kind: how many tokens there are, and which."""
+    """A line for each kind: how many tokens there are, and which, or why there are
+    none."""
     width = max(len(cut["kind"]) for cut in cuts)
     print(f"{'':{width}}  of     tokens")
     for cut in cuts:
+        if cut["problem"]:
+            print(f"{cut['kind']:{width}}  {printable(cut['problem'])}")
+            continue
         spelled = " ".join(map(printable, cut["tokens"]))
         print(
             f"{cut['kind']:{width}}  {cut['vocabulary']:<5}  "

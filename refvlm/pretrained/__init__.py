@@ -2,7 +2,7 @@
 
 from .clip import CLIP
 from .language_model import LanguageModel
-from .opening import CONFIG, FAMILIES, load, opened
+from .opening import CONFIG, FAMILIES, directory_of, load, opened
 from .saving import save
 from .shipped import shipped as shipped_model
 from .vlm import VLM
@@ -13,6 +13,7 @@ __all__ = [
     "FAMILIES",
     "VLM",
     "LanguageModel",
+    "directory_of",
     "load",
     "opened",
     "save",

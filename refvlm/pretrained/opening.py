@@ -47,16 +47,23 @@ def load(path: str | Path, dtype=np.float32) -> VLM | CLIP | LanguageModel:
 
 def opened(path: str | Path) -> tuple[Path, dict]:
     """The directory that `load` would open, and what its config.json says."""
+    directory = directory_of(path)
+    file = directory / CONFIG
+    if not checkpoint.is_there(file):
+        raise checkpoint.lack(directory, file.name)
+    return directory, fields.read(file)
+
+
+def directory_of(path: str | Path) -> Path:
+    """The directory that is meant: one that is there, or that of a model that comes
+    along, which its name alone stands for."""
     directory = Path(path)
     name = str(path).rstrip("/\\")  # a shell completes a name with a slash
     if name in SHIPPED and not os.path.isdir(directory):
         directory = shipped(name)
     if not os.path.isdir(directory):  # Path.is_dir fails on names that are too long
         raise _no_directory(directory)
-    file = directory / CONFIG
-    if not checkpoint.is_there(file):
-        raise checkpoint.lack(directory, file.name)
-    return directory, fields.read(file)
+    return directory
 
 
 def _family(document):

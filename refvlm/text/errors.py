@@ -12,6 +12,25 @@ class TokenizerError(ValueError):
     """A tokenizer, template or text that cannot be used, and what to do about it."""
 
 
+class NoRoomError(ValueError):
+    """Fewer tokens are asked for than there have to be.
+
+    >>> print(NoRoomError("learn", 9, "256 bytes and 2 markers", 258))
+    learn: vocabulary_size is 9, but 256 bytes and 2 markers are 258 tokens already
+    """
+
+    def __init__(self, function: str, asked: int, parts: str, least: int):
+        super().__init__(function, asked, parts, least)
+        self.parts, self.least = parts, least
+
+    def __str__(self) -> str:
+        function, asked, parts, least = self.args
+        return (
+            f"{function}: vocabulary_size is {asked}, but {parts} are {least} tokens "
+            "already"
+        )
+
+
 @contextlib.contextmanager
 def one_error(what: object) -> Iterator[None]:
     """Whatever the library makes of bad files becomes a TokenizerError.

@@ -54,7 +54,45 @@ def test_tokenize_is_what_the_tokenizer_says(capsys, tmp_path):
         "vocabulary": len(clip),
         "tokens": ["the</w>", "table</w>", "it</w>", "'", "s</w>"],
         "ids": clip.encode("The TABLE it's"),
+        "problem": None,
     }
+
+
+@law
+@pytest.mark.parametrize("name", ["clip-tiny", "fastvlm-tiny/"])
+def test_tokenize_knows_the_models_that_come_along(capsys, tmp_path, monkeypatch, name):
+    """By their names alone, from any folder, as every other command."""
+    monkeypatch.chdir(tmp_path)
+    (cut,) = cuts_of(capsys, "a red", "--model", name)
+    folder = pretrained.shipped_model(name.rstrip("/"))
+    assert cut["kind"] == str(folder)
+    assert cut["ids"] == text.load_tokenizer(folder).encode("a red", False)
+
+
+@law
+def test_tokenize_shows_the_kinds_that_fit(capsys, tmp_path):
+    """A kind for which there are too many characters says so, and the others cut."""
+    path = tmp_path / "characters"
+    path.write_text("".join(map(chr, range(0x4E00, 0x4E00 + 60))), encoding="utf-8")
+    cuts = cuts_of(capsys, "\u4e00", "--train", path, "--size", 300)
+    least = 3 + 256 + 1 + 60  # markers, bytes, the visible space, characters
+    takes = f"takes --size {least} or more, for 3 markers, 256 bytes and 61 characters"
+    assert [cut["problem"] is None for cut in cuts] == [True, True, True, False]
+    assert cuts[3].pop("problem").startswith(takes)
+    assert list(cuts[3].values()) == ["raw-stream BPE", None, None, None]
+    shown = said(capsys, "\u4e00", "--train", path, "--size", 300).splitlines()
+    assert len(shown) == 5 and shown[4].startswith(f"raw-stream BPE  {takes}")
+    assert cuts_of(capsys, "a", "--train", path, "--size", least)[3]["ids"]
+
+
+@law
+def test_tokenize_shows_the_kinds_that_can_be_learnt(capsys, tmp_path):
+    """A text may say again and again what a kind calls a byte by."""
+    path = tmp_path / "bytes"
+    path.write_text("a<0x41> b<0x41> c<0x41> d<0x41>", encoding="utf-8")
+    *others, last = cuts_of(capsys, "a", "--train", path)
+    assert all(cut["ids"] for cut in others)
+    assert last["problem"].startswith("cannot be learnt: '<0x41>' is how a piece of a")
 
 
 @law
@@ -92,7 +130,7 @@ def test_tokenize_says_what_its_json_says(capsys):
     """The fields of the module's docstring are those of the object, and in --help."""
     (cut,) = cuts_of(capsys, "a")
     words = [line.split() for line in tokenizing.__doc__.splitlines()]
-    indented = [line[0] for line in words if len(line) > 3][-4:]
+    indented = [line[0] for line in words if len(line) > 3][-5:]
     assert indented == list(cut)
     with pytest.raises(SystemExit):
         cli.main(["tokenize", "--help"])
@@ -152,9 +190,17 @@ def test_tokenize_of_bad_input_says_why(capsys, tmp_path, monkeypatch, corpus):
     assert "No such file" in told("a", "--train", tmp_path / "none.txt")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert "not a text in UTF-8" in told("a", "--train", tmp_path / "binary")
-    assert "260 tokens already" in told("a", "--train", corpus, "--size", 9)
+    small = told("a", "--train", corpus, "--size", 9)
+    assert "--size 9 is too small for every kind: byte-level BPE takes --size" in small
+    assert "raw-stream BPE takes --size" in small and "vocabulary_size" not in small
+    with monkeypatch.context() as late:
+        late.setattr(text, "learn_byte_level", None)
+        assert "not valid Unicode" in told("a\udcff", "--train", corpus)
     assert "not valid Unicode" in told("a\udcff")
     assert "no tokenizer.json" in told("a", "--model", tmp_path)
+    missing = told("a", "--model", tmp_path / "none")
+    assert "is not a directory: give the folder" in missing
+    assert "not a directory but a file" in told("a", "--model", corpus)
     monkeypatch.setattr(texts, "LONGEST_TEXT", 10)
     assert "more than 0 MiB" in told("a", "--train", corpus)
 

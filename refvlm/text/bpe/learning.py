@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from ...arguments import check_whole, several
 from ..chat import END, IMAGE, NOTHING, START
-from ..errors import valid_text
+from ..errors import NoRoomError, valid_text
 from ..normal_forms import normal_form
 from ..subwords import any_of, check_names
 from ..tokenizer import Tokenizer
@@ -133,10 +133,8 @@ def _room(function, vocabulary_size, markers, letters):
     check_whole(function, vocabulary_size=vocabulary_size)
     fixed = len(markers) + len(letters)
     if vocabulary_size < fixed:
-        raise ValueError(
-            f"{function}: vocabulary_size is {vocabulary_size}, but {len(letters)} "
-            f"bytes and {len(markers)} markers are {fixed} tokens already"
-        )
+        parts = f"{len(letters)} bytes and {len(markers)} markers"
+        raise NoRoomError(function, vocabulary_size, parts, fixed)
     return vocabulary_size - fixed
 
 

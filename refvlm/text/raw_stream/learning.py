@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ...arguments import check_whole, several
 from ..bpe.byte_pairs import bpe_train
-from ..errors import valid_text
+from ..errors import NoRoomError, valid_text
 from ..subwords import any_of, check_names
 from ..tokenizer import Tokenizer
 from .raw_bpe import RawStreamBPE
@@ -111,11 +111,11 @@ def first_tokens(
             f"{function}: a marker is spelled like a character of the texts or a byte"
         )
     if vocabulary_size < len(tokens):
-        raise ValueError(
-            f"{function}: vocabulary_size is {vocabulary_size}, but {len(markers)} "
-            f"markers{', 256 bytes' if byte_fallback else ''} and {len(letters)} "
-            f"characters of the texts are {len(tokens)} tokens already"
+        parts = (
+            f"{len(markers)} markers{', 256 bytes' if byte_fallback else ''} and "
+            f"{len(letters)} characters of the texts"
         )
+        raise NoRoomError(function, vocabulary_size, parts, len(tokens))
     return tokens
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...arguments import check_whole, several
+from ..errors import NoRoomError
 from ..subwords import check_names
 from ..tokenizer import Tokenizer
 from .bert_words import bert_normalize, bert_words
@@ -63,11 +64,11 @@ def learn_word_piece(
     letters = sorted(set().union(*counts))
     start = [*markers, *letters, *(PREFIX + letter for letter in letters)]
     if vocabulary_size < len(start):
-        raise ValueError(
-            f"vocabulary_size is {vocabulary_size}, but {len(markers)} markers and "
-            f"{len(letters)} letters, each at the beginning of a word and within one, "
-            f"are {len(start)} tokens already"
+        parts = (
+            f"{len(markers)} markers and {len(letters)} letters (each at the beginning "
+            "of a word and within one)"
         )
+        raise NoRoomError(name, vocabulary_size, parts, len(start))
     merges = wordpiece_train(counts, vocabulary_size - len(start), at_least)
     tokens = [*start, *map(join, merges)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
