@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import checkpoint, text
+from ..text.subwords import Subwords
 
 if TYPE_CHECKING:
     import tokenizers
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def save(
     directory: str | Path,
     tensors: Mapping[str, np.ndarray],
-    tokenizer: text.Tokenizer | tokenizers.Tokenizer,
+    tokenizer: text.Tokenizer | Subwords | tokenizers.Tokenizer,
     **documents: Mapping,
 ) -> None:
     """Write a checkpoint directory that `load`, and transformers, can open.
@@ -29,8 +30,6 @@ def save(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.save(directory / "model.safetensors", tensors)
-    if not isinstance(tokenizer, text.Tokenizer):  # the library's own will do
-        tokenizer = text.Tokenizer(tokenizer)
     text.save_tokenizer(directory, tokenizer)
     for name, document in documents.items():
         described = json.dumps(document, indent=2) + "\n"

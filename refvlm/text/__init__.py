@@ -4,9 +4,12 @@ tokenizer = load_tokenizer("FastVLM-0.5B")
 recognize_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
 ids = encode_chat(tokenizer, "What is on the table?")
 stream = StreamDecoder(tokenizer, markers=False)  # stream.add(id) -> text
-tokenizer = train_byte_level(texts, 512)          # one of our own
-tokenizer = train_word_piece(texts, 512)          # or one of pieces of words
-save_tokenizer("directory", tokenizer)
+tokenizer = train_unigram(texts, 512)             # one of our own
+vocabulary = learn_unigram(texts, 512)            # the same, its pieces open to see
+save_tokenizer("directory", tokenizer)            # or vocabulary
+
+There are five kinds: byte_level (Qwen2), clip_bpe, word_piece (BERT), raw_bpe (LLaMA)
+and unigram (SentencePiece), each with its `train_` and its `learn_`.
 """
 
 from .bpe.byte_level_bpe import GPT2BPE, ByteLevelBPE

@@ -108,6 +108,14 @@ def with_markers(
     return whole
 
 
+def read_added(
+    known: Mapping[str, int], markers: Mapping[str, int], origin: str
+) -> dict[str, int]:
+    """The markers that are not in the vocabulary; together they are numbered."""
+    whole = with_markers(known, markers, origin)
+    return {name: number for name, number in whole.items() if name not in known}
+
+
 def read_merges(
     model: Mapping[str, Any], vocabulary: Mapping[str, int], origin: str
 ) -> list[tuple[str, str]]:

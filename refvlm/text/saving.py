@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..checkpoint import write_text
 from .chat import DEFAULT_SYSTEM, END, NOTHING, START
+from .subwords import Subwords
 from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import tokenizers
 
 # ChatML: each turn between its markers, a picture before the text that goes with it.
 TEMPLATE = (
@@ -40,13 +45,16 @@ ROLES = {
 }
 
 
-def save_tokenizer(directory: str | Path, tokenizer: Tokenizer) -> None:
+def save_tokenizer(
+    directory: str | Path, tokenizer: Tokenizer | Subwords | tokenizers.Tokenizer
+) -> None:
     """Write tokenizer.json, and tokenizer_config.json with the ChatML template.
 
-    Each is written whole, or not at all. Oracle: transformers.AutoTokenizer,
+    A vocabulary of any kind will do, and a tokenizer of the library. Each file is
+    written whole, or not at all. Oracle: transformers.AutoTokenizer,
     transformers.Qwen2Tokenizer, tokenizers.Tokenizer.from_file.
     """
-    directory = Path(directory)
+    directory, tokenizer = Path(directory), Tokenizer.of(tokenizer)
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "tokenizer.json", tokenizer.to_json() + "\n")
     described = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
+from .subwords import Subwords
 from .tokenizer import Tokenizer
 
 
@@ -21,12 +22,15 @@ class StreamDecoder:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, markers: bool = True, before: Sequence[int] = ()
+        self,
+        tokenizer: Tokenizer | Subwords,
+        markers: bool = True,
+        before: Sequence[int] = (),
     ):
-        self._tokenizer, self._markers = tokenizer, markers
+        self._tokenizer, self._markers = Tokenizer.of(tokenizer), markers
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._ids = [int(token_id) for token_id in before]
-        self._shown = tokenizer.decode(self._ids, markers)
+        self._shown = self._tokenizer.decode(self._ids, markers)
 
     def add(self, token_id: int) -> str:
         """The text that this token completes, often none or one word."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cached_property
 from typing import Any, Self
 
 from .description import Document
@@ -14,12 +16,14 @@ from .errors import TokenizerError, valid_text
 class Subwords(ABC):
     """A vocabulary (token -> id) with the markers in it: text to tokens and back.
 
-    A kind says what the tokens of a plain text are, what text tokens stand for, and how
-    both are written in a `tokenizer.json` and read from one. `is_byte_level` says that
-    its tokens spell bytes, so that one may end in the middle of a character.
+    A kind says what the words of a plain text are and how one is cut into tokens, what
+    text tokens stand for, and how both are written in a `tokenizer.json` and read from
+    one. `is_byte_level` says that its tokens spell bytes, so that one may end in the
+    middle of a character; `unknown` is the token for what no other spells.
     """
 
     is_byte_level = False
+    unknown: str | None = None
     normalizes_markers = False  # whether it finds markers in the normal form of a text
 
     def __init__(self, vocabulary: Mapping[str, int], markers: Sequence[str] = ()):
@@ -31,8 +35,16 @@ class Subwords(ABC):
         return len(self.vocabulary)
 
     @abstractmethod
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of plain text, as the vocabulary spells them."""
+    def words(self, text: str) -> list[str]:
+        """A plain text in its normal form, cut where no token may cross."""
+
+    @abstractmethod
+    def cut(self, word: str) -> list[str]:
+        """The tokens of one word, as the vocabulary spells them."""
+
+    @abstractmethod
+    def forget(self, names: Set[str]) -> None:
+        """Cut no word into these tokens any more, if there is another way."""
 
     @abstractmethod
     def text_of(self, tokens: Sequence[str]) -> str:
@@ -57,13 +69,46 @@ class Subwords(ABC):
         `markers` are those of the file, with their ids, and `origin` names the file.
         """
 
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of plain text."""
+        return [t for word in self.words(valid_text(text)) for t in self.cut(word)]
+
     def encode(self, text: str, markers: bool = True) -> list[int]:
-        """Token ids. With `markers=False`, no text whatever becomes a marker."""
-        ids = []
-        for number, piece in enumerate(self.pieces(text) if markers else [text]):
-            tokens = [piece] if number % 2 else self.tokens(piece)
-            ids += [self.vocabulary[token] for token in tokens]
-        return ids
+        """Token ids. With `markers=False`, no text whatever becomes a marker, but for
+        the token for what is unknown."""
+        found = self.marked(text) if markers else self.unmarked(valid_text(text))
+        return [self.vocabulary[token] for token in found]
+
+    def marked(self, text: str) -> Iterator[str]:
+        """The tokens of a text, with the markers that are in it."""
+        for number, piece in enumerate(self.pieces(text)):
+            yield from [piece] if number % 2 else self.tokens(piece)
+
+    def unmarked(self, text: str) -> Iterator[str]:
+        """The tokens of a text, where a marker's name is letters like any others.
+
+        A vocabulary may have a marker among the pieces that words are cut into. A word
+        that would have it is cut anew, by what has no markers.
+        """
+        for word in self.words(text):
+            tokens = self.cut(word)
+            if not self._reserved.isdisjoint(tokens):
+                tokens = self._without_markers.cut(word)
+            for token in tokens:
+                if token in self._reserved:
+                    raise only_marker(token)
+                yield token
+
+    @cached_property
+    def _reserved(self):
+        return frozenset(self.markers) - {self.unknown}
+
+    @cached_property
+    def _without_markers(self):
+        """The same, of which no marker is a piece."""
+        bare = copy.copy(self)
+        bare.forget(self._reserved)
+        return bare
 
     def pieces(self, text: str) -> list[str]:
         """Text, marker, text, marker, ..., text."""
@@ -88,22 +133,12 @@ def any_of(names: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"({'|'.join(longest_first) or '(?!)'})")
 
 
-def without_markers(text: str, marker: re.Pattern[str]) -> list[str]:
-    """A text in parts, so that no marker is whole: each is cut behind its first letter.
-
-    Where a vocabulary has its markers among the pieces that words are cut into, a
-    marker's name would become the marker.
-
-    >>> without_markers("a<s>b", any_of(["<s>"]))
-    ['a<', 's>b']
-    """
-    parts, start = [], 0
-    found = marker.search(text)
-    while found:
-        parts.append(text[start : found.start() + 1])
-        start = found.start() + 1
-        found = marker.search(text, start)
-    return [*parts, text[start:]]
+def only_marker(name: str) -> TokenizerError:
+    """A text from outside that cannot be written without a marker."""
+    return TokenizerError(
+        f"the marker {name!r:.60} is the only way to write a piece of the text: encode "
+        "it with markers=True if you trust it, or give the marker another name"
+    )
 
 
 def check_names(markers: Sequence[str], letters: Sequence[str] = ()) -> tuple[str, ...]:

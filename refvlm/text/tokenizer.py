@@ -4,7 +4,7 @@ The work is done by an engine: the `tokenizers` library's where that is installe
 our own, which knows the kinds in `engines/kinds.py`. A text is normalised (Qwen2:
 Unicode NFC), cut into words by a regular expression, and each word is merged from bytes
 into tokens. Besides those, a checkpoint has *markers*, such as `<|im_end|>`: tokens
-that were added by name and that no merge can produce.
+that were added by name, and that plain text is not meant to produce.
 
 Markers give a text power over the model, as quotes do in a query. So `encode` takes
 `markers=False` for text from outside: `<|im_end|>` in a question is then ten characters
@@ -55,16 +55,29 @@ class Tokenizer:
         self.markers, self.is_byte_level = engine.markers, engine.is_byte_level
 
     @classmethod
-    def of(cls, subwords: Subwords, origin: str) -> Tokenizer:
-        """The tokenizer that a vocabulary of any kind describes."""
-        return cls(open_engine(json.dumps(subwords.describe()), origin), origin)
+    def of(
+        cls,
+        given: Tokenizer | Subwords | tokenizers.Tokenizer,
+        origin: str = "the tokenizer",
+    ) -> Tokenizer:
+        """The tokenizer that a vocabulary of any kind describes, or the library's own;
+        a `Tokenizer` is one already."""
+        if isinstance(given, Tokenizer):
+            return given
+        if isinstance(given, Subwords):
+            return cls(open_engine(json.dumps(given.describe()), origin), origin)
+        return cls(given, origin)
 
     def __len__(self) -> int:
         """How many tokens there are, markers included."""
         return len(self._engine)
 
     def encode(self, text: str, markers: bool = True) -> list[int]:
-        """Token ids. With `markers=False`, no text whatever becomes a marker."""
+        """Token ids. With `markers=False`, no text whatever becomes a marker, but for
+        the token for what is unknown, where the vocabulary needs one.
+
+        What cannot be written without a marker is a TokenizerError.
+        """
         text = valid_text(text)
         with one_error(self.origin):
             return self._engine.encode(text, markers)

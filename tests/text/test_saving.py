@@ -15,6 +15,7 @@ from ..spec import contract, law, oracle
 from .bpe.test_learning import TOKENIZER
 from .hard_texts import NASTY, unicode_texts
 
+KINDS = ("byte_level", "clip_bpe", "word_piece", "raw_bpe", "unigram")
 MESSAGES = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]}
 ]
@@ -105,3 +106,22 @@ def test_save_tokenizer_names_only_tokens_that_it_has(tmp_path):
     text.save_tokenizer(tmp_path, text.train_byte_level(["red red"], 262, markers=()))
     described = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert not {"eos_token", "pad_token", "chat_template"} & described.keys()
+
+
+@law
+@pytest.mark.parametrize("kind", KINDS)
+def test_save_tokenizer_takes_a_vocabulary_of_every_kind(kind, tmp_path):
+    """What `learn_` gives is saved and streamed as what `train_` gives is."""
+    strings = ["a red cube, a red ball"]
+    size = 530 if kind == "clip_bpe" else 290
+    learnt = getattr(text, f"learn_{kind}")(strings, size)
+    trained = getattr(text, f"train_{kind}")(strings, size)
+    for name, made in (("learnt", learnt), ("trained", trained)):
+        text.save_tokenizer(tmp_path / name, made)
+    files = [tmp_path / name / "tokenizer.json" for name in ("learnt", "trained")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    ids = learnt.encode("a red ball")
+    assert text.load_tokenizer(tmp_path / "learnt").encode("a red ball") == ids
+    stream = text.StreamDecoder(learnt)
+    said = "".join([stream.add(token_id) for token_id in ids]) + stream.finish()
+    assert said == learnt.decode(ids) == "a red ball"

@@ -10,7 +10,7 @@ the same ids through a compiled library, and through this where that is not inst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Self
 
 from ..description import Document
@@ -22,11 +22,10 @@ from ..documents import (
     read_merges,
     with_markers,
 )
-from ..errors import valid_text
 from ..normal_forms import normal_form
 from ..subwords import Subwords
 from .byte_level import byte_alphabet, check_alphabet, token_bytes
-from .byte_pairs import Pair, bpe_encode
+from .byte_pairs import Pair, bpe_encode, ranks_without
 from .description import LETTERS, describe
 from .word_cuts import split_gpt2_words, split_words
 
@@ -68,15 +67,13 @@ class ByteLevelBPE(Subwords):
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
 
     def words(self, text: str) -> list[str]:
-        """A text in its normal form, cut where no merge may cross."""
         return split_words(normal_form("NFC", text))
 
-    def tokens(self, text: str) -> list[str]:
-        return [
-            token
-            for word in self.words(valid_text(text))
-            for token in bpe_encode(byte_letters(word), self.ranks)
-        ]
+    def cut(self, word: str) -> list[str]:
+        return bpe_encode(byte_letters(word), self.ranks)
+
+    def forget(self, names: Set[str]) -> None:
+        self.ranks = ranks_without(names, self.ranks)
 
     def text_of(self, tokens: Sequence[str]) -> str:
         """Text. Bytes that are not UTF-8 become U+FFFD."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ...arguments import check_whole, is_whole
@@ -184,6 +184,15 @@ def bpe_encode(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[str]:
                 if learnt is not None:
                     heapq.heappush(queue, (learnt, left))
     return [token for token in tokens if token]
+
+
+def ranks_without(names: Container[str], ranks: Mapping[Pair, int]) -> dict[Pair, int]:
+    """The merges that make none of these tokens.
+
+    >>> ranks_without(["ab"], {("a", "b"): 0, ("b", "a"): 1})
+    {('b', 'a'): 1}
+    """
+    return {pair: rank for pair, rank in ranks.items() if "".join(pair) not in names}
 
 
 def bpe_decode(tokens: Iterable[str]) -> str:

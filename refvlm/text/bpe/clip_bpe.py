@@ -10,7 +10,7 @@ token than the same letters within a word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Self
 
 from ..description import Document, document, framing
@@ -27,7 +27,7 @@ from ..normal_forms import normal_form
 from ..subwords import Subwords
 from .byte_level import byte_alphabet, token_bytes
 from .byte_level_bpe import byte_letters
-from .byte_pairs import Pair, bpe_encode
+from .byte_pairs import Pair, bpe_encode, ranks_without
 from .description import LETTERS, bpe_model
 from .word_cuts import Kinds, split_clip_words
 
@@ -86,12 +86,14 @@ class CLIPBPE(Subwords):
         self.names, self.spaced = tuple(names), spaced
         self.is_byte_level = not spaced
 
-    def tokens(self, text: str) -> list[str]:
-        return [
-            token
-            for word in clip_words(text, self.names)
-            for token in bpe_encode(spell(word), self.ranks)
-        ]
+    def words(self, text: str) -> list[str]:
+        return clip_words(text, self.names)
+
+    def cut(self, word: str) -> list[str]:
+        return bpe_encode(spell(word), self.ranks)
+
+    def forget(self, names: Set[str]) -> None:
+        self.ranks = ranks_without(names, self.ranks)
 
     def text_of(self, tokens: Sequence[str]) -> str:
         """Text. Bytes that are not UTF-8 become U+FFFD."""

@@ -24,7 +24,8 @@ class Engine(ABC):
 
     @abstractmethod
     def encode(self, text: str, markers: bool) -> list[int]:
-        """Token ids. With `markers=False`, no text whatever becomes a marker."""
+        """Token ids. With `markers=False`, no text whatever becomes a marker, but for
+        the token for what is unknown."""
 
     @abstractmethod
     def decode(self, ids: Sequence[int], markers: bool) -> str:

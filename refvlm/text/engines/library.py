@@ -7,10 +7,9 @@ from typing import Any
 
 import tokenizers
 from tokenizers.decoders import ByteLevel
-from tokenizers.models import Unigram
 
-from ..subwords import any_of, without_markers
 from .engine import Engine
+from .unmarked import UnmarkedWords
 
 
 class LibraryEngine(Engine):
@@ -25,7 +24,7 @@ class LibraryEngine(Engine):
         added = backend.get_added_tokens_decoder()
         self.markers = {token.content: token_id for token_id, token in added.items()}
         self.hidden = {token_id for token_id, token in added.items() if token.special}
-        self._marker = any_of(self.markers)
+        self.unmarked = UnmarkedWords(backend, self.markers)
 
     @classmethod
     def from_json(cls, text: str) -> LibraryEngine:
@@ -44,12 +43,7 @@ class LibraryEngine(Engine):
         cut = splitter is not None
         pieces = splitter.pre_tokenize_str(text) if cut else [(text, None)]
         words = [piece for piece, _ in pieces]
-        if isinstance(self.backend.model, Unigram):  # whose pieces may be markers
-            words = [
-                part for word in words for part in without_markers(word, self._marker)
-            ]
-        merge = self.backend.model.tokenize
-        return [token.id for word in words for token in merge(word)]
+        return self.unmarked.encode(words)
 
     def decode(self, ids: Sequence[int], markers: bool) -> str:
         return self.backend.decode(ids, skip_special_tokens=not markers)

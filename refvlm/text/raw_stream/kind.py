@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from ..description import Document, document
-from ..documents import beyond, part, with_markers
+from ..documents import beyond, part
 from ..errors import TokenizerError, valid_text
 from ..subwords import Subwords, any_of
 from .description import describe_stream
-from .spelled_bytes import BYTE_TOKENS
+from .spelled_bytes import BYTE_TOKENS, byte_tokens
 from .stream import RawStream
 
 
@@ -42,29 +42,33 @@ class RawStreamSubwords(Subwords):
         self._late_marker = any_of(self.late)
 
     @abstractmethod
-    def cut(self, word: str) -> list[str]:
-        """The tokens of one word of the stream."""
-
-    @abstractmethod
     def model(self) -> dict[str, Any]:
         """The model in its `tokenizer.json`."""
 
-    def tokens(self, text: str) -> list[str]:
-        normal = self.stream.normal(valid_text(text))
-        return [token for word in self.stream.words(normal) for token in self.cut(word)]
+    def words(self, text: str) -> list[str]:
+        return self.stream.words(self.stream.normal(text))
+
+    def forget(self, names: Set[str]) -> None:
+        self.known = {t: n for t, n in self.known.items() if t not in names}
+
+    def for_unknown(self, text: str) -> list[str]:
+        """The tokens for what is unknown: its bytes, or one for all of it."""
+        spelled = byte_tokens(text) if self.byte_fallback else []
+        if spelled and self.known.keys() >= set(spelled):
+            return spelled
+        if self.unknown is None:
+            raise TokenizerError(
+                f"no piece has the character {text[0]!r}, and the vocabulary has no "
+                "token for what is unknown"
+            )
+        return [self.unknown]
 
     def text_of(self, tokens: Sequence[str]) -> str:
         return self.stream.text_of(tokens)
 
-    def encode(self, text: str, markers: bool = True) -> list[int]:
-        """Token ids. With `markers=False`, no text whatever becomes a marker."""
-        text = valid_text(text)
-        found = self._with_markers(text) if markers else self._without_markers(text)
-        return [self.vocabulary[token] for token in found]
-
-    def _with_markers(self, text: str) -> Iterator[str]:
+    def marked(self, text: str) -> Iterator[str]:
         first = True  # whether this is where the text begins
-        for number, early in enumerate(self._early_marker.split(text)):
+        for number, early in enumerate(self._early_marker.split(valid_text(text))):
             normal = early if number % 2 else self.stream.normal(early)
             late = [normal] if number % 2 else self._late_marker.split(normal)
             for at, piece in enumerate(late):
@@ -74,15 +78,6 @@ class RawStreamSubwords(Subwords):
                     for word in self.stream.words(piece, first):
                         yield from self.cut(word)
                 first = first and not piece
-
-    def _without_markers(self, text: str) -> Iterator[str]:
-        for word in self.stream.words(self.stream.normal(text)):
-            for unmarked in self.unmarked(word):
-                yield from self.cut(unmarked)
-
-    def unmarked(self, word: str) -> list[str]:
-        """A word in parts, of which none would be cut into markers."""
-        return [word]
 
     def describe(self) -> Document:
         names = [(name, self.vocabulary[name]) for name in self.markers]
@@ -116,11 +111,3 @@ def check_unknown(
             "unknown: download the file again"
         )
     return fallback
-
-
-def read_added(
-    known: Mapping[str, int], markers: Mapping[str, int], origin: str
-) -> dict[str, int]:
-    """The markers that are not in the vocabulary; together they are numbered."""
-    whole = with_markers(known, markers, origin)
-    return {name: number for name, number in whole.items() if name not in known}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Self
 
-from ..bpe.byte_pairs import Pair, bpe_encode
+from ..bpe.byte_pairs import Pair, bpe_encode, ranks_without
 from ..bpe.description import bpe_model
-from ..documents import beyond, check_switches, part, read_merges
+from ..documents import beyond, check_switches, part, read_added, read_merges
 from .description import read_stream, shows_spaces
-from .kind import RawStreamSubwords, check_unknown, read_added, read_late
-from .spelled_bytes import byte_tokens
+from .kind import RawStreamSubwords, check_unknown, read_late
 from .stream import LLAMA, RawStream
 
 
@@ -49,15 +48,17 @@ class RawStreamBPE(RawStreamSubwords):
         symbols: list[str] = []
         fused = False
         for character in word:
-            if character in self.known:
-                symbols.append(character)
-                fused = False
-            elif self.byte_fallback:
-                symbols += byte_tokens(character)
-            elif self.unknown is not None and not fused:
-                symbols.append(self.unknown)
-                fused = self.fuse_unknown
+            known = character in self.known
+            spelled = [character] if known else self.for_unknown(character)
+            unknown = not known and spelled == [self.unknown]
+            if not (unknown and fused):
+                symbols += spelled
+            fused = unknown and self.fuse_unknown
         return bpe_encode(symbols, self.ranks)
+
+    def forget(self, names: Set[str]) -> None:
+        super().forget(names)
+        self.ranks = ranks_without(names, self.ranks)
 
     def model(self) -> dict[str, Any]:
         return bpe_model(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Self
 
 from ...arguments import is_number
-from ..documents import beyond, check_switches, is_id, part
+from ..documents import beyond, check_switches, is_id, part, read_added
 from ..errors import TokenizerError
 from ..raw_stream.description import read_stream
-from ..raw_stream.kind import RawStreamSubwords, check_unknown, read_added, read_late
-from ..raw_stream.spelled_bytes import byte_tokens
+from ..raw_stream.kind import RawStreamSubwords, check_unknown, read_late
 from ..raw_stream.stream import SENTENCE_PIECE, RawStream
-from ..subwords import without_markers
 from .segmentation import Scores, unigram_viterbi
 
 LONGEST = 512  # characters in a piece; SentencePiece makes none that is longer
@@ -59,19 +57,15 @@ class Unigram(RawStreamSubwords):
             tokens.append(piece)
         return tokens + self._unknown_together(unknown)
 
-    def unmarked(self, word: str) -> list[str]:
-        return without_markers(word, self._marker)
+    def forget(self, names: Set[str]) -> None:
+        super().forget(names)
+        self.scores = Scores({p: s for p, s in self.scores.items() if p not in names})
 
     def _unknown_together(self, pieces: list[str]) -> list[str]:
         text = "".join(pieces)
         if not text or text in self.scores:
             return [text] if text else []
-        if self.unknown is None:
-            raise TokenizerError(
-                f"no piece has the character {text[0]!r}, and the vocabulary has no "
-                "token for what is unknown"
-            )
-        return byte_tokens(text) if self.byte_fallback else [self.unknown]
+        return self.for_unknown(text)
 
     def model(self) -> dict[str, Any]:
         return {

@@ -9,12 +9,12 @@ width of spaces are lost. A text stands in a frame: [CLS] text [SEP].
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Self
 
 from ...arguments import is_whole
 from ..description import Document, document, framing
-from ..documents import beyond, check_step, check_switches, part, with_markers
+from ..documents import beyond, check_step, check_switches, part, read_added
 from ..subwords import Subwords
 from .bert_words import bert_normalize, bert_words
 from .pieces import LONGEST, PREFIX, wordpiece_encode
@@ -42,6 +42,7 @@ MENDED = (
 class WordPiece(Subwords):
     """A vocabulary (token -> id), its markers, and what is done to a text before.
 
+    `known` is what words are cut into; `added` are the markers beyond it.
     `normalizer` are options of `bert_normalize`; a word of more than `longest_word`
     characters is `unknown`; with `cleanup`, the decoder takes out the spaces before
     signs.
@@ -55,29 +56,32 @@ class WordPiece(Subwords):
     (['a', 'cub', '##icle', '?'], 'a cubicle?')
     """
 
+    unknown: str
+
     def __init__(
         self,
-        vocabulary: Mapping[str, int],
+        known: Mapping[str, int],
         markers: Sequence[str] = (),
+        added: Mapping[str, int] | None = None,
         *,
         normalizer: Mapping[str, Any] = NORMALIZER,
         unknown: str = UNKNOWN,
         longest_word: int = LONGEST,
         cleanup: bool = True,
     ):
-        super().__init__(vocabulary, markers)
+        super().__init__({**known, **(added or {})}, markers)
+        self.known = dict(known)
         self.normalizer, self.cleanup = dict(normalizer), cleanup
         self.unknown, self.longest_word = unknown, longest_word
 
-    def tokens(self, text: str) -> list[str]:
-        words = bert_words(bert_normalize(text, **self.normalizer))
-        return [
-            token
-            for word in words
-            for token in wordpiece_encode(
-                word, self.vocabulary, self.unknown, self.longest_word
-            )
-        ]
+    def words(self, text: str) -> list[str]:
+        return bert_words(bert_normalize(text, **self.normalizer))
+
+    def cut(self, word: str) -> list[str]:
+        return wordpiece_encode(word, self.known, self.unknown, self.longest_word)
+
+    def forget(self, names: Set[str]) -> None:
+        self.known = {t: n for t, n in self.known.items() if t not in names}
 
     def text_of(self, tokens: Sequence[str]) -> str:
         """Words with spaces between, and, mended, without those before a sign."""
@@ -96,7 +100,7 @@ class WordPiece(Subwords):
             "unk_token": self.unknown,
             "continuing_subword_prefix": PREFIX,
             "max_input_chars_per_word": self.longest_word,
-            "vocab": numbers,
+            "vocab": self.known,
         }
         framed = {START, END} <= numbers.keys()
         return document(
@@ -130,13 +134,15 @@ class WordPiece(Subwords):
         longest = model.get("max_input_chars_per_word")
         if not is_whole(longest) or longest < 0:
             raise beyond(origin, "model", {"max_input_chars_per_word": longest})
-        vocabulary = with_markers(part(model, "vocab", dict, origin), markers, origin)
+        known = part(model, "vocab", dict, origin)
+        added = read_added(known, markers, origin)
         unknown = part(model, "unk_token", str, origin)
-        if unknown not in vocabulary:
+        if unknown not in {**known, **added}:
             raise beyond(origin, "model", {"unk_token": unknown})
         return cls(
-            vocabulary,
+            known,
             tuple(markers),
+            added,
             normalizer=_read_normalizer(document, origin),
             unknown=unknown,
             longest_word=longest,
