@@ -72,14 +72,15 @@ class KVCache:
             raise ValueError(f"rows must be from 0 to {batch - 1}: {rows.tolist()}")
         if len(rows) == batch:  # in its place, and only what moves
             moved = np.flatnonzero(rows != np.arange(batch))
-            for kept in (self.keys, self.values):
-                filled = kept[:, :, :, : self.length]
-                filled[:, moved] = filled[:, rows[moved]]
+            for kept in (*self.keys, *self.values):  # by layers: less is held twice
+                filled = kept[:, :, : self.length]
+                filled[moved] = filled[rows[moved]]
             return
         shape = layers, len(rows), heads, capacity, head_dim
         keys, values = _room(shape, self.keys.dtype), _room(shape, self.keys.dtype)
-        for kept, wanted in ((self.keys, keys), (self.values, values)):
-            wanted[:, :, :, : self.length] = kept[:, rows, :, : self.length]
+        before, after = (*self.keys, *self.values), (*keys, *values)
+        for kept, wanted in zip(before, after):
+            wanted[:, :, : self.length] = kept[rows, :, : self.length]
         self.keys, self.values = keys, values
 
 

@@ -95,8 +95,8 @@ def add_perplexity(commands):
         "perplexity",
         help="how much a text surprises a language model",
         description="Among how many equally likely tokens a language model might be "
-        "guessing at each place of a text. A text longer than the context is read in "
-        "windows that overlap by half.",
+        "guessing at each place of a text. A text longer than the context, or than "
+        "1,024 tokens, is read in windows that overlap by half.",
         epilog=EXITS,
     )
     perplexity.add_argument(

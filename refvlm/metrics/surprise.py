@@ -8,6 +8,8 @@ import numpy as np
 
 from .. import ops
 
+AT_ONCE = 64  # tokens whose log-probabilities are held beside their scores
+
 
 def surprise(
     logits: Callable[[np.ndarray], np.ndarray],
@@ -35,8 +37,10 @@ def surprise(
     while known < len(ids):
         end = min(start + context, len(ids) - 1)
         scores = logits(ids[None, start:end])[0]
-        answered, asked = scores[known - 1 - start :], ids[known : end + 1]
-        told.append(ops.cross_entropy(answered, asked, reduction="none"))
+        for at in range(known, end + 1, AT_ONCE):
+            asked = ids[at : min(at + AT_ONCE, end + 1)]
+            answered = scores[at - 1 - start :][: len(asked)]
+            told.append(ops.cross_entropy(answered, asked, reduction="none"))
         known, start = end + 1, end - context // 2
         if progress is not None:
             progress(known, len(ids))
