@@ -101,6 +101,16 @@ def test_save_writes_what_load_opens(vlm, directory, tmp_path):
 
 
 @law
+def test_save_takes_a_vocabulary_as_it_was_learnt(tmp_path):
+    """What `learn_` gives is saved as what `train_` gives is."""
+    for door in (refvlm.text.learn_byte_level, refvlm.text.train_byte_level):
+        made = door(["a red cube"], 270)
+        refvlm.pretrained.save(tmp_path / door.__name__, {}, made, config={})
+    files = [path.read_bytes() for path in tmp_path.glob("*/tokenizer.json")]
+    assert len(files) == 2 and files[0] == files[1]
+
+
+@law
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_load_reads_every_precision_on_disk(vlm, dtype, tmp_path):
     """float16 on the disk is float32 in use, as near as float16 can be."""
