@@ -21,6 +21,7 @@ from ..metrics.limits import over_rounds
 from ..metrics.shares import Share, Spread, Surprise, share_of
 from ..models.decoders import DECODERS
 from ..objectives.language import IGNORE, language_modeling_loss
+from ..parallel import one_blas_thread
 from ..pretrained.language_model import LanguageModel
 from ..scenes.world import TRAINING_PAIRS
 from ..text.bpe.learning import train_byte_level
@@ -167,9 +168,10 @@ def sentences(
     end = tokenizer.token_id(NOTHING)
     given = [[end, *tokenizer.encode(prompt, markers=False)] for prompt in prompts]
     ids, mask = padded(given, end)
-    new = model.generate(
-        ids, LONGEST, mask, rng, do_sample=True, temperature=heat, top_k=0
-    )
+    with one_blas_thread:  # two would only get into each other's way
+        new = model.generate(
+            ids, LONGEST, mask, rng, do_sample=True, temperature=heat, top_k=0
+        )
     said = (row[: row.index(end)] if end in row else row for row in new.tolist())
     whole = ([*before[1:], *after] for before, after in zip(given, said))
     return [tokenizer.decode(row, markers=False) for row in whole]
@@ -226,7 +228,8 @@ def read(model, texts: Sequence[str]) -> dict[str, Share | Surprise]:
             [end, *model.tokenizer.encode(text, markers=False), end] for text in some
         ]
         ids, mask = padded(rows, end)
-        logits = model.logits(ids, mask)
+        with one_blas_thread:
+            logits = model.logits(ids, mask)
         labels = np.where(mask, ids, IGNORE)
         labels[np.arange(len(ids)), mask.argmax(axis=1)] = IGNORE  # the first mark
         nats += float(language_modeling_loss(logits, labels, reduction="sum"))
