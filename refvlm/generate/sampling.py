@@ -70,7 +70,8 @@ def top_p(logits, p, least=1):
     likeliest first, $y_i$ stays where $\sum_{j<i} P(y_j) < p$.
 
     Asked from the other end, as here: what goes is a token that holds, with all that
-    stand behind it, no more than $1 - p$; where a sum is within a rounding of p, that decides.
+    stand behind it, no more than $1 - p$; where a sum is within a rounding of p, that
+    decides.
     Of tokens that tie at the border the lower ids go first (in transformers, those that
     its sort puts first, which promises no order). `least` stay whatever p says.
 
