@@ -50,8 +50,8 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
 
     Of pairs that are equally common, the one whose left symbol is older wins, then the
     one whose right symbol is; the alphabet is oldest, in the order of its characters.
-    Fewer merges come back when every word has become one symbol. After a merge only the
-    words that held the pair are counted anew.
+    Fewer merges come back when every word has become one symbol. All words stand in one
+    row; a pair knows its count and its places, and a merge goes to these alone.
 
     Source: [Cortes] 4.2. Oracle: tokenizers.trainers.BpeTrainer.
 
@@ -59,18 +59,27 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
     [('e', 's'), ('es', 't'), ('l', 'o'), ('lo', 'w')]
     """
     age = _alphabet(words, merges)
-    spelled, counts = [list(word) for word in words], list(words.values())
+    symbols, times = _in_one_row(words)
+    before, after = [*range(-1, len(symbols))], [*range(1, len(symbols) + 1)]
     tally: Counter[Pair] = Counter()
-    holders: dict[Pair, set[int]] = defaultdict(set)
-    for number, symbols in enumerate(spelled):
-        for pair in pairwise(symbols):
-            tally[pair] += counts[number]
-            holders[pair].add(number)
+    places: dict[Pair, set[int]] = defaultdict(set)
+    changed: set[Pair] = set()
 
-    def entry(pair):
+    def count(at: int, sign: int) -> None:
+        """Add the pair that begins here, or take it away."""
+        pair = symbols[at], symbols[after[at]]
+        if pair[0] and pair[1]:
+            tally[pair] += sign * times[at]
+            changed.add(pair)
+            if sign > 0:
+                places[pair].add(at)
+
+    def entry(pair: Pair):
         return -tally[pair], age[pair[0]], age[pair[1]], pair
 
-    queue = [entry(pair) for pair in tally]
+    for at in range(len(symbols) - 1):
+        count(at, +1)
+    queue = [entry(pair) for pair in changed]
     heapq.heapify(queue)
     found: list[Pair] = []
     while queue and len(found) < merges:
@@ -79,22 +88,31 @@ def bpe_train(words: Words, merges: int) -> list[Pair]:
             continue  # its count has changed since; a newer entry says how
         found.append(best)
         age.setdefault("".join(best), len(age))
-        changed: set[Pair] = set()
-        for number in holders.pop(best):
-            before, after = spelled[number], merge(spelled[number], best)
-            if len(after) == len(before):
-                continue  # an earlier merge took the pair from this word
-            spelled[number] = after
-            for pair in pairwise(before):
-                tally[pair] -= counts[number]
-            for pair in pairwise(after):
-                tally[pair] += counts[number]
-                holders[pair].add(number)
-            changed.update(pairwise(before), pairwise(after))
+        changed.clear()
+        for at in sorted(places.pop(best)):  # from left to right
+            left, right = before[at], after[at]
+            if (symbols[at], symbols[right]) != best:
+                continue  # one of the two was merged since
+            for place in (left, at, right):
+                count(place, -1)
+            symbols[at], symbols[right] = "".join(best), ""
+            after[at] = after[right]
+            before[after[at]] = at
+            for place in (left, at):
+                count(place, +1)
         for pair in changed:
             if tally[pair]:
                 heapq.heappush(queue, entry(pair))
     return found
+
+
+def _in_one_row(words: Words) -> tuple[list[str], list[int]]:
+    """All symbols, with nothing around each word, and how often each occurs."""
+    symbols, times = [""], [0]
+    for word, often in words.items():
+        symbols += [*word, ""]
+        times += [often] * (len(word) + 1)
+    return symbols, times
 
 
 def _alphabet(words, merges):
