@@ -7,11 +7,13 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from refvlm import ops
 
 from .impl.homes import HOMES, TESTS, functions_of, home_of
+from .impl.wording import of_difference
 from .spec import house, law
 
 ROOT = Path(__file__).parents[1]
@@ -151,6 +153,16 @@ def test_impl_reports_on_one_screen_and_cuts_no_sentence(tmp_path):
     assert "mine.py:" not in told
     _, asked = held(zeros, tmp_path, "--tracebacks", "-k", "sums_to_one")
     assert "AssertionError" in asked and "test_probability.py:" in asked
+
+
+@law
+def test_impl_shows_a_place_that_differs():
+    """Of eight, seven are as they should be, two of them infinite or no number."""
+    expected = np.array([-np.inf, np.nan, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    for wrong in (-np.inf, np.nan, 6.5):
+        came = expected.copy()
+        came[6] = wrong
+        assert of_difference(expected, came) == ("6 at [6]", f"{wrong} at [6]")
 
 
 @law

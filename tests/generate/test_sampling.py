@@ -22,6 +22,19 @@ def stays(logits):
     return [np.flatnonzero(row > OUT).tolist() for row in logits]
 
 
+class Given(np.random.Generator):
+    """A generator whose uniform numbers are these."""
+
+    def __init__(self, numbers):
+        super().__init__(np.random.PCG64())
+        self.numbers = iter(numbers)
+
+    def random(self, size=None):
+        if size is None:
+            return next(self.numbers)
+        return np.array([next(self.numbers) for _ in range(size)])
+
+
 # Every rule with something that it has to do, for the laws that hold for all of them.
 RULES = {
     "temperature": lambda logits: generate.temperature(logits, 0.7),
@@ -128,10 +141,6 @@ def test_min_new_tokens_lets_nobody_stop_early():
 def test_sample_takes_where_the_sum_first_exceeds_u():
     """0.2, 0.5, 0.3 up to 0.2, 0.7, 1: each u falls between two of the sums."""
 
-    class Given(np.random.Generator):
-        def random(self, size=None):
-            return next(numbers) if size is None else np.array([next(numbers)] * size)
-
     logits = np.log([[0.2, 0.5, 0.3]])
     for u, token in (
         (0.0, 0),
@@ -141,11 +150,19 @@ def test_sample_takes_where_the_sum_first_exceeds_u():
         (0.71, 2),
         (1 - 2**-53, 2),
     ):
-        numbers = iter([u])
-        assert generate.sample(logits, Given(np.random.PCG64())).tolist() == [token]
-    numbers = iter([0.0, 0.5])  # of nothing, none; and half is the first of the second
+        assert generate.sample(logits, Given([u])).tolist() == [token]
+    # Of nothing, none; and half is the first of the second.
     logits = np.array([[-1e9, 1.0], [2.0, 2.0]])
-    assert generate.sample(logits, Given(np.random.PCG64())).tolist() == [1, 1]
+    assert generate.sample(logits, Given([0.0, 0.5])).tolist() == [1, 1]
+
+
+@example
+def test_sample_takes_scores_of_any_size():
+    """Only differences count: the exponential of 1,000 is beyond float64, and that of
+    -1,000 is 0, but of two that are equal each has a half, and the third nothing."""
+    logits = np.array([[1000.0, 1000.0, 0.0], [-1000.0, -1000.0, -2000.0]])
+    for u, token in ((0.25, 0), (0.75, 1), (1 - 2**-53, 1)):
+        assert generate.sample(logits, Given([u, u])).tolist() == [token, token]
 
 
 @law

@@ -54,7 +54,10 @@ def of_difference(expected, came):
         return of_value(expected), of_value(came)
     with np.errstate(all="ignore"):
         apart = np.abs(np.subtract(came, expected, dtype=np.float64))
-    at = np.unravel_index(np.nan_to_num(apart, nan=np.inf).argmax(), apart.shape)
+    # Where only one of the two is nan or infinite they are furthest apart.
+    same = (came == expected) | (np.isnan(came) & np.isnan(expected))
+    apart = np.where(same, 0, np.nan_to_num(apart, nan=np.inf, posinf=np.inf))
+    at = np.unravel_index(apart.argmax(), apart.shape)
     place = f"[{', '.join(map(str, at))}]"
     return f"{expected[at]:.6g} at {place}", f"{came[at]:.6g} at {place}"
 
