@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...arguments import check_whole, several
+from ..bpe.learning import unmarked_texts
 from ..errors import NoRoomError
 from ..subwords import check_names
 from ..tokenizer import Tokenizer
@@ -84,12 +85,8 @@ def count_words(texts: Iterable[str], markers: Sequence[str] = ()) -> Counter[st
     >>> count_words(["Red, red"]) == {"red": 2, ",": 1}
     True
     """
-    unlearnt = WordPiece({}, markers)
-    pieces: Counter[str] = Counter()
-    for text in texts:
-        pieces.update(unlearnt.pieces(text)[::2])
     counts: Counter[str] = Counter()
-    for text, times in pieces.items():
+    for text, times in unmarked_texts("count_words", texts, markers, []).items():
         for word in bert_words(bert_normalize(text, **NORMALIZER)):
             if len(word) <= LONGEST:
                 counts[word] += times

@@ -146,10 +146,13 @@ def wordpiece_encode(
     vocabulary: Container[str],
     unknown: str = "[UNK]",
     longest_word: int = LONGEST,
+    longest_token: int | None = None,
 ) -> list[str]:
     """A word cut into tokens: from the left, each time the longest that there is.
 
     Where no token fits, the whole word is `unknown`, as is one of too many characters.
+    With L characters in the `longest_token`, if that is said, n characters take at most
+    n L looks into the vocabulary, else n².
 
     Source: [Cortes] 4.2. Oracle: tokenizers.models.WordPiece.
 
@@ -160,11 +163,13 @@ def wordpiece_encode(
     """
     if len(word) > longest_word:
         return [unknown]
+    longest = len(PREFIX + word) if longest_token is None else longest_token
     tokens: list[str] = []
     start = 0
     while start < len(word):
         prefix = PREFIX if start else ""
-        for end in range(len(word), start, -1):
+        furthest = min(len(word), start + longest - len(prefix))
+        for end in range(furthest, start, -1):
             if prefix + word[start:end] in vocabulary:
                 break
         else:

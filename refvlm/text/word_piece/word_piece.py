@@ -27,6 +27,7 @@ NORMALIZER: dict[str, Any] = {
     "strip_accents": None,
     "lowercase": True,
 }
+LARGEST = 512  # characters in a token of a file; a word takes so many looks a letter
 CUT = {"type": "BertPreTokenizer"}
 # How the decoder mends what the cut took apart, within one token and the space before.
 MENDED = (
@@ -70,15 +71,22 @@ class WordPiece(Subwords):
         cleanup: bool = True,
     ):
         super().__init__({**known, **(added or {})}, markers)
+        if unknown not in self.vocabulary:
+            raise ValueError(
+                f"WordPiece: no token is {unknown!r:.60}, for words of unknown "
+                "letters: add it, or say which one is `unknown`"
+            )
         self.known = dict(known)
         self.normalizer, self.cleanup = dict(normalizer), cleanup
         self.unknown, self.longest_word = unknown, longest_word
+        self.longest_token = max(map(len, self.known), default=0)
 
     def words(self, text: str) -> list[str]:
         return bert_words(bert_normalize(text, **self.normalizer))
 
     def cut(self, word: str) -> list[str]:
-        return wordpiece_encode(word, self.known, self.unknown, self.longest_word)
+        longest = self.longest_word, self.longest_token
+        return wordpiece_encode(word, self.known, self.unknown, *longest)
 
     def forget(self, names: Set[str]) -> None:
         self.known = {t: n for t, n in self.known.items() if t not in names}
@@ -135,6 +143,11 @@ class WordPiece(Subwords):
         if not is_whole(longest) or longest < 0:
             raise beyond(origin, "model", {"max_input_chars_per_word": longest})
         known = part(model, "vocab", dict, origin)
+        largest = min(longest, max(map(len, known), default=0))
+        if largest > LARGEST:
+            raise beyond(
+                origin, "model", f"a word with {largest} characters in a token"
+            )
         added = read_added(known, markers, origin)
         unknown = part(model, "unk_token", str, origin)
         if unknown not in {**known, **added}:

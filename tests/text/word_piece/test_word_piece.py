@@ -16,12 +16,13 @@ from refvlm.text import (
     WordPiece,
     load_tokenizer,
     save_tokenizer,
+    wordpiece_encode,
 )
 from refvlm.text.engines.plain import PlainEngine
 from refvlm.text.word_piece.learning import learn_word_piece
 from refvlm.text.word_piece.word_piece import MENDED
 
-from ...spec import contract, example, law, oracle
+from ...spec import contract, example, house, law, oracle
 from ..hard_texts import HARD, LONG, NO_TEXTS
 from .test_bert_words import settled, texts
 
@@ -34,6 +35,7 @@ CORPUS = [
 LEARNT = learn_word_piece(CORPUS * 3, 260)
 LIBRARY = tokenizers.Tokenizer.from_str(json.dumps(LEARNT.describe()))
 THEIRS = Tokenizer(LIBRARY)
+UNKNOWN = {"[UNK]": 0}  # a vocabulary without words
 MARKED = st.lists(st.sampled_from(LEARNT.markers) | texts, max_size=5).map("".join)
 
 
@@ -70,6 +72,33 @@ def test_word_piece_gives_its_own_words_back(text):
     if "[UNK]" not in tokens:
         again = WordPiece(LEARNT.vocabulary, cleanup=False).text_of(tokens)
         assert LEARNT.tokens(again) == tokens
+
+
+class Counted(dict):
+    """A vocabulary that counts how often it is looked into."""
+
+    looks = 0
+
+    def __contains__(self, token):
+        self.looks += 1
+        return super().__contains__(token)
+
+
+@house
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_word_piece_looks_no_further_than_its_longest_token(letter):
+    """A word of n letters takes n looks for each letter of that, not n squared."""
+    vocabulary = {"[UNK]": 0, "aaa": 1, "##a": 2, "##ab": 3}
+    looks = []
+    for n in (1000, 2000):
+        pieces = WordPiece(vocabulary, longest_word=10**9)
+        pieces.known = Counted(pieces.known)
+        word = "a" * n + letter
+        assert pieces.cut(word) == wordpiece_encode(
+            word, vocabulary, longest_word=n + 1
+        )
+        looks.append(pieces.known.looks)
+    assert looks[1] - looks[0] == 3 * 1000
 
 
 @oracle
@@ -124,7 +153,7 @@ def test_word_piece_decodes_as_the_library_does(ids, cleanup):
 )
 def test_word_piece_decoder_mends_as_the_librarys(tokens, cleanup):
     """Contractions, signs, pieces at the beginning, and pieces of nothing."""
-    ours = WordPiece({}, cleanup=cleanup).text_of(tokens)
+    ours = WordPiece(UNKNOWN, cleanup=cleanup).text_of(tokens)
     assert ours == decoders.WordPiece(cleanup=cleanup).decode(tokens)
 
 
@@ -133,9 +162,9 @@ def test_word_piece_decoder_mends_as_the_librarys(tokens, cleanup):
 def test_word_piece_decoder_knows_each_thing_to_mend(apart, together):
     """In the middle of a token, and where the space is the decoder's own."""
     tokens = ["a", f"b{apart}c", apart, apart.strip(), together]
-    mended = WordPiece({}).text_of(tokens)
+    mended = WordPiece(UNKNOWN).text_of(tokens)
     assert mended == decoders.WordPiece().decode(tokens)
-    assert mended != WordPiece({}, cleanup=False).text_of(tokens)
+    assert mended != WordPiece(UNKNOWN, cleanup=False).text_of(tokens)
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +284,11 @@ BEYOND = {
     "another prefix to decode": (["decoder", "prefix"], "@@"),
     "a longest word that is none": (["model", "max_input_chars_per_word"], "100"),
     "an unknown token without id": (["model", "unk_token"], "<unk>"),
+    "a token without end": (
+        ["model"],
+        DOCUMENT["model"]
+        | {"max_input_chars_per_word": 513, "vocab": {"[UNK]": 0, "a" * 513: 1}},
+    ),
     "a switch that is new": (["model", "dropout"], 0.1),
 }
 
@@ -331,6 +365,16 @@ def test_word_piece_takes_windows_line_ends(directory, tmp_path):
     lines = (directory / "vocab.txt").read_bytes().replace(b"\n", b"\r\n")
     (tmp_path / "vocab.txt").write_bytes(lines)
     assert load_tokenizer(tmp_path).encode("red?") == LEARNT.encode("red?")
+
+
+@contract
+def test_word_piece_needs_its_unknown_token():
+    """Not at the first word that it cannot spell, but when it is made."""
+    for vocabulary, unknown in (({}, "[UNK]"), ({"[UNK]": 0}, "<unk>")):
+        with pytest.raises(ValueError, match="^WordPiece: no token is '"):
+            WordPiece(vocabulary, unknown=unknown)
+    beyond = WordPiece({"a": 0}, ["<unk>"], {"<unk>": 1}, unknown="<unk>")
+    assert beyond.encode("a b") == [0, 1]
 
 
 @contract
