@@ -19,10 +19,11 @@ from . import identity
 from .turns import serve
 
 PROMPT, NEW = 32, 64
-CASES = {  # how many prompts, and beams of each
-    "greedy": (1, 1),
-    "4 beams": (1, 4),
-    "8 prompts, 4 beams": (8, 4),
+CASES = {  # model, how many prompts, and beams of each
+    "greedy": ("whole", 1, 1),
+    "4 beams": ("whole", 1, 4),
+    "8 prompts, 4 beams": ("whole", 8, 4),
+    "4 beams of 151,936 tokens": ("thin", 1, 4),
 }
 DOCUMENT = {
     "model_type": "qwen2",
@@ -39,42 +40,59 @@ DOCUMENT = {
     "rope_parameters": {"rope_theta": 1e4, "rope_type": "default"},
     "tie_word_embeddings": True,
 }
-CONFIG = Qwen2Config.from_json(DOCUMENT)
+# Little of a model before the vocabulary of Qwen2, so that most of a step is search.
+THIN = DOCUMENT | {
+    "vocab_size": 151_936,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+DOCUMENTS = {"whole": DOCUMENT, "thin": THIN}
+CONFIGS = {name: Qwen2Config.from_json(of) for name, of in DOCUMENTS.items()}
 
 
 def write(folder):
+    """Both models, each in a folder of its name."""
+    for name, document in DOCUMENTS.items():
+        Path(folder, name).mkdir()
+        _write(Path(folder, name), document, CONFIGS[name])
+
+
+def _write(folder, document, config):
     """A checkpoint of random weights, by which no token is certain and none a tie."""
     rng = np.random.default_rng(0)
     tensors = {}
-    for name, shape in expected_shapes(CONFIG).items():
+    for name, shape in expected_shapes(config).items():
         values = rng.standard_normal(shape, dtype=np.float32)
         scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.1
         centre = 1 if name.endswith("norm.weight") else 0
         tensors[f"model.{name}"] = np.float32(scale) * values + np.float32(centre)
     tensors["model.embed_tokens.weight"] *= 3
     checkpoint.save(Path(folder, "model.safetensors"), tensors)
-    Path(folder, "config.json").write_text(json.dumps(DOCUMENT))
+    Path(folder, "config.json").write_text(json.dumps(document))
 
 
 class Worker:
-    """The model in one library, and prompts that both are given."""
+    """The models in one library, and prompts that both are given."""
 
     def __init__(self, library, folder):
         self.library, rng = library, np.random.default_rng(1)
-        shapes = {name: (prompts, PROMPT) for name, (prompts, _) in CASES.items()}
         self.prompts = {
-            name: rng.integers(0, CONFIG.vocab_size, shape)
-            for name, shape in shapes.items()
+            name: rng.integers(0, CONFIGS[model].vocab_size, (prompts, PROMPT))
+            for name, (model, prompts, _) in CASES.items()
         }
         open_ = {"refvlm": self._refvlm, "transformers": self._transformers}
-        self.generate = open_[library](folder)
+        self.generate = {
+            model: open_[library](Path(folder, model)) for model in DOCUMENTS
+        }
 
     def run(self, name):
         """Seconds of a step, on the average, and the ids."""
-        _, beams = CASES[name]
+        model, _, beams = CASES[name]
         self.spent = dict.fromkeys(("model", "reorder"), 0.0)
         start = time.perf_counter()
-        ids = self.generate(self.prompts[name], beams)
+        ids = self.generate[model](self.prompts[name], beams)
         spent = {"step": time.perf_counter() - start, **self.spent}
         return {part: s / NEW for part, s in spent.items()} | {"ids": ids.tolist()}
 

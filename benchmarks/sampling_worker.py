@@ -34,10 +34,20 @@ TOGETHER = {
 # What it takes does not hang on the scores.
 ANY = ("temperature", "repetition_penalty", "no_repeat_ngram", "min_new_tokens")
 CHAINS = {name: (name,) for name in ("top_k", "top_p", "min_p", "sample")} | TOGETHER
-CASES = {name: ((name,), "peaked") for name in ANY} | {
-    f"{name}, {kind}": (chain, kind)
-    for name, chain in CHAINS.items()
-    for kind in SPREADS
+PROMPTS = 8
+AT_ONCE = [name for name in TOGETHER if name.startswith("temperature")]
+CASES = {  # name: rules, scores, and of how many prompts at once
+    **{name: ((name,), "peaked", 1) for name in ANY},
+    **{
+        f"{name}, {kind}": (chain, kind, 1)
+        for name, chain in CHAINS.items()
+        for kind in SPREADS
+    },
+    **{
+        f"{PROMPTS} prompts: {name}, {kind}": (TOGETHER[name], kind, PROMPTS)
+        for name in AT_ONCE
+        for kind in SPREADS
+    },
 }
 
 
@@ -47,22 +57,29 @@ class Worker:
     def __init__(self, library):
         self.library = library
         rng = np.random.default_rng(0)
-        normal = rng.standard_normal((1, VOCABULARY), dtype=np.float32)
+        normal = rng.standard_normal((PROMPTS, VOCABULARY), dtype=np.float32)
         self.scores = {kind: normal * width for kind, width in SPREADS.items()}
-        self.ids = rng.integers(0, VOCABULARY, (1, SAID))
+        self.ids = rng.integers(
+            0, VOCABULARY, (1, SAID)
+        )  # of one prompt: no other rule reads them
 
     def run(self, name):
         """Seconds of one call, the median of many."""
-        chain, kind = CASES[name]
+        return seconds(self.job(name), at_least=0.15, warm=0.03)
+
+    def job(self, name):
+        """What is timed of a case; it gives what the last rule does."""
+        chain, kind, prompts = CASES[name]
         of_library = self._refvlm if self.library == "refvlm" else self._transformers
-        scores, rules = of_library(chain, self.scores[kind])
+        scores, rules = of_library(chain, self.scores[kind][:prompts])
 
         def call():
             given = scores
             for rule in rules:
                 given = rule(given)
+            return given
 
-        return seconds(call, at_least=0.15, warm=0.03)
+        return call
 
     def _refvlm(self, chain, scores):
         from refvlm import generate
