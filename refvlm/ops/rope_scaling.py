@@ -81,15 +81,15 @@ def llama3_frequencies(
     high_freq_factor=4.0,
 ):
     r"""Only what turns slowly is slowed:
-    $\omega_i' = (1 - t)\,\omega_i / s + t\,\omega_i$ with
-    $t = \operatorname{clip}\bigl((r_i - a)/(b - a), 0, 1\bigr)$, where
+    $\omega_i' = (1 - k_i)\,\omega_i / s + k_i\,\omega_i$ with
+    $k_i = \operatorname{clip}\bigl((r_i - a)/(b - a), 0, 1\bigr)$, where
     $r_i = L\,\omega_i / 2\pi$ is how often pair i turned in training.
 
     float64 (dim / 2,). `original` is $L$; $a$ and $b$ are `low_freq_factor` and
     `high_freq_factor`: a pair that made more than b turns keeps its speed, and one
     that made less than a is slower by s.
 
-    Source: Grattafiori et al., The Llama 3 herd of models. Oracle: transformers'
+    Source: Meta's code of Llama 3.1, `apply_scaling`. Oracle: transformers'
     rope_type "llama3".
 
     >>> (position_frequencies(8, 1e6) / llama3_frequencies(8, 1e6)).round(2)
