@@ -170,3 +170,22 @@ def test_no_line_of_code_is_wider_than_its_box():
             code = re.sub(r"\A[^\n]*\n---\n.*?\n---\n", "", cell, flags=re.DOTALL)
             wide += [f"{page.name}: {x[:60]}" for x in code.splitlines() if len(x) > 88]
     assert wide == []
+
+
+def test_the_last_and_the_next_chapter_are_the_neighbours():
+    """A chapter that is put elsewhere takes such words with it."""
+    order = [c["file"] for part in TOC["parts"] for c in part["chapters"]]
+    texts = {name: (ROOT / f"{name}.md").read_text(encoding="utf-8") for name in order}
+    said = re.compile(
+        r"\{ref\}`the\s+(last|next)\s+chapter\s+<([\w-]+)>`", re.IGNORECASE
+    )
+    wrong, found = [], 0
+    for at, name in enumerate(order):
+        for which, label in said.findall(texts[name]):
+            neighbour = order[at - 1 if which.lower() == "last" else at + 1]
+            found += 1
+            if f"({label})=" not in texts[neighbour]:
+                wrong.append(
+                    f"{name}: the {which} chapter <{label}> is not {neighbour}"
+                )
+    assert wrong == [] and found >= 5
