@@ -111,8 +111,10 @@ class Compare:
         want = cast(answers["output"], np.float32) if inputs else answers["output"]
         assert_close(result, want)
 
-    def answers(self, ask, inputs, tolerance=None, of_one_scale=False):
+    def answers(self, ask, inputs, tolerance=None, of_one_scale=False, library="torch"):
         """name -> array: from `ask(torch)` where torch is, else as recorded.
+
+        Where it asks another `library` ("mlx.core"), that has to be there too.
 
         `tolerance` is how far the two may be apart, where a deep model adds roundings.
         Answers `of_one_scale` are measured by the largest of them all: a gradient that
@@ -121,11 +123,11 @@ class Compare:
         self.calls += 1
         name, digest = f"{self.name}#{self.calls}", _digest(inputs)
         live = None
-        if importlib.util.find_spec("torch"):
+        if _is_there("torch") and _is_there(library):
             with warnings.catch_warnings(action="ignore"):
                 live = ask(_quiet_torch())
         if self.recording:
-            assert live is not None, "recording needs torch"
+            assert live is not None, f"recording needs torch and {library}"
             self.record.put(name, digest, live)
         recorded = self.record.get(name, digest)
         if live is None:
@@ -142,6 +144,14 @@ class Compare:
             if not of_one_scale:
                 assert_close(value, recorded[key], tolerance)
         return live
+
+
+def _is_there(library):
+    """Whether a library, or a module inside one, is installed."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _quiet_torch():

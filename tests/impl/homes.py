@@ -4,7 +4,7 @@ import functools
 import inspect
 from pathlib import Path
 
-from refvlm import generate, image, ops, text
+from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, reach, scaling_laws
 from refvlm.blocks import adapters
 from refvlm.blocks.convolutional import reparameterization
@@ -39,6 +39,7 @@ HOMES = (
     schedules,
     clipping,
     generate,
+    quantize,
     image,
     attention_maps,
     reach,
