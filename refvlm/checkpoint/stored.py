@@ -14,6 +14,7 @@ weights behind the back of their model. The price is memory: each process has a 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -80,7 +81,32 @@ def _open_again(path: str, version: tuple[int, int]) -> TensorFile:
     return file
 
 
-class StoredTensor:
+class Tensor:
+    """What stands under a name in `Weights`: a shape at once, numbers when asked."""
+
+    __slots__ = ()
+    shape: tuple[int, ...]
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether the numbers are fractions."""
+        raise NotImplementedError
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes keep them."""
+        raise NotImplementedError
+
+    def array(self):
+        """All of them."""
+        raise NotImplementedError
+
+    def rows(self, places):
+        """Those of some rows, by a slice or by whole numbers."""
+        return self.array()[places]
+
+
+class StoredTensor(Tensor):
     """A tensor of a file: its shape at once, its values at the first look."""
 
     __slots__ = ("_array", "_dtype", "_file", "_record", "shape")
@@ -99,6 +125,25 @@ class StoredTensor:
     @property
     def is_floating(self) -> bool:
         return self._record.kind in FLOATING
+
+    @property
+    def kind(self) -> str:
+        """How the file stores it: "F32", "BF16", "U8"."""
+        return self._record.kind
+
+    @property
+    def nbytes(self) -> int:
+        return self._record.end - self._record.begin
+
+    def stored(self) -> np.ndarray:
+        """The numbers as they lie in the file, read anew each time: of bfloat16 the
+        bits, as uint16."""
+        record = self._record
+        numbers = np.empty(self.nbytes // record.storage.itemsize, record.storage)
+        with self._file.reading:
+            self._file.read(record.begin, numbers)
+        native = numbers.astype(record.storage.newbyteorder("="), copy=False)
+        return native.reshape(self.shape)
 
     def array(self) -> np.ndarray:
         """The same read-only array each time."""
@@ -158,7 +203,7 @@ class StoredTensor:
             )
 
 
-class HeldTensor:
+class HeldTensor(Tensor):
     """A tensor that is in memory already: an array, or a Variable."""
 
     __slots__ = ("_value", "shape")
@@ -169,6 +214,10 @@ class HeldTensor:
     @property
     def is_floating(self) -> bool:
         return np.dtype(self._value.dtype).kind == "f"
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self._value.dtype).itemsize
 
     def array(self):
         return self._value

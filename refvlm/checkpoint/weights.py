@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from .errors import CheckpointError, MissingTensorError, listed, quoted
-from .stored import HeldTensor, StoredTensor
+from .stored import HeldTensor, Tensor
 
-Tensors = Mapping[str, StoredTensor | HeldTensor]
+Tensors = Mapping[str, Tensor]
 Renaming = Callable[[str], str | None] | Iterable[tuple[str, str | None]]
 
 
@@ -34,7 +34,7 @@ class Weights(Mapping):
     __slots__ = ("_prefix", "_tensors", "origin")
 
     def __init__(self, tensors: Mapping[str, Any], origin: str = "the weights"):
-        """Wrap any mapping of arrays (or Variables); `origin` is for messages."""
+        """Wrap a mapping of arrays, Variables or tensors; `origin` is for messages."""
         self._tensors: Tensors = {name: _held(name, tensors[name]) for name in tensors}
         self._prefix, self.origin = "", origin
 
@@ -56,10 +56,7 @@ class Weights(Mapping):
         return self._prefix
 
     def __getitem__(self, name: str) -> np.ndarray:
-        tensor = self._tensors.get(self._prefix + name)
-        if tensor is None:
-            raise self._missing(self._prefix + name)
-        return tensor.array()
+        return self.tensor(name).array()
 
     def get(self, name: str, default: Any = None) -> np.ndarray | Any:
         """The array, or `default` where the name is absent: an optional bias."""
@@ -94,6 +91,13 @@ class Weights(Mapping):
         """name -> shape, without reading the tensors."""
         return {name: self._tensors[self._prefix + name].shape for name in self}
 
+    def tensor(self, name: str) -> Tensor:
+        """What stands under a name, without reading it."""
+        tensor = self._tensors.get(self._prefix + name)
+        if tensor is None:
+            raise self._missing(self._prefix + name)
+        return tensor
+
     def is_floating(self, name: str) -> bool:
         """Whether a tensor holds fractions, without reading it."""
         return self._tensors[self._prefix + name].is_floating
@@ -122,7 +126,7 @@ class Weights(Mapping):
         out what it finds.
         """
         rename = change if callable(change) else _rename_by_pairs(list(change))
-        renamed: dict[str, StoredTensor | HeldTensor] = {}
+        renamed: dict[str, Tensor] = {}
         source: dict[str, str] = {}
         for name in self:
             new = rename(name)
@@ -144,9 +148,11 @@ class Weights(Mapping):
         )
 
 
-def _held(name: object, value: Any) -> HeldTensor:
+def _held(name: object, value: Any) -> Tensor:
     if not isinstance(name, str):
         raise CheckpointError(f"a tensor's name is a string, not {quoted(name)}")
+    if isinstance(value, Tensor):
+        return value
     if not hasattr(value, "shape"):
         raise CheckpointError(
             f"tensor {quoted(name)} is a {type(value).__name__}, not an array"

@@ -66,7 +66,6 @@ class CLIPConfig:
     @classmethod
     def from_json(cls, config: Mapping) -> CLIPConfig:
         """From the parsed config.json of a CLIP, strictly."""
-        fields.only(config, "quantization_config", None)
         fields.only(config, "model_type", "clip", default="clip")
         return cls(
             vision=_vision(_tower(config, "vision_config", "clip_vision_model")),

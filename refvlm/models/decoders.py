@@ -2,7 +2,7 @@
 
     family = DECODERS["gpt2"]
     config = family.config.from_json(document)
-    embeddings = ops.embedding(ids, weights[family.embedding])
+    embeddings = tables.look_up(ids, weights, family.embedding)
     hidden = family.forward(embeddings, weights.scope(family.scope), config)
     logits = family.logits(hidden, weights)
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import ops
+from ..blocks import tables
 from ..checkpoint import Weights
 from . import gpt2, llama, qwen2
 
@@ -53,8 +53,8 @@ class Decoder(NamedTuple):
     def logits(self, hidden, weights: Weights):
         r"""Final hidden states to scores over the vocabulary: $W h$, where W is the
         head, and E where the head is tied."""
-        head = weights.get(self.head)
-        return ops.linear(hidden, weights[self.embedding] if head is None else head)
+        name = self.head if self.head in weights else self.embedding
+        return tables.scores(hidden, weights, name)
 
 
 DECODERS = {

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
+from ..blocks import tables
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
 from . import fields, qwen2
@@ -47,7 +48,6 @@ class FastVLMConfig:
     @classmethod
     def from_json(cls, config: Mapping) -> FastVLMConfig:
         """From a parsed config.json: Hugging Face's nested one, or Apple's flat one."""
-        fields.only(config, "quantization_config", None)
         kind = config.get("model_type")
         if kind == "fast_vlm":
             return _from_huggingface(config)
@@ -181,7 +181,7 @@ def embed(input_ids, image, weights, config: FastVLMConfig):
             f"{tokens}"
         )
     words = np.where(input_ids == IMAGE, 0, input_ids)
-    text = ops.embedding(words, weights[EMBEDDING])
+    text = tables.look_up(words, weights, EMBEDDING)
     if image is None:
         return text
     flat = image.reshape(tokens, -1)
@@ -191,8 +191,7 @@ def embed(input_ids, image, weights, config: FastVLMConfig):
 
 def head(hidden, weights):
     """Final hidden states to logits over the vocabulary; a tied head is E."""
-    matrix = weights.get(HEAD)
-    return ops.linear(hidden, weights[EMBEDDING] if matrix is None else matrix)
+    return tables.scores(hidden, weights, HEAD if HEAD in weights else EMBEDDING)
 
 
 def fastvlm(

@@ -23,6 +23,7 @@ from .. import checkpoint, image, ops, text
 from ..arguments import several
 from ..models import clip, fields
 from ..models.clip_config import CLIPConfig
+from ..quantize import formats
 from ..shapes import ShapeError
 
 # Tensors that a published file may hold and no feature depends on.
@@ -42,7 +43,7 @@ class CLIP:
         """The model of a directory whose config.json says `document`."""
         build = CLIPConfig.from_json
         config = fields.built(directory / "config.json", document, build)
-        weights = checkpoint.load(directory, dtype=dtype)
+        weights = formats.load(directory, document, dtype)
         checkpoint.expect(weights, clip.expected_shapes(config), ignore=UNUSED)
         return cls(config, weights, directory)
 

@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import checkpoint, ops, text
+from .. import checkpoint, text
 from ..arguments import check_whole
+from ..blocks import tables
 from ..blocks.kv_cache import ContextError
 from ..generate import Randomness, Reading, Settings, Watch
 from ..metrics.surprise import perplexity, surprise
 from ..models import fields
 from ..models.decoders import DECODERS, Decoder
 from ..models.inputs import check_ids, check_mask
+from ..quantize import formats
 from .generation import read_generation
 from .reading import (
     CHARACTERS_PER_TOKEN,
@@ -68,13 +70,9 @@ class LanguageModel:
     ) -> LanguageModel:
         """The model of a directory whose config.json says `document`."""
         decoder = DECODERS[document["model_type"]]
-
-        def build(document):
-            fields.only(document, "quantization_config", None)
-            return decoder.config.from_json(document)
-
+        build = decoder.config.from_json
         config = fields.built(directory / "config.json", document, build)
-        weights = decoder.canonical(checkpoint.load(directory, dtype=dtype))
+        weights = decoder.canonical(formats.load(directory, document, dtype))
         tied = config.tie_word_embeddings and decoder.head not in weights
         expected = decoder.expected_shapes(config, tied)
         checkpoint.expect(weights, expected, ignore=UNUSED)
@@ -250,7 +248,7 @@ class LanguageModel:
         return perplexity(self.surprise(some))
 
     def _embedded(self, ids):
-        return ops.embedding(ids, self.weights[self.decoder.embedding])
+        return tables.look_up(ids, self.weights, self.decoder.embedding)
 
     def _check(self, input_ids, attention_mask, new_tokens=0):
         ids = check_ids(input_ids, self.config.vocab_size)

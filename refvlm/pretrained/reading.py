@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 
-from .. import ops
 from ..arguments import is_whole
 from ..autodiff import value_of
+from ..blocks import tables
 from ..checkpoint import CheckpointError, Weights
 from ..generate import Randomness, Reading, Settings, Watch, speak
 from ..generate.beam_inputs import check_penalty
@@ -37,7 +37,6 @@ def read_prompt(
     if mask is not None:
         prompt = np.where(mask, prompt, -1)
         mask = np.pad(mask, ((0, 0), (0, new_tokens)), constant_values=True)
-    table = weights[decoder.embedding]
 
     @np.errstate(all="ignore")  # what is not finite is refused
     def go_on(embeddings):
@@ -54,7 +53,7 @@ def read_prompt(
 
     def step(ids):
         # Looked up, not spliced: a model may say its own image token.
-        return go_on(ops.embedding(ids[:, None], table))
+        return go_on(tables.look_up(ids[:, None], weights, decoder.embedding))
 
     def reorder(rows):
         nonlocal mask

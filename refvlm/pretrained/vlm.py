@@ -30,6 +30,7 @@ from ..models.decoders import DECODERS
 from ..models.dialects import canonical
 from ..models.fastvithd import Progress, prepare, trace_pieces
 from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
+from ..quantize import formats
 from .generation import read_generation
 from .reading import (
     CHARACTERS_PER_TOKEN,
@@ -71,7 +72,7 @@ class VLM:
         """The model of a directory whose config.json says `document`."""
         build = fastvlm.FastVLMConfig.from_json
         config = fields.built(directory / "config.json", document, build)
-        weights = canonical(checkpoint.load(directory, dtype=dtype))
+        weights = canonical(formats.load(directory, document, dtype))
         tied = config.text.tie_word_embeddings and fastvlm.HEAD not in weights
         expected = fastvlm.expected_shapes(config, tied)
         checkpoint.expect(weights, expected, ignore=UNUSED)

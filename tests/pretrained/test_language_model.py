@@ -132,8 +132,9 @@ def test_a_generation_config_is_the_default_that_a_caller_overrides(tmp_path):
     assert lm.settings.do_sample and lm.stop_ids == {1, 2}
     greedy = lm.generate([[5, 6]], 9, do_sample=False)
     np.testing.assert_array_equal(lm.generate([[5, 6]], 9), greedy)
-    drawn = lm.generate([[5, 6]], 9, top_k=0, temperature=9.0)
-    assert (drawn != greedy).any()
+    rng, other = np.random.default_rng(0), {"top_k": 0, "temperature": 9.0}
+    drawn = lm.generate([[5, 6]], 9, rng=rng, min_new_tokens=9, **other)
+    assert not np.array_equal(drawn, greedy)
 
 
 @oracle
