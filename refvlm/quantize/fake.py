@@ -1,0 +1,275 @@
+r"""Rounding that a network can learn under: a staircase forward, a ramp backward.
+
+    value      s (clip(round(x/s) + z, q_min, q_max) - z)     flat between its steps
+    gradient   1 inside the range, 0 outside                  that of clip alone
+
+The true derivative of a staircase is zero wherever there is one, and nothing would be
+learnt from it. The straight-through estimator takes the rounding for the identity on
+the way back, and keeps the derivative of what can have one: of the clipping, and in LSQ
+of the size of the step itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..arguments import is_number, is_whole
+from ..autodiff import differentiable, unbroadcast
+from ..shapes import ShapeError, shapes
+
+
+def _numbers_are_finite(function, x):
+    """A NaN has no place on the grid, and an infinity would be clipped in silence."""
+    if not np.isfinite(x).all():
+        raise ValueError(f"{function}: x holds NaN or infinity: see where it began")
+
+
+def _levels_are_a_range(function, quant_min, quant_max):
+    """Two whole numbers, the lower one first."""
+    whole = is_whole(quant_min) and is_whole(quant_max)
+    if not whole or quant_min > quant_max:
+        raise ValueError(
+            f"{function}: the levels go from a whole number to one that is not lower, "
+            f"as from -8 to 7, not from {quant_min!r} to {quant_max!r}"
+        )
+
+
+def _one_step_for_each(function, x, scale, zero_point, axis):
+    """One scale and one zero point, or one of each along the axis."""
+    right = [(), (1,)] if axis is None else [(x.shape[axis],) if x.ndim else (1,)]
+    for name, value in (("scale", scale), ("zero_point", zero_point)):
+        if not is_number(value) and not isinstance(value, np.ndarray):
+            raise TypeError(
+                f"{function}: {name} is a number or an array, not {value!r:.60}"
+            )
+        if np.shape(value) not in right and (axis is not None or np.size(value) != 1):
+            wants = "one number" if axis is None else f"{right[0]} along axis {axis}"
+            raise ShapeError(
+                f"{function}: {name} is {np.shape(value)}, and x {x.shape} "
+                f"wants {wants}"
+            )
+
+
+def _steps_have_a_size(function, scale):
+    """Steps are neither backwards nor so small that 1/s overflows."""
+    scale = np.asarray(scale, np.float64)
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    if not (np.greater_equal(scale, least) & np.less_equal(scale, most)).all():
+        raise ValueError(
+            f"{function}: every scale is from {least:.2g} to {most:.2g}; the least is "
+            f"{np.min(scale)}, the largest {np.max(scale)}"
+        )
+
+
+def _zero_is_a_level(function, zero_point, quant_min, quant_max):
+    """Zero points are whole and within the range, so that 0 stays 0."""
+    whole = np.asarray(zero_point).dtype.kind in "iu"
+    if (
+        not whole
+        or np.less(zero_point, quant_min).any()
+        or np.greater(zero_point, quant_max).any()
+    ):
+        raise ValueError(
+            f"{function}: zero points are whole numbers from {quant_min} to "
+            f"{quant_max}, so that 0 stays 0; not {zero_point!r:.60}"
+        )
+
+
+@differentiable
+@shapes(
+    _numbers_are_finite,
+    _levels_are_a_range,
+    _one_step_for_each,
+    _steps_have_a_size,
+    _zero_is_a_level,
+    x="...",
+    axis="axis of x",
+    returns="...",
+)
+def fake_quantize(x, scale, zero_point, quant_min, quant_max, axis=None):
+    r"""The number that is left of x on a grid: $\tilde x = s\,(q - z)$ with
+    $q = \operatorname{clip}(\operatorname{round}(x/s) + z,\, q_\min,\, q_\max)$.
+
+    quantize_linear and dequantize_linear in one, in floating numbers throughout. scale
+    and zero_point are one number, or one for each index along `axis`.
+
+    Source: [Cortes] 9.5, [Jacob2018]. Oracle: torch.fake_quantize_per_tensor_affine,
+    torch.fake_quantize_per_channel_affine.
+
+    >>> fake_quantize(np.array([-9.0, 0.2, 0.3, 0.75, 9.0]), 0.5, 0, -2, 2)
+    array([-1. ,  0. ,  0.5,  1. ,  1. ])
+    """
+    scale, zero_point = _along(axis, x, scale), _along(axis, x, zero_point)
+    levels = _levels(x, scale, zero_point)
+    return (np.clip(levels, quant_min, quant_max) - zero_point) * scale
+
+
+@fake_quantize.vjp
+def fake_quantize_vjp(d_out, x, scale, zero_point, quant_min, quant_max, axis):
+    r"""Straight through, where nothing was clipped: $\bar x = \bar y$ where
+    $q_\min \le \operatorname{round}(x/s) + z \le q_\max$, and 0 elsewhere.
+
+    The range reaches half a step beyond its last levels: what is rounded into it is in
+    it. Steps and zero points are given, not learnt: they have no gradient here.
+    """
+    levels = _levels(x, _along(axis, x, scale), _along(axis, x, zero_point))
+    return np.where((levels >= quant_min) & (levels <= quant_max), d_out, 0)
+
+
+def _levels(x, scale, zero_point):
+    """On which level each number would be, were there levels enough."""
+    # PyTorch multiplies by 1/s: in float32 the other way of rounding, x/s, now and then
+    # takes a number in the middle between two levels to the other one.
+    return np.rint(x * (1 / scale)) + zero_point
+
+
+def _along(axis, x, values):
+    """Numbers in the dtype of x, in a shape that broadcasts along its axis."""
+    values = np.asarray(values, x.dtype)
+    if axis is None or not x.ndim:
+        return values.reshape(())
+    return values.reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
+
+
+def _one_shape(x, rounded):
+    """Each number with what it was rounded to."""
+    if x.shape != rounded.shape:
+        raise ShapeError(
+            f"straight_through: x is {x.shape} and rounded {rounded.shape}, which is "
+            "no rounding of it"
+        )
+
+
+@differentiable
+@shapes(_one_shape, x="...", rounded="...", returns="...", as_stored=True)
+def straight_through(x, rounded):
+    r"""What was rounded, as if it had not been: the value of `rounded`, the gradient of
+    x.
+
+    Any rounding becomes learnable by it: a code book, a sign, three values. As a line
+    of PyTorch it is `x + (rounded - x).detach()`, which rounds twice more on the way;
+    here the value is `rounded` to the bit.
+
+    Source: [Cortes] 9.5, [MicroVLM-V] 8, [Bengio2013].
+    Oracle: x + (rounded - x).detach().
+
+    >>> from refvlm.autodiff import grad
+    >>> signs = np.array([1.0, -1.0])
+    >>> grad(lambda x: straight_through(x, signs).sum())(np.array([0.2, -3.0]))
+    array([1., 1.])
+    """
+    return rounded
+
+
+@straight_through.vjp
+def straight_through_vjp(d_out, rounded):
+    r"""$\bar x = \bar y$, and nothing to `rounded`, however it was computed: a scale
+    that was taken from x on the way there does not learn in secret."""
+    return d_out, np.zeros_like(rounded)
+
+
+def _zero_is_finite(function, zero_point):
+    """A zero point on its way may lie between levels and beyond them, but somewhere."""
+    if not np.isfinite(zero_point).all():
+        raise ValueError(f"{function}: zero_point holds NaN or infinity")
+
+
+@differentiable
+@shapes(
+    _numbers_are_finite,
+    _levels_are_a_range,
+    _one_step_for_each,
+    _steps_have_a_size,
+    _zero_is_finite,
+    x="...",
+    scale="...s",
+    zero_point="...z of numbers",
+    axis="axis of x",
+    returns="...",
+)
+def learnable_fake_quantize(
+    x, scale, zero_point, quant_min, quant_max, axis=None, grad_factor=1.0
+):
+    r"""`fake_quantize` whose steps are learnt: $\tilde x = s\,(q - z)$.
+
+    scale and zero_point are arrays of one number, or of one for each index along
+    `axis`, and have gradients, multiplied by grad_factor (`step_grad_factor`: the step
+    is one number with the gradients of many). A zero point between two levels is
+    rounded, and one beyond the range counts as its end.
+
+    Source: [Esser2020], which has no zero point. Oracle:
+    torch._fake_quantize_learnable_per_channel_affine, and ..._per_tensor_affine where
+    no zero point is negative: of those PyTorch 2.13 takes another level backward
+    (-1 for -2) than forward.
+
+    >>> x, step = np.array([-9.0, 0.2, 0.3, 9.0]), np.array(0.5)
+    >>> learnable_fake_quantize(x, step, np.array(0), -2, 1)
+    array([-1. ,  0. ,  0.5,  0.5])
+    """
+    zero_point = np.clip(np.rint(zero_point), quant_min, quant_max)
+    scale, zero_point = _along(axis, x, scale), _along(axis, x, zero_point)
+    levels = _levels(x, scale, zero_point)
+    return (np.clip(levels, quant_min, quant_max) - zero_point) * scale
+
+
+@learnable_fake_quantize.vjp
+def learnable_fake_quantize_vjp(
+    d_out, x, scale, zero_point, quant_min, quant_max, axis, grad_factor
+):
+    r"""To x as without learning. To the step, with the rounding as the identity:
+    $\partial\tilde x/\partial s = (\tilde x - x)/s$ inside the range and
+    $q - z$ at the end where it was clipped: a step learns from both kinds of error.
+    To the zero point: $-s$ where it was clipped, since inside it cancels.
+    """
+    zeros = np.clip(np.rint(zero_point), quant_min, quant_max)
+    step, zero = _along(axis, x, scale), _along(axis, x, zeros)
+    levels = _levels(x, step, zero)
+    inside = (levels >= quant_min) & (levels <= quant_max)
+    on_grid = np.clip(levels, quant_min, quant_max) - zero
+    d_step = d_out * np.where(inside, on_grid - x * (1 / step), on_grid)
+    d_zero = d_out * np.where(inside, 0, -step)
+    return (
+        np.where(inside, d_out, 0),
+        grad_factor * unbroadcast(d_step, step.shape).reshape(scale.shape),
+        grad_factor * unbroadcast(d_zero, step.shape).reshape(np.shape(zero_point)),
+    )
+
+
+def step_grad_factor(count, quant_max):
+    r"""What keeps a step from running ahead of the weights that share it:
+    $g = 1/\sqrt{n\,q_\max}$, with n numbers for each step.
+
+    Source: [Esser2020] 2.2.
+
+    >>> step_grad_factor(64, 4)
+    0.0625
+    """
+    _check_count_and_levels("step_grad_factor", count, quant_max)
+    return 1 / math.sqrt(count * quant_max)
+
+
+def first_step(x, quant_max, axis=None):
+    r"""Where a step may begin to learn: $s_0 = 2\,\overline{|x|}/\sqrt{q_\max}$, over
+    all of x or over each index along `axis`.
+
+    Source: [Esser2020] 2.1.
+
+    >>> first_step(np.array([-3.0, 1.0]), 4)
+    array(2.)
+    """
+    x = np.asarray(x)
+    _check_count_and_levels("first_step", x.size, quant_max)
+    _numbers_are_finite("first_step", x)
+    others = tuple(i for i in range(x.ndim) if axis is None or i != axis % x.ndim)
+    size = np.abs(x).mean(others, dtype=np.result_type(x.dtype, np.float32))
+    step = np.maximum(2 * size / math.sqrt(quant_max), np.finfo(np.float32).tiny)
+    return np.asarray(step, x.dtype)
+
+
+def _check_count_and_levels(function, count, quant_max):
+    if not is_whole(count) or count < 1:
+        raise ShapeError(f"{function}: of {count!r} numbers there is no step")
+    if not is_whole(quant_max) or quant_max < 1:
+        raise ValueError(f"{function}: quant_max is 1 or more, not {quant_max!r}")
