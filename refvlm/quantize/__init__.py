@@ -8,6 +8,13 @@ Operators are named and called as ONNX has them where it does. Files of other pr
 keep to the layouts of bitsandbytes and of MLX, to the bit.
 """
 
+from .affine import (
+    Quantized,
+    dequantize_linear,
+    dynamic_quantize_linear,
+    quantize_linear,
+)
+from .error import Noise, code_entropy, quantization_error, rounding_noise
 from .fake import (
     fake_quantize,
     fake_quantize_vjp,
@@ -17,4 +24,22 @@ from .fake import (
     step_grad_factor,
     straight_through,
     straight_through_vjp,
+)
+from .number_formats import (
+    FORMATS,
+    FloatFormat,
+    IntegerFormat,
+    integer_format,
+    number_format,
+)
+from .ranges import Grid, affine_parameters, symmetric_parameters
+from .small_floats import (
+    float4_bits,
+    float4_from_bits,
+    float8_bits,
+    float8_from_bits,
+    round_to_float4,
+    round_to_float4_vjp,
+    round_to_float8,
+    round_to_float8_vjp,
 )

@@ -1,0 +1,81 @@
+"""What quantisation asks of its arguments, each refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arguments import check_axes, check_whole
+from ..shapes import ShapeError
+from .number_formats import FloatFormat, number_format
+
+
+def finite(function: str, **arrays):
+    """Refuse NaN and infinities: no code of whole numbers stands for them.
+
+    >>> finite("quantize_linear", x=np.array([1.0, np.nan]))
+    Traceback (most recent call last):
+    ValueError: quantize_linear: x holds 1 number that is NaN or infinite
+    """
+    for name, array in arrays.items():
+        count = np.size(array) - np.count_nonzero(np.isfinite(array))
+        if count:
+            are = "number that is" if count == 1 else "numbers that are"
+            raise ValueError(f"{function}: {name} holds {count} {are} NaN or infinite")
+
+
+def scales(function: str, name: str, scale):
+    """Refuse a scale that nothing can be divided by."""
+    finite(function, **{name: scale})
+    if not np.all(scale):
+        raise ValueError(f"{function}: {name} holds 0, by which nothing can be divided")
+
+
+def one_for_each(function, array, shape, axis, block_size, **parameters):
+    """Refuse scales and zero points that do not lie along the array.
+
+    Each is one number, or one for each place along `axis`, or, in blocks, of the
+    array's shape with as many places along `axis` as there are blocks.
+    """
+    check_whole(function, block_size=block_size)
+    for name, parameter in parameters.items():
+        if parameter is None or parameter.size == 1:
+            continue
+        check_axes(function, "axis", axis, array, shape)
+        if block_size:
+            right = list(shape)
+            right[axis] = -(-shape[axis] // block_size)
+        else:
+            right = [shape[axis]]
+        if parameter.shape != tuple(right):
+            each = f"blocks of {block_size} along" if block_size else "places of"
+            raise ShapeError(
+                f"{function}: {name} is {parameter.shape}, but {array} {shape} has "
+                f"{tuple(right)} {each} axis {axis}"
+            )
+
+
+def zero_point_of(function, name, zero_point, dtype):
+    """Refuse a zero point that is no code of the format, stored as its codes are."""
+    if zero_point is None:
+        return
+    known = number_format(dtype)
+    if zero_point.dtype.newbyteorder("=") != known.storage:
+        raise ValueError(
+            f"{function}: {name} holds {zero_point.dtype}, but a code of {known.name} "
+            f"is stored as {known.storage}"
+        )
+    if isinstance(known, FloatFormat) and zero_point.any():
+        raise ValueError(
+            f"{function}: {name} must be 0: {known.name} has no other zero"
+        )
+    if not isinstance(known, FloatFormat):
+        codes_of(function, name, zero_point, known)
+
+
+def codes_of(function, name, codes, known):
+    """Refuse codes that a format does not have."""
+    if codes.size and not (known.low <= codes.min() and codes.max() <= known.high):
+        raise ValueError(
+            f"{function}: {name} holds codes from {codes.min()} to {codes.max()}, but "
+            f"{known.name} has {known.low} to {known.high}"
+        )
