@@ -25,12 +25,21 @@ from .fake import (
     straight_through,
     straight_through_vjp,
 )
+from .group_wise import group_dequantize, group_quantize
 from .number_formats import (
     FORMATS,
     FloatFormat,
     IntegerFormat,
     integer_format,
     number_format,
+)
+from .packing import (
+    pack_bits,
+    pack_nibbles,
+    pack_trits,
+    unpack_bits,
+    unpack_nibbles,
+    unpack_trits,
 )
 from .ranges import Grid, affine_parameters, symmetric_parameters
 from .small_floats import (

@@ -1,0 +1,144 @@
+r"""Groups with a scale and a bias: $\hat w = s q + \beta$, as MLX writes it.
+
+A row of a matrix is cut into groups of 64; each has a scale and a bias of its own, and
+its weights are whole numbers of a few bits, packed into words of 32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arguments import is_whole
+from ..kernels import bit_streams, computed_by
+from ..shapes import ShapeError, shapes
+from .packing import pack_bits, unpack_bits
+
+GROUP_SIZES = 32, 64, 128
+BITS = 1, 2, 3, 4, 5, 6, 8
+
+
+def groups_are_known(function, group_size, bits):
+    """Groups and widths are those that MLX has."""
+    for name, value, known in (
+        ("group_size", group_size, GROUP_SIZES),
+        ("bits", bits, BITS),
+    ):
+        if not is_whole(value) or value not in known:
+            raise ValueError(
+                f"{function}: {name} is one of {', '.join(map(str, known))}, as in "
+                f"MLX, not {value!r}"
+            )
+
+
+def rows_are_groups(function, w, group_size):
+    """Each row is so many whole groups, and there is one."""
+    if not w.size or w.shape[-1] % group_size:
+        raise ShapeError(
+            f"{function}: w {w.shape} has rows of {w.shape[-1]}, which are not one or "
+            f"more groups of {group_size}"
+        )
+
+
+def scales_are_finite(function, w, bits):
+    """No weight is NaN or infinite, and no range too wide for a scale of its dtype."""
+    low, high = float(w.min()), float(w.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"{function}: w holds NaN or infinity, which have no code")
+    stored, computed = (
+        float(np.finfo(dtype).max) for dtype in (w.dtype, np.result_type(w, np.float32))
+    )
+    if high - low > computed or (high - low) / (2**bits - 1) > stored:
+        raise ValueError(
+            f"{function}: w reaches from {low:g} to {high:g}, so far that the scale is "
+            f"infinite in {w.dtype}"
+        )
+
+
+def words_and_scales_fit(function, packed, scales, biases, group_size, bits):
+    """Words of 32 bits, and a scale and a bias for each of their groups."""
+    if packed.dtype != np.uint32:
+        raise ValueError(f"{function}: packed holds {packed.dtype}, but needs uint32")
+    if scales.dtype != biases.dtype:
+        raise ValueError(
+            f"{function}: scales are {scales.dtype} and biases {biases.dtype}; they "
+            f"are of one dtype, that of the weights"
+        )
+    words = group_size * bits // 32
+    if not packed.size or packed.shape != (
+        *scales.shape[:-1],
+        scales.shape[-1] * words,
+    ):
+        raise ShapeError(
+            f"{function}: packed is {packed.shape} and scales {scales.shape}, but a "
+            f"group of {group_size} takes {words} words at {bits} bits"
+        )
+    if not (np.isfinite(scales).all() and np.isfinite(biases).all()):
+        raise ValueError(f"{function}: scales or biases hold NaN or infinity")
+
+
+@shapes(groups_are_known, rows_are_groups, scales_are_finite, w="... n")
+@computed_by(bit_streams.group_quantize)
+def group_quantize(w, group_size=64, bits=4):
+    r"""$q = \operatorname{round}((w - \beta)/s)$, from 0 to $2^b - 1$, with a scale and
+    a bias for each group: the larger end of the group is $\beta$, and 0 is on the grid.
+
+    w (... n) -> packed uint32 (... n bits/32), scales and biases (... n/group_size) of
+    w's dtype. The step $(w_{max} - w_{min})/(2^b - 1)$ is changed a little, so that a
+    whole number of steps leads from the larger end to 0; it is negative where that end
+    is the upper one. At one bit the two codes are the two ends instead. Codes are found
+    with the scale in float32, which is then rounded to w's dtype. Groups of 32, 64 and
+    128; bits 1, 2, 3, 4, 5, 6 and 8.
+
+    Source: [Cortes] 9.5, [Foundations] INT8/INT4. Oracle: mlx.core.quantize.
+
+    >>> packed, scales, biases = group_quantize(np.arange(64.0), bits=4)
+    >>> scales, biases, hex(packed[0])  # from 63 down: 63 - 15 * 4.2 is 0
+    (array([-4.2]), array([63.]), '0xdeeeefff')
+    """
+    groups = w.reshape(*w.shape[:-1], -1, group_size)
+    low, high = groups.min(-1, keepdims=True), groups.max(-1, keepdims=True)
+    largest = 2**bits - 1
+    step = np.maximum((high - low) / largest, np.float32(1e-7))
+    if bits == 1:
+        scales, biases = step, low
+    else:
+        is_lower = np.abs(low) > np.abs(high)
+        end, step = np.where(is_lower, low, high), np.where(is_lower, step, -step)
+        with np.errstate(over="ignore"):  # all of a group are one huge number
+            to_zero = np.rint(end / step)
+        scales = np.where(to_zero == 0, step, end / np.where(to_zero == 0, 1, to_zero))
+        biases = np.where(to_zero == 0, 0, end)
+    steps = np.zeros_like(groups)
+    np.divide(groups - biases, scales, out=steps, where=scales != 0)
+    codes = np.rint(steps).clip(0, largest).astype(np.uint8)
+    packed = pack_bits(codes.reshape(w.shape), bits).view("<u4")
+    return packed.astype(np.uint32, copy=False), scales[..., 0], biases[..., 0]
+
+
+@shapes(
+    groups_are_known,
+    words_and_scales_fit,
+    packed="... n of integers",
+    scales="... groups",
+    biases="... groups",
+    as_stored=True,
+)
+@computed_by(bit_streams.group_dequantize)
+def group_dequantize(packed, scales, biases, group_size=64, bits=4):
+    r"""$\hat w = s q + \beta$, the weights of `group_quantize`.
+
+    packed uint32 (... n bits/32), scales and biases (... n/group_size) -> (... n) of
+    their dtype. The product is rounded to that dtype, and so is the sum: in float16
+    this is not the sum rounded once, and it is what MLX computes.
+
+    Source: [Cortes] 9.5, [Foundations] INT8/INT4. Oracle: mlx.core.dequantize.
+
+    >>> packed, scales, biases = group_quantize(np.arange(64.0), bits=4)
+    >>> group_dequantize(packed, scales, biases, bits=4)[[0, 1, 62, 63]].round(4)
+    array([ 0.,  0., 63., 63.])
+    """
+    stream = np.ascontiguousarray(packed, "<u4").view(np.uint8)
+    codes = unpack_bits(stream, bits, scales.shape[-1] * group_size)
+    groups = codes.reshape(*scales.shape, group_size).astype(scales.dtype)
+    products = scales[..., None] * groups
+    return (products + biases[..., None]).reshape(codes.shape)
