@@ -13,7 +13,7 @@ from .directories import lack
 from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, DamagedFileError, MissingTensorError
 from .loading import load
-from .saving import save, write_bytes, write_text
+from .saving import Raw, save, write_bytes, write_text
 from .strict import expect
 from .weights import Weights
 
@@ -21,6 +21,7 @@ __all__ = [
     "CheckpointError",
     "DamagedFileError",
     "MissingTensorError",
+    "Raw",
     "Weights",
     "expect",
     "is_there",

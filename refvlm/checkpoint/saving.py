@@ -14,34 +14,46 @@ import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
+from safetensors import SafetensorError, TensorSpec, serialize_file
 
 from .errors import CheckpointError, is_text, quoted
 from .header import STORAGE
 
 METADATA = "__metadata__"  # where a header keeps them, beside the tensors' names
-STORABLE = {*STORAGE.values(), np.dtype(bool)}
+KINDS = {dtype: kind for kind, dtype in STORAGE.items() if kind not in ("BF16", "BOOL")}
+KINDS[np.dtype(bool)] = "BOOL"
+SPELLED = {"BF16": "bfloat16", "BOOL": "bool"}  # the others as NumPy spells them
+EXPONENT = 0x7F80  # bits that are all ones in a bfloat16 that is no finite number
+
+
+class Raw(NamedTuple):
+    """Numbers as a file has them: of bfloat16, which NumPy lacks, the bits."""
+
+    kind: str
+    numbers: np.ndarray
 
 
 def save(
     path: str | Path,
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray | Raw],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write arrays to a `.safetensors` file that `load` and other readers accept.
 
-    The metadata says `format: pt` unless it says otherwise: the layout of the arrays is
-    PyTorch's, and Hugging Face's loaders ask for it.
+    A `Raw` is written as the kind that it names. The metadata says `format: pt` unless
+    it says otherwise: the layout of the arrays is PyTorch's, and Hugging Face's loaders
+    ask for it.
     """
-    arrays = {name: _checked(name, tensors[name]) for name in tensors}
+    checked = {name: _checked(name, tensors[name]) for name in tensors}
     described = {"format": "pt", **(metadata or {})}
     if not all(is_text(text) for pair in described.items() for text in pair):
         raise CheckpointError("save: the metadata must be texts")
     with _replacing(Path(path)) as partial:
-        save_file(arrays, partial, described)
+        specs = {name: _spec(raw) for name, raw in checked.items()}
+        serialize_file(specs, partial, described)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -77,22 +89,45 @@ def _replacing(path: Path):
         raise
 
 
-def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    """The array as it will lie in the file: row-major and little-endian."""
+def _checked(name: str, tensor: np.ndarray | Raw) -> Raw:
+    """The numbers as they will lie in the file: row-major and little-endian."""
     if not is_text(name) or name == METADATA:
         raise CheckpointError(f"save: {quoted(name)} cannot be a tensor's name")
+    array = tensor.numbers if isinstance(tensor, Raw) else tensor
     if not isinstance(array, np.ndarray):
         what = type(array).__name__
         raise CheckpointError(f"save: {quoted(name)} is a {what}, not an array")
     little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
-    if little.dtype not in STORABLE:
-        raise CheckpointError(f"save: {quoted(name)} has the dtype {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    natural = KINDS.get(little.dtype, "")
+    kind = tensor.kind if isinstance(tensor, Raw) else natural
+    if not kind or (kind != natural and little.dtype != STORAGE.get(kind)):
+        raise CheckpointError(
+            f"save: {quoted(name)} has the dtype {f'{kind} of ' if kind else ''}"
+            f"{array.dtype}"
+        )
+    if not _is_finite(kind, little):
         raise CheckpointError(
             f"save: {quoted(name)} holds numbers that are not finite, which no reader "
             "would accept"
         )
-    return little
+    return Raw(kind, little)
+
+
+def _is_finite(kind, numbers):
+    if kind == "BF16":
+        return not (numbers.view("<u2") & EXPONENT == EXPONENT).any()
+    return numbers.dtype.kind != "f" or np.isfinite(numbers).all()
+
+
+def _spec(raw: Raw) -> TensorSpec:
+    """Where the library finds the numbers in memory."""
+    numbers = raw.numbers
+    return TensorSpec(
+        dtype=SPELLED.get(raw.kind, numbers.dtype.name),
+        shape=numbers.shape,
+        data_ptr=numbers.ctypes.data,
+        data_len=numbers.nbytes,
+    )
 
 
 def _sync_directory(directory: Path) -> None:

@@ -18,6 +18,7 @@ import math
 import os
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,20 @@ class StoredTensor(Tensor):
     @property
     def nbytes(self) -> int:
         return self._record.end - self._record.begin
+
+    @property
+    def path(self) -> Path:
+        """The file that it lies in."""
+        return Path(self._file.path)
+
+    def natural(self) -> StoredTensor:
+        """The same tensor, in the dtype of the file, whatever was asked for."""
+        return StoredTensor(self._file, self._record, None)
+
+    def as_bytes(self) -> StoredTensor:
+        """The same place of the file as bytes, (n,) of uint8, whatever lies there."""
+        record = replace(self._record, kind="U8", shape=(self.nbytes,))
+        return StoredTensor(self._file, record, None)
 
     def stored(self) -> np.ndarray:
         """The numbers as they lie in the file, read anew each time: of bfloat16 the

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import safetensors
 
-from refvlm.checkpoint import CheckpointError, load, save
+from refvlm.checkpoint import CheckpointError, Raw, load, save
+from refvlm.ops.rounding import bfloat16_bits
 
 from ..spec import contract, example, law
 
@@ -42,6 +43,26 @@ def test_save_aligns_every_tensor(tmp_path):
     for name in ("u1", "f4", "i2", "f8"):
         begin = start + header[name]["data_offsets"][0]
         assert begin % np.dtype(name).itemsize == 0
+
+
+@law
+def test_save_writes_what_it_read_as_it_was_stored(tmp_path):
+    """A tensor of a file goes into another file byte for byte, bfloat16 too."""
+    x = np.array([[1.0, -2.5, 3.0]], np.float32)
+    first = {
+        "b": Raw("BF16", bfloat16_bits(x)),
+        "h": x.astype(np.float16),
+        "t": np.array([True, False]),
+        "i": np.array(7),
+    }
+    save(tmp_path / "1.safetensors", first)
+    weights = load(tmp_path / "1.safetensors")
+    np.testing.assert_array_equal(weights["b"], x)
+    tensors = {name: weights.tensor(name) for name in weights}
+    again = {name: Raw(t.kind, t.stored()) for name, t in tensors.items()}
+    save(tmp_path / "2.safetensors", again)
+    content = (tmp_path / "1.safetensors").read_bytes()
+    assert (tmp_path / "2.safetensors").read_bytes() == content
 
 
 @law
@@ -143,3 +164,22 @@ def test_save_names_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         save(tmp_path / "file" / "m.safetensors", {"x": np.ones(2)})
+
+
+@contract
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (Raw("BF16", np.array([0x3F80, 0x7F80], np.uint16)), "not finite"),
+        (Raw("BF16", np.array([0xFFC0], np.uint16)), "not finite"),
+        (Raw("BF16", np.ones(2, np.float32)), "the dtype BF16 of float32"),
+        (Raw("F4", np.ones(2, np.uint8)), "the dtype F4 of uint8"),
+        (Raw("F32", np.ones(2, np.int32)), "the dtype F32 of int32"),
+        (Raw("F16", np.array([np.inf], np.float16)), "not finite"),
+    ],
+)
+def test_save_refuses_raw_numbers_that_no_reader_takes(tmp_path, raw, what):
+    """A kind that the numbers cannot be, and what is not finite."""
+    with pytest.raises(CheckpointError, match=what):
+        save(tmp_path / "m.safetensors", {"x": raw})
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,11 @@ import numpy as np
 
 from ... import checkpoint
 from ...checkpoint import CheckpointError, Weights
+from ...checkpoint.errors import quoted
+from .refusals import check_plain, refused
+
+Reader = Callable[[Weights, Mapping[str, Any], str, Any], Weights]
+READERS: dict[str, Reader] = {}
 
 
 def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weights:
@@ -18,10 +23,44 @@ def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weig
 
     `document` is what the directory's config.json says.
     """
-    for name in ("quantization_config", "quantization"):
-        if document.get(name) is not None:
+    source = str(directory / "config.json")
+    method, settings = layout(document, source)
+    weights = checkpoint.load(directory, dtype=dtype)
+    if method is None:
+        check_plain(weights, weights.origin, source)
+        return weights
+    read = READERS[method]
+    return read(weights, settings, source, dtype)
+
+
+def layout(
+    document: Mapping[str, Any], source: str
+) -> tuple[str | None, Mapping[str, Any]]:
+    """(the program whose layout it is or None, what config.json says of it)."""
+    said = {
+        name: document[name]
+        for name in ("quantization", "quantization_config")
+        if document.get(name) is not None
+    }
+    for name, settings in said.items():
+        if not isinstance(settings, Mapping):
             raise CheckpointError(
-                f"{directory / 'config.json'}: {name} is {document[name]!r:.60}, "
-                "which is not implemented"
+                f"{source}: {name} is {quoted(settings, 60)}, not an object: download "
+                "the file again"
             )
-    return checkpoint.load(directory, dtype=dtype)
+    if not said:
+        return None, {}
+    if len(said) == 2 and said["quantization"] != said["quantization_config"]:
+        raise CheckpointError(
+            f"{source}: quantization and quantization_config say different things of "
+            "the same weights: download the file again"
+        )
+    settings = next(iter(reversed(said.values())))
+    method = settings.get("quant_method")
+    if method is None and ("quantization" in said or "group_size" in settings):
+        method = "mlx"
+    if method is None and settings.get("load_in_4bit") is not None:
+        method = "bitsandbytes"  # as it was saved before methods had names
+    if not isinstance(method, str) or method not in READERS:
+        raise refused(method, source)
+    return method, settings
