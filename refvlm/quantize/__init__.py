@@ -26,6 +26,12 @@ from .fake import (
     straight_through_vjp,
 )
 from .group_wise import group_dequantize, group_quantize
+from .integer_products import (
+    conv_integer,
+    matmul_integer,
+    qlinear_conv,
+    qlinear_matmul,
+)
 from .number_formats import (
     FORMATS,
     FloatFormat,
