@@ -28,7 +28,7 @@ def matmul_integer(a, b, a_zero_point, b_zero_point):
         return NotImplemented
     row, column = per_row(a_zero_point), per_column(b_zero_point)
     cuts = blocks(a.shape[-1], longest_sum(a, row, b, column))
-    left = centred(a, row)
+    left = centered(a, row)
     if b.ndim == 2:  # all rows below one another: one large product
         left = left.reshape(math.prod(a.shape[:-1]), a.shape[-1])
     stack = np.broadcast_shapes(left.shape[:-2], b.shape[:-2])
@@ -37,7 +37,7 @@ def matmul_integer(a, b, a_zero_point, b_zero_point):
     def work(part):
         of_part = column[..., part] if column.ndim else column
         for cut in cuts:
-            product = left[..., cut] @ centred(b[..., cut, part], of_part)
+            product = left[..., cut] @ centered(b[..., cut, part], of_part)
             out[..., part] += product.astype(np.int32)
 
     in_parallel(work, even_blocks(b.shape[-1], COLUMNS))
@@ -56,8 +56,8 @@ def conv_integer(
     channels = longest_sum(x, zero, w, filter_zero) // math.prod(walk.kernel)
     if not channels:
         return NotImplemented
-    filters = centred(w, filter_zero)
-    images = centred(x, zero).reshape(len(x), group, w.shape[1], *walk.size)
+    filters = centered(w, filter_zero)
+    images = centered(x, zero).reshape(len(x), group, w.shape[1], *walk.size)
     out = np.zeros((len(x), len(w), *walk.out), np.int32)
     steps = walk.stride, walk.padding, walk.dilation, group
     for cut in blocks(w.shape[1], channels):
@@ -86,7 +86,7 @@ def largest(codes, zero):
     return max(high - int(zero.min()), int(zero.max()) - low)
 
 
-def centred(codes, zero, dtype=np.float32):
+def centered(codes, zero, dtype=np.float32):
     """Codes without their zero point, in a dtype that has room for them."""
     return np.subtract(codes, zero, dtype=dtype)
 

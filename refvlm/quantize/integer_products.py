@@ -18,7 +18,13 @@ import numpy as np
 from ..kernels import computed_by
 from ..kernels import integer_products as quick
 from ..kernels.columns import as_rows, columns_of
-from ..kernels.integer_products import centred, per_column, per_filter, per_row, walk_of
+from ..kernels.integer_products import (
+    centered,
+    per_column,
+    per_filter,
+    per_row,
+    walk_of,
+)
 from ..shapes import shapes
 from . import operands
 
@@ -47,13 +53,13 @@ def matmul_integer(a, b, a_zero_point=None, b_zero_point=None):
     >>> matmul_integer(row, np.array([[1], [1], [-3]], np.int8), two)
     array([[-17]], dtype=int32)
     """
-    rows = centred(a, per_row(a_zero_point), np.int64)
-    columns = centred(b, per_column(b_zero_point), np.int64)
+    rows = centered(a, per_row(a_zero_point), np.int64)
+    columns = centered(b, per_column(b_zero_point), np.int64)
     return np.asarray(rows @ columns).astype(np.int32)
 
 
 @shapes(
-    operands.a_requantised_product,
+    operands.a_requantized_product,
     a="...a of integers",
     a_scale="...as",
     a_zero_point="...az of integers",
@@ -83,7 +89,7 @@ def qlinear_matmul(
     """
     sums = matmul_integer(a, b, a_zero_point, b_zero_point)
     multiplier = per_row(a_scale) * per_column(b_scale) / per_column(y_scale)
-    return requantised(sums, multiplier, per_column(y_zero_point))
+    return requantized(sums, multiplier, per_column(y_zero_point))
 
 
 @shapes(
@@ -122,14 +128,16 @@ def conv_integer(
     array([[[0, 5, 0]]], dtype=int32)
     """
     walk = walk_of("conv_integer", x, w, auto_pad, dilations, pads, strides)
-    filters = as_rows(centred(w, per_filter(w_zero_point, w.ndim - 1), np.int64), group)
-    windows = columns_of(centred(x, per_column(x_zero_point), np.int64), walk, group)
+    filters = as_rows(
+        centered(w, per_filter(w_zero_point, w.ndim - 1), np.int64), group
+    )
+    windows = columns_of(centered(x, per_column(x_zero_point), np.int64), walk, group)
     sums = (filters @ windows).astype(np.int32)
     return sums.reshape(len(x), len(w), *walk.out)
 
 
 @shapes(
-    operands.a_requantised_convolution,
+    operands.a_requantized_convolution,
     x="...x of integers",
     x_scale="...xs",
     x_zero_point="...xz of integers",
@@ -173,10 +181,10 @@ def qlinear_conv(
         sums = sums + per_filter(b, w.ndim - 2)
     multiplier = per_column(x_scale) * per_column(w_scale) / per_column(y_scale)
     multiplier = per_filter(multiplier, w.ndim - 2)
-    return requantised(sums, multiplier, per_column(y_zero_point))
+    return requantized(sums, multiplier, per_column(y_zero_point))
 
 
-def requantised(sums, multiplier, zero_point):
+def requantized(sums, multiplier, zero_point):
     r"""$\operatorname{saturate}(\lfloor m \cdot \text{sum} \rceil + z)$ in the dtype of
     the zero point, by float32."""
     ends = np.iinfo(zero_point.dtype)

@@ -39,7 +39,7 @@ def a_product(function, a, b, a_zero_point, b_zero_point):
     _zero_point(function, "b", b_zero_point, b, per_column(b))
 
 
-def a_requantised_product(
+def a_requantized_product(
     function, a, a_scale, b, b_scale, y_scale, y_zero_point, a_zero_point, b_zero_point
 ):
     """The same, scales in the same places, and what the result is stored as."""
@@ -82,7 +82,7 @@ def a_convolution(
     _zero_point(function, "w", w_zero_point, w, ((len(w),),))
 
 
-def a_requantised_convolution(
+def a_requantized_convolution(
     function,
     x,
     x_scale,
