@@ -119,7 +119,7 @@ def live():
     return {
         each.name.removeprefix("test_"): each
         for each in node._NodeTestCases
-        if [part.op_type for part in each.model.graph.node][0] in OPERATORS
+        if next(iter(each.model.graph.node)).op_type in OPERATORS
     }
 
 
