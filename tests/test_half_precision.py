@@ -89,6 +89,12 @@ CALLS = {
         ),
         "first_step": (draw(3000, 2, scale=300.0), 7, 1),
     },
+    "quantize.group_wise": {"group_quantize": (draw(30, 64), 32, 4)},
+    "quantize.ternary": {
+        "ternary_quantize": (draw(3000, 5, scale=300.0),),
+        "ternary_dequantize": (RIGHT, np.array(1e-3)),
+        "ternary_linear": (draw(7, 3000), draw(4, 3000), draw(4)),
+    },
     "metrics.zero_shot": {
         "zero_shot": (draw(3, 3000), draw(5, 3000)),
         "retrieval_ranks": (draw(5, 5),),
@@ -106,8 +112,13 @@ WITHOUT_NUMBERS = {
     "quantize.fake": {"step_grad_factor"},
     "blocks.adapters": {"bottleneck_adapter_shapes"},
 }
-# What has a law of its own: it draws, or takes a function of its texts.
-ELSEWHERE = {"mine_hard_negatives", "zero_shot_classifier", "a_number_for_each"}
+# What has a law of its own: it draws, takes a function of its texts, or rounds twice.
+ELSEWHERE = {
+    "group_dequantize",
+    "mine_hard_negatives",
+    "zero_shot_classifier",
+    "a_number_for_each",
+}
 
 
 # Each operator in them rounds its own result, as PyTorch's does.

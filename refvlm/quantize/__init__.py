@@ -58,3 +58,4 @@ from .small_floats import (
     round_to_float8,
     round_to_float8_vjp,
 )
+from .ternary import ternary_dequantize, ternary_linear, ternary_quantize

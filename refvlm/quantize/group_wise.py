@@ -11,13 +11,14 @@ import numpy as np
 from ..arguments import is_whole
 from ..kernels import bit_streams, computed_by
 from ..shapes import ShapeError, shapes
+from . import demands
 from .packing import pack_bits, unpack_bits
 
 GROUP_SIZES = 32, 64, 128
 BITS = 1, 2, 3, 4, 5, 6, 8
 
 
-def groups_are_known(function, group_size, bits):
+def _groups_are_known(function, group_size, bits):
     """Groups and widths are those that MLX has."""
     for name, value, known in (
         ("group_size", group_size, GROUP_SIZES),
@@ -30,7 +31,7 @@ def groups_are_known(function, group_size, bits):
             )
 
 
-def rows_are_groups(function, w, group_size):
+def _rows_are_groups(function, w, group_size):
     """Each row is so many whole groups, and there is one."""
     if not w.size or w.shape[-1] % group_size:
         raise ShapeError(
@@ -39,11 +40,10 @@ def rows_are_groups(function, w, group_size):
         )
 
 
-def scales_are_finite(function, w, bits):
+def _scales_are_finite(function, w, bits):
     """No weight is NaN or infinite, and no range too wide for a scale of its dtype."""
+    demands.finite(function, w=w)
     low, high = float(w.min()), float(w.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError(f"{function}: w holds NaN or infinity, which have no code")
     stored, computed = (
         float(np.finfo(dtype).max) for dtype in (w.dtype, np.result_type(w, np.float32))
     )
@@ -54,7 +54,7 @@ def scales_are_finite(function, w, bits):
         )
 
 
-def words_and_scales_fit(function, packed, scales, biases, group_size, bits):
+def _words_and_scales_fit(function, packed, scales, biases, group_size, bits):
     """Words of 32 bits, and a scale and a bias for each of their groups."""
     if packed.dtype != np.uint32:
         raise ValueError(f"{function}: packed holds {packed.dtype}, but needs uint32")
@@ -72,11 +72,10 @@ def words_and_scales_fit(function, packed, scales, biases, group_size, bits):
             f"{function}: packed is {packed.shape} and scales {scales.shape}, but a "
             f"group of {group_size} takes {words} words at {bits} bits"
         )
-    if not (np.isfinite(scales).all() and np.isfinite(biases).all()):
-        raise ValueError(f"{function}: scales or biases hold NaN or infinity")
+    demands.finite(function, scales=scales, biases=biases)
 
 
-@shapes(groups_are_known, rows_are_groups, scales_are_finite, w="... n")
+@shapes(_groups_are_known, _rows_are_groups, _scales_are_finite, w="... n")
 @computed_by(bit_streams.group_quantize)
 def group_quantize(w, group_size=64, bits=4):
     r"""$q = \operatorname{round}((w - \beta)/s)$, from 0 to $2^b - 1$, with a scale and
@@ -116,8 +115,8 @@ def group_quantize(w, group_size=64, bits=4):
 
 
 @shapes(
-    groups_are_known,
-    words_and_scales_fit,
+    _groups_are_known,
+    _words_and_scales_fit,
     packed="... n of integers",
     scales="... groups",
     biases="... groups",

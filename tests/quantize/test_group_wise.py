@@ -231,7 +231,7 @@ def test_group_quantize_refuses_what_is_no_number(wrong, dtype):
     """MLX makes a group of zeros of it, and says nothing."""
     w = np.ones((2, 64), dtype)
     w[1, 7] = wrong
-    with pytest.raises(ValueError, match="group_quantize: w holds NaN or infinity"):
+    with pytest.raises(ValueError, match="quantize: w holds 1 number that is NaN"):
         quantize.group_quantize(w)
 
 
@@ -290,5 +290,5 @@ def test_group_dequantize_refuses_what_does_not_belong_together():
         quantize.group_dequantize(packed.view(np.uint8), scales, biases)
     with pytest.raises(ValueError, match="scales are float32 and biases float16"):
         quantize.group_dequantize(packed, scales, biases.astype(np.float16))
-    with pytest.raises(ValueError, match="scales or biases hold NaN or infinity"):
+    with pytest.raises(ValueError, match="group_dequantize: scales holds 8 numbers"):
         quantize.group_dequantize(packed, scales * np.float32(np.nan), biases)
