@@ -173,15 +173,19 @@ class CLIPTiny(Recipe):
         parts["pictures"] = len(pairs.pixels)
         if stage.name == "see":
             return unseen, parts
+        matching, noted = self.matching_loss(tokens, weights, pairs)
+        return matching + unseen * SEEING_WEIGHT, parts | noted
+
+    def matching_loss(self, tokens, weights, pairs: Pairs):
+        """How badly pictures and texts find each other, and what is worth noting."""
         images = ops.linear(tokens[:, 0], weights[clip.VISUAL_PROJECTION])
         texts = clip.text_features(pairs.ids, weights, self.config)
         scale = logit_scale(clamped(weights[clip.LOGIT_SCALE]))
         matching = clip_loss(images, texts, 1 / scale)
-        parts |= {
+        return matching, {
             "matching": float(value_of(matching)),
             "scale": float(value_of(scale)),
         }
-        return matching + unseen * SEEING_WEIGHT, parts
 
 
 def clamped(log_scale):
