@@ -14,6 +14,7 @@ from .affine import (
     dynamic_quantize_linear,
     quantize_linear,
 )
+from .code_books import code_book_dequantize, code_book_quantize
 from .error import Noise, code_entropy, quantization_error, rounding_noise
 from .fake import (
     fake_quantize,
@@ -31,6 +32,16 @@ from .integer_products import (
     matmul_integer,
     qlinear_conv,
     qlinear_matmul,
+)
+from .normal_float import (
+    fp4_dequantize,
+    fp4_levels,
+    fp4_quantize,
+    linear_4bit,
+    nf4_dequantize,
+    nf4_levels,
+    nf4_quantize,
+    normal_quantile,
 )
 from .number_formats import (
     FORMATS,

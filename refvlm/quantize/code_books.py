@@ -1,0 +1,129 @@
+r"""Four bits a number: the nearest of sixteen levels, a scale to each block.
+
+A block of numbers is divided by the largest of them in magnitude, $a$, and each is
+then written as the place of the nearest level in a code book:
+
+$$c_i = \arg\min_k \bigl| w_i / a - \ell_k \bigr|, \qquad \hat w_i = a \, \ell_{c_i}.$$
+
+Blocks run along the flat array, across the ends of its rows, and the last may be short.
+Two codes share a byte, the first in its upper half. Which levels these are is the
+subject of `normal_float.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..arguments import check_whole, is_whole
+from ..kernels import code_books, computed_by
+from ..shapes import ShapeError, shapes
+from .packing import pack_nibbles, unpack_nibbles
+
+LEAST = np.float32(1e-38)  # bitsandbytes divides by no less, a block of zeros too
+
+
+def _room_for_blocks(function, x, block_size):
+    """Some numbers, each of them one that float32 holds, and a block of them."""
+    check_whole(function, least=1, block_size=block_size)
+    if x.size == 0:
+        raise ValueError(f"{function}: x is {x.shape}, and holds nothing to quantize")
+    largest = max(float(x.max()), -float(x.min()))
+    if not largest <= float(np.finfo(np.float32).max):  # nor is NaN
+        raise ValueError(
+            f"{function}: x holds {largest}, which has no place among levels: mend or "
+            "leave out what is not finite in float32"
+        )
+
+
+def _whole_blocks(function, codes, absmax, shape, block_size, dtype):
+    """A byte for two numbers, a scale for each block, and a dtype to give."""
+    check_whole(function, least=1, block_size=block_size)
+    if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
+        raise ValueError(f"{function}: shape is a tuple of sizes, not {shape!r}")
+    count = math.prod(map(int, shape))
+    if count < 1 or min(shape, default=1) < 1:
+        raise ShapeError(f"{function}: shape is {shape}, and holds no number")
+    needed, blocks = -(-count // 2), -(-count // block_size)
+    if codes.dtype != np.uint8:
+        raise ValueError(f"{function}: codes are bytes (uint8), not {codes.dtype}")
+    if len(codes) != needed:
+        raise ShapeError(
+            f"{function}: codes are {len(codes)} bytes, but the {count} numbers of "
+            f"{tuple(shape)} want {needed}, two a byte"
+        )
+    if len(absmax) != blocks:
+        raise ShapeError(
+            f"{function}: absmax holds {len(absmax)} scales, but {count} numbers in "
+            f"blocks of {block_size} want {blocks}"
+        )
+    if not np.isfinite(absmax).all():
+        raise ValueError(f"{function}: absmax holds a scale that is not finite")
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"{function}: dtype is a floating one, not {np.dtype(dtype)}")
+
+
+@shapes(_room_for_blocks, x="...", levels="16", as_stored=True)
+@computed_by(code_books.quantize)
+def code_book_quantize(x, levels, block_size=64):
+    r"""Codes and scales: $c_i = \arg\min_k |w_i / a - \ell_k|$ with
+    $a = \max_{i \in \text{block}} |w_i|$.
+
+    x is of any shape, and counts as flat float32; levels are sixteen numbers in any
+    order, of which a code is the place. The result is (codes, absmax): codes a byte for
+    two numbers, the first in its upper half, an odd count with the code of 0 at its
+    end; absmax a float32 for each block. In the middle between two levels the lower is
+    taken. A block of zeros has an absmax of 0, and a short last one of 1e-38.
+
+    Source: [MicroVLM-V] 8. Oracle: bitsandbytes.functional.quantize_4bit.
+
+    >>> eighths = np.arange(-8, 8, dtype=np.float32) / 8
+    >>> codes, absmax = code_book_quantize(np.array([0.0, 1.0, -4.0]), eighths, 2)
+    >>> [f"{byte:02x}" for byte in codes], absmax
+    (['8f', '08'], array([1., 4.], dtype=float32))
+    """
+    weights = x.astype(np.float32).ravel()
+    absmax = np.maximum.reduceat(
+        np.abs(weights), np.arange(0, weights.size, block_size)
+    )
+    divisors = np.maximum(absmax, LEAST)
+    scaled = weights * np.repeat(1 / divisors, block_size)[: weights.size]
+    short = weights.size % block_size
+    if short:  # bitsandbytes divides here, and multiplies by 1 / a elsewhere
+        scaled[-short:] = weights[-short:] / divisors[-1]
+        absmax[-1] = divisors[-1]
+    order = np.argsort(levels, kind="stable")
+    ascending = levels[order].astype(np.float32)
+    middles = (ascending[:-1] + ascending[1:]) / 2
+    even = np.pad(scaled, (0, weights.size % 2))
+    return pack_nibbles(order[np.searchsorted(middles, even)]), absmax
+
+
+@shapes(
+    _whole_blocks,
+    codes="bytes of integers",
+    absmax="blocks",
+    levels="16",
+    as_stored=True,
+)
+@computed_by(code_books.dequantize)
+def code_book_dequantize(codes, absmax, levels, shape, block_size=64, dtype=np.float32):
+    r"""The numbers that codes stand for: $\hat w_i = a \, \ell_{c_i}$.
+
+    codes and absmax are those of `code_book_quantize`, shape what x was. The product is
+    a float32, rounded once to another dtype.
+
+    Source: [MicroVLM-V] 8. Oracle: bitsandbytes.functional.dequantize_4bit.
+
+    >>> eighths = np.arange(-8, 8, dtype=np.float32) / 8
+    >>> codes, absmax = np.array([0x8F, 0x08], np.uint8), np.array([1.0, 4.0])
+    >>> code_book_dequantize(codes, absmax, eighths, (3,), 2)
+    array([ 0.   ,  0.875, -4.   ], dtype=float32)
+    """
+    count = math.prod(shape)
+    scales = np.repeat(absmax.astype(np.float32), block_size)[:count]
+    each = levels.astype(np.float32)[unpack_nibbles(codes, 2 * len(codes))[:count]]
+    with np.errstate(over="ignore", under="ignore"):
+        weights = (each * scales).astype(dtype)
+    return weights.reshape(shape)
