@@ -80,6 +80,25 @@ CALLS = {
         "unmerge_lora": (draw(4, 5), draw(2, 5), draw(4, 2), 8),
         "bottleneck_adapter": (draw(3, 9), BOTTLENECK),
     },
+    "quantize.affine": {
+        "quantize_linear": (draw(3000, scale=30.0), np.array(0.25), np.uint8(9)),
+        "dequantize_linear": (RIGHT.astype(np.uint8), np.array(0.1), np.uint8(9)),
+        "dynamic_quantize_linear": (np.arange(-100.0, 411.0),),
+    },
+    "quantize.error": {
+        "quantization_error": (draw(3000, scale=300.0), draw(3000, scale=300.0)),
+        "rounding_noise": (np.array(300.0),),
+    },
+    "quantize.ranges": {
+        "affine_parameters": (np.array([-300.0, -1.0]), np.array([6e4, 1e-4])),
+        "symmetric_parameters": (np.array([300.0, 6e4, 3.0]),),
+    },
+    "quantize.small_floats": {
+        "round_to_float8": (draw(3000, scale=300.0),),
+        "float8_bits": (draw(3000, scale=300.0),),
+        "round_to_float4": (draw(3000, scale=3.0),),
+        "float4_bits": (draw(3000, scale=3.0),),
+    },
     "quantize.fake": {
         "fake_quantize": (draw(3000, 2, scale=3.0), 0.75, -3, -8, 7),
         "straight_through": (draw(3000), draw(3000)),
@@ -110,6 +129,8 @@ WITHOUT_NUMBERS = {
     "objectives.masked": {"mask_tokens"},
     "train.optimizers": {"matrices_only"},
     "quantize.fake": {"step_grad_factor"},
+    "quantize.error": {"code_entropy"},
+    "quantize.small_floats": {"float8_from_bits", "float4_from_bits"},
     "blocks.adapters": {"bottleneck_adapter_shapes"},
 }
 # What has a law of its own: it draws, takes a function of its texts, or rounds twice.

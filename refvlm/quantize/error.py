@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..half import in_single_precision
 from ..shapes import shapes
 from . import demands
 
@@ -24,7 +25,7 @@ class Noise(NamedTuple):
     sqnr: float
 
 
-@shapes(x="...", x_hat="...")
+@shapes(x="...", x_hat="...", as_stored=True)
 def quantization_error(x, x_hat):
     r"""How far numbers are from what was stored for them: the mean of $(x - \hat x)^2$,
     the largest $|x - \hat x|$, and $10 \log_{10}(\overline{x^2} / \overline{(x - \hat
@@ -62,6 +63,7 @@ def quantization_error(x, x_hat):
     return Noise(noise * largest * largest, largest, sqnr)
 
 
+@in_single_precision
 def rounding_noise(scale):
     r"""The mean square error of rounding to a grid of step s: $s^2 / 12$.
 

@@ -28,7 +28,7 @@ def round_to_float8(x, dtype="float8_e4m3fn", saturate=True):
     What is beyond the largest, infinity too, becomes the largest; without `saturate` it
     becomes what the format has for it, NaN in e4m3fn and an infinity in e5m2.
 
-    Source: [Cortes] 9.5. Oracle: torch.Tensor.to, which saturates e4m3fn and not e5m2;
+    Source: [Micikevicius2022]. Oracle: torch.Tensor.to, which saturates e4m3fn and not e5m2;
     onnx.numpy_helper.saturate_cast; ml_dtypes, which never saturates.
 
     >>> round_to_float8(np.array([1.0, 1.0625, 1.19, 100.0, 500.0]))
@@ -50,7 +50,7 @@ def round_to_float8_vjp(d_out, dtype, saturate):
 def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
     r"""The eight bits of the nearest float of a format, as uint8.
 
-    Source: [Cortes] 9.5. Oracle: torch.Tensor.to(torch.float8_e4m3fn), viewed as bytes.
+    Source: [Micikevicius2022]. Oracle: torch.Tensor.to(torch.float8_e4m3fn), viewed as bytes.
 
     >>> [f"{bits:02X}" for bits in float8_bits(np.array([1.0, -2.0, 448.0]))]
     ['38', 'C0', '7E']
@@ -62,7 +62,7 @@ def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
 def float8_from_bits(bits, dtype="float8_e4m3fn"):
     """The float32 of each eight bits.
 
-    Source: [Cortes] 9.5. Oracle: torch.Tensor.view(torch.float8_e4m3fn).
+    Source: [Micikevicius2022]. Oracle: torch.Tensor.view(torch.float8_e4m3fn).
 
     >>> float8_from_bits(np.array([0x38, 0xC0, 0x7F], np.uint8))
     array([ 1., -2., nan], dtype=float32)
@@ -77,7 +77,7 @@ def round_to_float4(x):
 
     What is beyond 6, infinity too, becomes 6.
 
-    Source: [MicroVLM-V] 8. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
+    Source: [Rouhani2023]. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
 
     >>> round_to_float4(np.array([0.25, 0.3, 2.4, 2.5, 5.0, -7.0]))
     array([ 0. ,  0.5,  2. ,  2. ,  4. , -6. ])
@@ -95,7 +95,7 @@ def round_to_float4_vjp(d_out):
 def float4_bits(x):
     r"""The four bits of the nearest float4_e2m1, as uint8 of 0 to 15.
 
-    Source: [MicroVLM-V] 8. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
+    Source: [Rouhani2023]. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
 
     >>> float4_bits(np.array([0.0, 0.5, 6.0, -6.0]))
     array([ 0,  1,  7, 15], dtype=uint8)
@@ -109,7 +109,7 @@ def float4_bits(x):
 def float4_from_bits(bits):
     """The float32 of each four bits.
 
-    Source: [MicroVLM-V] 8. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
+    Source: [Rouhani2023]. Oracle: ml_dtypes.float4_e2m1fn, as onnx has it.
 
     >>> float4_from_bits(np.array([0, 1, 7, 15], np.uint8))
     array([ 0. ,  0.5,  6. , -6. ], dtype=float32)
