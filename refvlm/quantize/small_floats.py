@@ -28,8 +28,8 @@ def round_to_float8(x, dtype="float8_e4m3fn", saturate=True):
     What is beyond the largest, infinity too, becomes the largest; without `saturate` it
     becomes what the format has for it, NaN in e4m3fn and an infinity in e5m2.
 
-    Source: [Micikevicius2022]. Oracle: torch.Tensor.to, which saturates e4m3fn and not e5m2;
-    onnx.numpy_helper.saturate_cast; ml_dtypes, which never saturates.
+    Source: [Micikevicius2022]. Oracle: torch.Tensor.to, which saturates e4m3fn and not
+    e5m2; onnx.numpy_helper.saturate_cast; ml_dtypes, which never saturates.
 
     >>> round_to_float8(np.array([1.0, 1.0625, 1.19, 100.0, 500.0]))
     array([  1.  ,   1.  ,   1.25,  96.  , 448.  ])
@@ -50,7 +50,8 @@ def round_to_float8_vjp(d_out, dtype, saturate):
 def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
     r"""The eight bits of the nearest float of a format, as uint8.
 
-    Source: [Micikevicius2022]. Oracle: torch.Tensor.to(torch.float8_e4m3fn), viewed as bytes.
+    Source: [Micikevicius2022]. Oracle: torch.Tensor.to(torch.float8_e4m3fn), viewed as
+    bytes.
 
     >>> [f"{bits:02X}" for bits in float8_bits(np.array([1.0, -2.0, 448.0]))]
     ['38', 'C0', '7E']
