@@ -33,6 +33,7 @@ from .integer_products import (
     qlinear_conv,
     qlinear_matmul,
 )
+from .matrices import FourBit, GroupWise, Ternary
 from .normal_float import (
     fp4_dequantize,
     fp4_levels,
@@ -50,6 +51,7 @@ from .number_formats import (
     integer_format,
     number_format,
 )
+from .packed import Half, Packed
 from .packing import (
     pack_bits,
     pack_nibbles,
@@ -59,6 +61,7 @@ from .packing import (
     unpack_trits,
 )
 from .ranges import Grid, affine_parameters, symmetric_parameters
+from .schemes import SCHEMES, Scheme
 from .small_floats import (
     float4_bits,
     float4_from_bits,

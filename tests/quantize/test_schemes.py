@@ -1,0 +1,62 @@
+"""The spec of refvlm/quantize/schemes.py: the ways to few bits that have a name."""
+
+import numpy as np
+import pytest
+
+from refvlm.quantize.schemes import SCHEMES, group_of, pack_groups
+
+from ..spec import contract, example, law, random_arrays
+
+draw = random_arrays(12)
+WEIGHT = draw(64, 512).astype(np.float32)
+EACH = pytest.mark.parametrize("name", SCHEMES)
+
+# Bits a weight of float32 scales, on paper: codes, and what a group or block shares.
+BITS = {
+    "int8": 8 + 2 * 32 / 64,
+    "int4": 4 + 2 * 32 / 64,
+    "int2": 2 + 2 * 32 / 64,
+    "nf4": 4 + 32 / 64,
+    "ternary": 8 / 5 + 32 / (64 * 512),
+}
+
+
+@example
+@EACH
+def test_schemes_take_the_bits_that_paper_says(name):
+    """Counted from what is kept, with every scale."""
+    bits = 8 * SCHEMES[name].pack(WEIGHT).nbytes / WEIGHT.size
+    assert bits == pytest.approx(BITS[name], abs=8 / WEIGHT.size)
+
+
+@law
+@EACH
+@pytest.mark.parametrize("dtype", (np.float16, np.float32, np.float64))
+def test_schemes_keep_shape_and_dtype(name, dtype):
+    """And a matrix of one value, be it 0, keeps its numbers."""
+    rounded = SCHEMES[name].rounded(WEIGHT.astype(dtype))
+    assert rounded.shape == WEIGHT.shape and rounded.dtype == dtype
+    for value in (0.0, 0.5, -2.0):
+        same = np.full((2, 64), value, dtype)
+        np.testing.assert_allclose(SCHEMES[name].rounded(same), same, rtol=2e-3)
+
+
+@law
+def test_more_bits_are_nearer():
+    """On numbers of a normal distribution, each by its mean square error."""
+    errors = {
+        name: float(np.square(scheme.rounded(WEIGHT) - WEIGHT).mean())
+        for name, scheme in SCHEMES.items()
+    }
+    assert sorted(errors, key=errors.get)[0] == "int8"
+    assert max(errors["nf4"], errors["int4"]) < errors["int2"] / 9
+    # What is left of a normal variable behind the best three values, at least.
+    assert 0.19 < errors["ternary"] < 0.25
+
+
+@contract
+def test_groups_that_divide_no_row_are_refused():
+    """By the shape, and before anything is packed."""
+    assert group_of(100) is None
+    with pytest.raises(ValueError, match=r"\(4, 100\) has rows that groups of"):
+        pack_groups(WEIGHT[:4, :100], 4)
