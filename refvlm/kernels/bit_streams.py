@@ -16,6 +16,8 @@ from ..parallel import in_parallel
 from .pieces import pieces
 
 WORD = np.dtype("<u8")
+DROPPED = {"float16": 13, "bfloat16": 16}  # of the 24 digits of float32
+SMALLEST_NORMAL, LARGEST_HALF = 2.0**-14, 65504.0
 AT_ONCE = {1: np.uint8, 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: WORD}
 
 
@@ -147,31 +149,55 @@ def _scale_and_bias(values, bits, scale, bias):
     bias[to_zero == 0] = 0
 
 
-def group_dequantize(packed, scales, biases, group_size, bits):
-    """A piece at a time is widened, scaled and shifted while it is near.
-
-    In float16 each of the two steps is rounded; both are exact in float32 before.
-    """
+def group_dequantize(packed, scales, biases, group_size, bits, rounding):
+    """A piece at a time is widened, scaled and shifted while it is near."""
     count = scales.size
     stream = np.ascontiguousarray(packed, "<u4").view(np.uint8).reshape(count, -1)
-    scales_, biases_ = scales.reshape(-1, 1), biases.reshape(-1, 1)
     out = np.empty((count, group_size), scales.dtype)
+    is_half = out.dtype == np.float16
+    wide = np.float32 if is_half else scales.dtype
+    scale, bias = (each.astype(wide).reshape(-1, 1) for each in (scales, biases))
+    rounding = "float16" if is_half else rounding
 
     def fill(some):
         codes = widen(stream[some].reshape(-1), bits).reshape(-1, group_size)
-        values = out[some]
-        if out.dtype == np.float16:
-            wide = codes * scales_[some].astype(np.float32)
-            values[...] = wide
-            np.add(values, biases_[some], out=wide, dtype=np.float32)
-            values[...] = wide
-        else:
-            values[...] = codes
-            values *= scales_[some]
-            values += biases_[some]
+        values = np.empty(codes.shape, wide) if is_half else out[some]
+        values[...] = codes
+        values *= scale[some]
+        if rounding:
+            _round(values, rounding)
+        values += bias[some]
+        if rounding:
+            _round(values, rounding)
+        if rounding == "float16":
+            _redo(values, codes, scale[some], bias[some])
+        if is_half:
+            out[some] = values
 
     in_parallel(fill, _group_pieces(count, group_size))
     return out.reshape(*scales.shape[:-1], -1)
+
+
+def _round(values, rounding):
+    """To the nearest of fewer digits, in place: half of the last digit is added, less a
+    bit where that digit is 0, and the rest is cleared."""
+    digits = values.view(np.uint32)
+    dropped = np.uint32(DROPPED[rounding])
+    addend = digits >> dropped
+    addend &= np.uint32(1)
+    addend += np.uint32((1 << (int(dropped) - 1)) - 1)
+    digits += addend
+    digits &= np.uint32(0xFFFFFFFF ^ ((1 << int(dropped)) - 1))
+
+
+def _redo(values, codes, scale, bias):
+    """Groups in which float16 has fewer digits, near 0, or none, beyond 65504."""
+    reach = np.abs(scale) * codes.max(initial=0) + np.abs(bias)
+    odd = ((np.abs(scale) < SMALLEST_NORMAL) | (reach > LARGEST_HALF))[:, 0]
+    if odd.any():
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            products = (codes[odd] * scale[odd]).astype(np.float16)
+            values[odd] = (products + bias[odd]).astype(np.float16)
 
 
 def _group_pieces(count, group_size):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import ops
 from ..arguments import is_whole
 from ..kernels import bit_streams, computed_by
 from ..shapes import ShapeError, shapes
@@ -16,6 +17,7 @@ from .packing import pack_bits, unpack_bits
 
 GROUP_SIZES = 32, 64, 128
 BITS = 1, 2, 3, 4, 5, 6, 8
+ROUNDED = {"float16": ops.round_to_float16, "bfloat16": ops.round_to_bfloat16}
 
 
 def _groups_are_known(function, group_size, bits):
@@ -114,21 +116,35 @@ def group_quantize(w, group_size=64, bits=4):
     return packed.astype(np.uint32, copy=False), scales[..., 0], biases[..., 0]
 
 
+def _half_is_held_in_single(function, scales, rounding):
+    """A format by name, of numbers that wait in float32."""
+    if rounding is None:
+        return
+    if rounding not in ROUNDED or scales.dtype != np.float32:
+        raise ValueError(
+            f"{function}: rounding is {' or '.join(ROUNDED)} beside scales in float32, "
+            f"or None, not {rounding!r:.60} beside {scales.dtype}"
+        )
+
+
 @shapes(
     _groups_are_known,
     _words_and_scales_fit,
+    _half_is_held_in_single,
     packed="... n of integers",
     scales="... groups",
     biases="... groups",
     as_stored=True,
 )
 @computed_by(bit_streams.group_dequantize)
-def group_dequantize(packed, scales, biases, group_size=64, bits=4):
+def group_dequantize(packed, scales, biases, group_size=64, bits=4, rounding=None):
     r"""$\hat w = s q + \beta$, the weights of `group_quantize`.
 
     packed uint32 (... n bits/32), scales and biases (... n/group_size) -> (... n) of
     their dtype. The product is rounded to that dtype, and so is the sum: in float16
-    this is not the sum rounded once, and it is what MLX computes.
+    this is not the sum rounded once, and it is what MLX computes. With a `rounding` of
+    "float16" or "bfloat16" they are float32 throughout, and each step is rounded to
+    that format: the same numbers, without the way there and back.
 
     Source: [Cortes] 9.5, [Foundations] INT8/INT4. Oracle: mlx.core.dequantize.
 
@@ -139,5 +155,7 @@ def group_dequantize(packed, scales, biases, group_size=64, bits=4):
     stream = np.ascontiguousarray(packed, "<u4").view(np.uint8)
     codes = unpack_bits(stream, bits, scales.shape[-1] * group_size)
     groups = codes.reshape(*scales.shape, group_size).astype(scales.dtype)
-    products = scales[..., None] * groups
-    return (products + biases[..., None]).reshape(codes.shape)
+    rounded = ROUNDED.get(rounding, np.asarray)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        products = rounded(scales[..., None] * groups)
+        return rounded(products + biases[..., None]).reshape(codes.shape)

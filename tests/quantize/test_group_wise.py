@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from refvlm import kernels, quantize
+from refvlm import kernels, ops, quantize
 from refvlm.quantize.group_wise import BITS, GROUP_SIZES
 from refvlm.shapes import ShapeError
 
@@ -162,6 +163,34 @@ def test_group_wise_by_kernels_is_group_wise_by_definition(bits, group_size, dty
 
 
 @law
+@pytest.mark.parametrize("rounding", ["float16", "bfloat16"])
+@given(
+    hnp.arrays(np.float16, (40, 2), elements=st.floats(-60000, 60000, width=16)),
+    st.integers(0, 15),
+)
+def test_group_dequantize_rounds_to_a_format_held_in_single(rounding, both, power):
+    """The steps of float16 in float32, to the bit: of scales that are tiny, too, and of
+    weights that are beyond the format, which are infinite there."""
+    scales, biases = (both * np.float16(2.0**-power)).T[..., None].astype(np.float32)
+    packed = np.arange(40 * 4, dtype=np.uint32).reshape(40, 4) * 0x9E3779B9
+    codes = np.stack([packed >> at & 15 for at in range(0, 32, 4)], -1).reshape(40, 32)
+    with np.errstate(all="ignore"):
+        rounded = getattr(ops, f"round_to_{rounding}")
+        expected = rounded(rounded(scales * codes.astype(np.float32)) + biases)
+    if rounding == "bfloat16":
+        scales, biases = rounded(scales), rounded(biases)
+    with kernels.definitions():
+        defined = quantize.group_dequantize(packed, scales, biases, 32, 4, rounding)
+    ours = quantize.group_dequantize(packed, scales, biases, 32, 4, rounding)
+    assert_same_bits(ours, defined)
+    if rounding == "float16":
+        assert_same_bits(ours, expected)
+        halves = (each.astype(np.float16) for each in (scales, biases))
+        half = quantize.group_dequantize(packed, *halves, 32, 4)
+        assert_same_bits(half.astype(np.float32), ours)
+
+
+@law
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_group_wise_keeps_the_dtype_and_its_inputs(dtype):
     """Scales, biases and weights are of the dtype that came in."""
@@ -202,26 +231,28 @@ def test_group_wise_equals_mlx(compare, bits, group_size, dtype):
 
 @oracle
 @every_width
-def test_group_quantize_of_bfloat16_equals_mlx(compare, bits):
-    """NumPy has no bfloat16; its values in float32 have the same codes, and scales and
-    biases that are theirs once they are rounded."""
-    w = groups_of_every_kind(64, np.float32)[:9]
-    w = (w.view(np.uint32) & 0xFFFF0000).view(np.float32)  # of bfloat16's 8 digits
+def test_group_wise_of_bfloat16_equals_mlx(compare, bits):
+    """NumPy has no bfloat16: its values wait in float32, have the same codes, and the
+    scales, biases and weights are MLX's where each is rounded."""
+    w = ops.round_to_bfloat16(groups_of_every_kind(64, np.float32))
 
     def ask(torch):
         import mlx.core as mx
 
         packed, *rest = mx.quantize(mx.array(w).astype(mx.bfloat16), 64, bits)
+        rest.append(mx.dequantize(packed, *rest, 64, bits))
         rest = [np.array(each.astype(mx.float32)) for each in rest]
-        return dict(zip(("packed", "scales", "biases"), (np.array(packed), *rest)))
+        names = "packed", "scales", "biases", "weights"
+        return dict(zip(names, (np.array(packed), *rest)))
 
     theirs = compare.answers(ask, (w, bits), library="mlx.core")
-    packed, scales, biases = quantize.group_quantize(w, 64, bits)
+    packed, *rest = quantize.group_quantize(w, 64, bits)
     np.testing.assert_array_equal(packed, theirs["packed"])
-    for ours, name in ((scales, "scales"), (biases, "biases")):
-        halved = ours.view(np.uint32) + 0x7FFF + (ours.view(np.uint32) >> 16 & 1)
-        rounded = (halved & 0xFFFF0000).astype(np.uint32).view(np.float32)
-        assert_same_bits(rounded, theirs[name])
+    scales, biases = map(ops.round_to_bfloat16, rest)
+    assert_same_bits(scales, theirs["scales"])
+    assert_same_bits(biases, theirs["biases"])
+    back = quantize.group_dequantize(packed, scales, biases, 64, bits, "bfloat16")
+    assert_same_bits(back, theirs["weights"])
 
 
 @contract
@@ -290,5 +321,8 @@ def test_group_dequantize_refuses_what_does_not_belong_together():
         quantize.group_dequantize(packed.view(np.uint8), scales, biases)
     with pytest.raises(ValueError, match="scales are float32 and biases float16"):
         quantize.group_dequantize(packed, scales, biases.astype(np.float16))
+    for name, scale in (("float8", scales), ("float16", scales.astype(np.float16))):
+        with pytest.raises(ValueError, match="rounding is float16 or bfloat16 beside"):
+            quantize.group_dequantize(packed, scale, scale, rounding=name)
     with pytest.raises(ValueError, match="group_dequantize: scales holds 8 numbers"):
         quantize.group_dequantize(packed, scales * np.float32(np.nan), biases)
