@@ -1,0 +1,142 @@
+r"""The recipe of a model that learns to be rounded: some hundred steps, in few bits.
+
+    published weights --(round forward, straight through back)--> published, rounded
+
+It goes on where `weights/fastvlm-tiny` or `weights/clip-tiny` ended: the same batches
+of fresh scenes under another seed, the same optimiser at a smaller rate, and the same
+loss, but for the questions to the map's cells (seeing.py), whose linear map was thrown
+away. The tower is the published one, its branches folded; the batch norms that it still
+has go on gathering statistics. With no scheme nothing is rounded: the fair control, for
+whatever a few hundred more steps do by themselves.
+
+    recipe = rounded.recipe("fastvlm-tiny", "int2", steps=300, peak=1e-3)
+    state = running.run(recipe, "runs/fastvlm-tiny-int2")       # resumes, as any run
+    rounded.publish(recipe, state, "runs/fastvlm-tiny-int2/model")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import checkpoint
+from ..autodiff import value_of
+from ..blocks.training_mode import Training
+from ..models import clip, fastvlm
+from ..models.fastvithd import fastvithd
+from ..pretrained.shipped import shipped
+from ..quantize import SCHEMES
+from ..train.loop import Recipe, Stage
+from ..train.quantization_aware import round_off, with_rounded
+from ..train.state import State
+from . import clip_tiny, fastvlm_tiny
+
+STEPS, PEAK, FLOOR = 300, 3e-4, 0.01
+UNROUNDED = "float"  # stands for a scheme in the name of the control
+
+
+def recipe(
+    model: str, scheme: str | None, steps: int = STEPS, peak: float = PEAK, seed=1
+) -> Rounded:
+    """The recipe that goes on with a model that comes along, in this scheme or none.
+
+    The seed is that of the scenes; the model itself was trained with seed 0.
+    """
+    if model not in MODELS:
+        raise ValueError(f"no model {model!r:.40} to go on with: {', '.join(MODELS)}")
+    if scheme is not None and scheme not in SCHEMES:
+        raise ValueError(f"no scheme {scheme!r:.40}: there are {', '.join(SCHEMES)}")
+    return Rounded(model, scheme, steps, peak, seed)
+
+
+class Rounded(Recipe):
+    """Where the weights start, the batch of every step, and the loss in few bits."""
+
+    def __init__(
+        self, model: str, scheme: str | None, steps: int, peak: float, seed: int
+    ):
+        self.model = MODELS[model]
+        self.base = self.model.recipe(steps, seed)
+        self.name = f"{model}-{scheme or UNROUNDED}"
+        self.tokenizer, self.optimizer = self.base.tokenizer, self.base.optimizer
+        self.max_norm, self.momentum = self.base.max_norm, self.base.momentum
+        self.stages = (Stage("round", steps, peak, steps // 10, FLOOR),)
+        self.rounding = SCHEMES[scheme].rounded if scheme else None
+        self.start = checkpoint.load(shipped(model))
+
+    def initial(self) -> dict[str, np.ndarray]:
+        """The published weights; what is counted in whole numbers learns nothing."""
+        return {n: self.start[n] for n in self.start if self.start.is_floating(n)}
+
+    @property
+    def matrices(self) -> list[str]:
+        """The names of what is rounded."""
+        return linear_matrices(self.start.shapes()) if self.rounding else []
+
+    def batch(self, step: int) -> list[Any]:
+        """Fresh scenes, as in the training before; every scheme has the same ones."""
+        return self.base.batch(step)
+
+    def loss(self, weights, shard, training: Training, stage: Stage):
+        """The shard's share of what the rounded model gets wrong."""
+        shown = weights
+        if self.rounding:
+            shown = with_rounded(weights, self.matrices, self.rounding)
+        return self.model.loss(self.base, shown, shard, training)
+
+
+def publish(recipe: Rounded, state: State, directory: str | Path) -> None:
+    """Write the model of a run, each of its matrices as it was shown."""
+    tensors = state.tensors
+    if recipe.rounding:
+        tensors = round_off(tensors, recipe.matrices, recipe.rounding)
+    recipe.model.file.publish(recipe.base, replace(state, tensors=tensors), directory)
+
+
+def linear_matrices(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The names of the matrices of linear layers; an embedding's is none."""
+    return [n for n, s in shapes.items() if len(s) == 2 and "embed" not in n]
+
+
+def speaking(base, weights, shard, training: Training):
+    """(loss, parts) of the captions and answers of a FastVLM."""
+    tower = weights.scope(fastvlm.TOWER)
+    features = fastvithd(shard.pixels, tower, base.config.vision, training)
+    image = fastvlm.projector(features, weights.scope(fastvlm.PROJECTOR))
+    spoken = base.speaking_loss(image, weights, shard)
+    parts = {"speaking": float(value_of(spoken)), "tokens": shard.packed.ids.size}
+    return spoken, parts
+
+
+def matching(base, weights, pairs, training: Training):
+    """(loss, parts) of the pictures and texts of a CLIP."""
+    tower = weights.scope(clip.VISION)
+    tokens = clip.vision_tower(pairs.pixels, tower, base.config.vision)
+    matched, parts = base.matching_loss(tokens, weights, pairs)
+    return matched, {**parts, "pictures": len(pairs.pixels)}
+
+
+class Model(NamedTuple):
+    """What is gone on with: the file of its recipe, that recipe with so many steps, and
+    the loss without the heads that were not published."""
+
+    file: ModuleType
+    recipe: Callable[[int, int], Any]
+    loss: Callable
+
+
+MODELS = {
+    "fastvlm-tiny": Model(
+        fastvlm_tiny,
+        lambda steps, seed: fastvlm_tiny.recipe(0, steps, seed),
+        speaking,
+    ),
+    "clip-tiny": Model(
+        clip_tiny, lambda steps, seed: clip_tiny.recipe(0, steps, seed), matching
+    ),
+}
