@@ -14,6 +14,13 @@ from .affine import (
     dynamic_quantize_linear,
     quantize_linear,
 )
+from .calibration import (
+    Range,
+    min_max_range,
+    moving_average_range,
+    mse_range,
+    percentile_range,
+)
 from .code_books import code_book_dequantize, code_book_quantize
 from .error import Noise, code_entropy, quantization_error, rounding_noise
 from .fake import (
@@ -27,6 +34,7 @@ from .fake import (
     straight_through_vjp,
 )
 from .group_wise import group_dequantize, group_quantize
+from .histograms import Histogram, entropy_range, histogram, narrowed_range
 from .integer_products import (
     conv_integer,
     matmul_integer,
@@ -73,3 +81,4 @@ from .small_floats import (
     round_to_float8_vjp,
 )
 from .ternary import ternary_dequantize, ternary_linear, ternary_quantize
+from .widths import Assignment, assign_by_greed, assign_widths, sensitivities
