@@ -102,7 +102,8 @@ def _trits():
 def unpack_trits(packed, count):
     """Each byte is looked up: its five values stand in a table."""
     *leading, size = packed.shape
-    return _trits()[packed].reshape(*leading, 5 * size)[..., :count]
+    values = np.take(_trits(), packed, axis=0)  # sooner than _trits()[packed]
+    return values.reshape(*leading, 5 * size)[..., :count]
 
 
 def group_quantize(w, group_size, bits):

@@ -82,13 +82,17 @@ class GroupWise(Packed):
         return self._numbers(places).astype(self.dtype, copy=False)
 
     def _numbers(self, places):
-        codes, scales = self["codes"][places], self["scales"][places]
-        biases, grid = self["biases"][places], (self.group_size, self.bits)
-        if self.stored != "bfloat16":
-            return group_dequantize(codes, scales, biases, *grid)
-        steps = group_dequantize(codes, np.ones_like(scales), 0 * biases, *grid)
-        scales, biases = (np.repeat(p, self.group_size, -1) for p in (scales, biases))
-        return round_to_bfloat16(round_to_bfloat16(steps * scales) + biases)
+        codes, scales, biases = (
+            self[part][places] for part in ("codes", "scales", "biases")
+        )
+        rounding = "bfloat16" if self.stored == "bfloat16" else None
+        if scales.dtype == np.float16 and self.dtype != np.float16:
+            # The same numbers; NumPy's own way into float16 and back is a long one.
+            scales, biases = scales.astype(np.float32), biases.astype(np.float32)
+            rounding = "float16"
+        return group_dequantize(
+            codes, scales, biases, self.group_size, self.bits, rounding
+        )
 
 
 class Ternary(Packed):
