@@ -49,10 +49,9 @@ def error_of(x, low, high, dtype, symmetric):
         scale, zero_point = quantize.symmetric_parameters(high, dtype)
     else:
         scale, zero_point = quantize.affine_parameters(low, high, dtype)
-    known = quantize.integer_format(dtype)
-    rounded = quantize.fake_quantize(
-        x, scale, zero_point.astype(int), known.low, known.high
-    )
+    grid = np.asarray(scale), np.asarray(zero_point)
+    codes = quantize.quantize_linear(x, *grid, output_dtype=dtype)
+    rounded = quantize.dequantize_linear(codes, *grid)
     return np.square(x - rounded).sum()
 
 
