@@ -183,9 +183,8 @@ def _multiplier(function, one, other, y_scale):
 def _walk(function, x, w, auto_pad, dilations, kernel_shape, pads, strides):
     axes = w.ndim - 2
     if auto_pad not in AUTO_PADS:
-        raise ValueError(
-            f"{function}: auto_pad is one of {AUTO_PADS}, not {auto_pad!r}"
-        )
+        known = ", ".join(AUTO_PADS)
+        raise ValueError(f"{function}: auto_pad is {auto_pad!r}, not one of {known}")
     if auto_pad != "NOTSET" and pads is not None:
         raise ValueError(f"{function}: give pads, or auto_pad {auto_pad!r}, not both")
     _several(function, "dilations", dilations, axes)
