@@ -54,7 +54,7 @@ def exact(a, b, a_zero_point=None, b_zero_point=None):
     """The sums in Python's own numbers, which have no last one."""
     if a_zero_point is None:
         a_zero_point = np.zeros((), np.int8)
-    elif a_zero_point.ndim == 1 and a_zero_point.size > 1:
+    elif a_zero_point.ndim == 1 and a_zero_point.size != 1:
         a_zero_point = a_zero_point[:, None]
     if b_zero_point is None:
         b_zero_point = np.zeros((), np.int8)
@@ -112,6 +112,15 @@ def test_conv_integer_lays_the_zero_point_around_the_picture():
     nothing, sum_ = np.full((1, 1, 4), 9, np.uint8), np.ones((1, 1, 3), np.int8)
     found = quantize.conv_integer(nothing, sum_, np.array(9, np.uint8), pads=[1, 1])
     assert_same(found, np.zeros((1, 1, 4), np.int32))
+
+
+@example
+def test_conv_integer_pads_behind_or_before():
+    """Of four codes in steps of two, windows of three: one lies outside, at one end."""
+    x, sum_ = np.array([[[1, 2, 3, 4]]], np.uint8), np.ones((1, 1, 3), np.int8)
+    for auto_pad, expected in {"SAME_UPPER": [6, 7], "SAME_LOWER": [3, 9]}.items():
+        found = quantize.conv_integer(x, sum_, auto_pad=auto_pad, strides=[2])
+        assert_same(found, np.array([[expected]], np.int32))
 
 
 @example
