@@ -22,6 +22,7 @@ from .calibration import (
     percentile_range,
 )
 from .code_books import code_book_dequantize, code_book_quantize
+from .double_quantization import double_dequantize, double_quantize, dynamic_map
 from .error import Noise, code_entropy, quantization_error, rounding_noise
 from .fake import (
     fake_quantize,
