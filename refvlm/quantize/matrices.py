@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ..ops.rounding import round_to_bfloat16
+from .double_quantization import double_dequantize
 from .group_wise import group_dequantize
 from .normal_float import fp4_dequantize, nf4_dequantize
 from .packed import Packed
@@ -51,7 +52,8 @@ class FourBit(Packed):
         """The scale of each block, float32."""
         if "nested_absmax" not in self.parts:
             return self["absmax"]
-        raise NotImplementedError
+        nested = self["absmax"], self["nested_absmax"], self["offset"]
+        return double_dequantize(*nested, self.nested_block_size)
 
     def numbers(self):
         dequantize = LEVELS[self.quant_type]

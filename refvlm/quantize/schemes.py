@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .double_quantization import double_quantize
 from .group_wise import group_quantize
 from .matrices import FourBit, GroupWise, Ternary
 from .normal_float import nf4_quantize
@@ -68,6 +69,9 @@ def pack_nf4(weight: np.ndarray, nested: bool) -> FourBit:
     codes, absmax = nf4_quantize(weight)
     stored = "float16" if weight.dtype == np.float16 else "float32"
     parts = {"absmax": absmax}
+    if nested:
+        names = "absmax", "nested_absmax", "offset"
+        parts = {n: np.asarray(p) for n, p in zip(names, double_quantize(absmax))}
     return FourBit(weight.shape, weight.dtype, stored=stored, codes=codes, **parts)
 
 
@@ -83,5 +87,6 @@ SCHEMES = {
     "int4": Scheme(partial(pack_groups, bits=4), "16 even steps a group"),
     "int2": Scheme(partial(pack_groups, bits=2), "4 even steps a group"),
     "nf4": Scheme(partial(pack_nf4, nested=False), "16 levels of a bell curve"),
+    "nf4-double": Scheme(partial(pack_nf4, nested=True), "the same, scales in 8 bits"),
     "ternary": Scheme(pack_ternary, "-1, 0 and 1, one scale a matrix"),
 }

@@ -41,6 +41,20 @@ def test_four_bits_are_those_of_their_code_book():
 
 
 @law
+def test_scales_may_be_codes_themselves():
+    """Then the blocks have the scales that these stand for."""
+    codes, absmax = quantize.nf4_quantize(WEIGHT)
+    nested = quantize.double_quantize(absmax)
+    parts = dict(zip(("absmax", "nested_absmax", "offset"), nested))
+    packed = FourBit(WEIGHT.shape, codes=codes, **parts)
+    scales = quantize.double_dequantize(*nested)
+    np.testing.assert_array_equal(packed.absmax, scales)
+    np.testing.assert_array_equal(
+        packed.array(), quantize.nf4_dequantize(codes, scales, WEIGHT.shape)
+    )
+
+
+@law
 @pytest.mark.parametrize("rows", (2, slice(1, 4), np.array([5, 0, 5])))
 def test_rows_of_groups_are_made_by_themselves(rows):
     """A row has its own groups."""

@@ -19,6 +19,7 @@ BITS = {
     "int4": 4 + 2 * 32 / 64,
     "int2": 2 + 2 * 32 / 64,
     "nf4": 4 + 32 / 64,
+    "nf4-double": 4 + 8 / 64 + 32 / (64 * 256) + 32 / (64 * 512),
     "ternary": 8 / 5 + 32 / (64 * 512),
 }
 
@@ -50,8 +51,10 @@ def test_more_bits_are_nearer():
         name: float(np.square(scheme.rounded(WEIGHT) - WEIGHT).mean())
         for name, scheme in SCHEMES.items()
     }
-    assert sorted(errors, key=errors.get)[0] == "int8"
+    order = ["int8", "nf4", "nf4-double", "int4", "int2", "ternary"]
+    assert sorted(order, key=errors.get)[0] == "int8"
     assert max(errors["nf4"], errors["int4"]) < errors["int2"] / 9
+    assert errors["nf4"] <= errors["nf4-double"] < 1.01 * errors["nf4"]
     # Of a normal distribution, on paper: three values at s = sqrt(2 / pi).
     step = math.sqrt(2 / math.pi)
     density = math.exp(-step * step / 8) / math.sqrt(2 * math.pi)
