@@ -50,27 +50,25 @@ def normal_quantile(share):
 
 
 @functools.cache
-def _nf4_levels():
-    def quantiles(count):
-        shares = np.linspace(OUTERMOST, 0.5, count).astype(np.float32)
-        return normal_quantile(shares[:-1].astype(np.float64)).astype(np.float32)
-
-    levels = np.concatenate([-quantiles(8), [np.float32(0)], quantiles(9)[::-1]])
-    return levels / levels[-1]
+def _quantiles(count):
+    r"""$\Phi^{-1}$ of evenly spaced shares, from the outermost down to 1/2, which is
+    left out. Shares and quantiles are rounded to float32."""
+    shares = np.linspace(OUTERMOST, 0.5, count).astype(np.float32)
+    return normal_quantile(shares[:-1].astype(np.float64)).astype(np.float32)
 
 
 def nf4_levels():
     r"""The sixteen levels of NF4: $\ell = q / q_{\max}$ with seven quantiles
     $-\Phi^{-1}(p)$ below zero, 0 itself, and eight $\Phi^{-1}(p)$ above.
 
-    The p are evenly spaced between 0.9677 and 1/2, in seven steps below zero and in
-    eight above, without the 1/2: so zero is exact, and an even number of levels is not
-    symmetric about it.
+    The shares p are evenly spaced from 0.9677 down to 1/2, in seven steps for the
+    levels below zero and in eight for those above, without the 1/2: so zero is exact,
+    and an even number of levels is not symmetric about it.
 
     Shares, quantiles and the quotient are each rounded to float32, which makes the
     levels those that are published, to the last digit. Rounded but once, ten of the
-    sixteen would be other float32 numbers, the farthest by 1.1e-7; files are written
-    with the published ones.
+    sixteen would be other float32 numbers, the farthest off by 1.1e-7; but files are
+    written with the published ones.
 
     Source: [MicroVLM-V] 8, [Dettmers2023] appendix E. Oracle:
     bitsandbytes.functional.get_4bit_type.
@@ -79,7 +77,8 @@ def nf4_levels():
     array([-1.        , -0.09105004,  0.        ,  0.0795803 ,  1.        ],
           dtype=float32)
     """
-    return _nf4_levels().copy()
+    levels = np.concatenate([-_quantiles(8), np.zeros(1, "f4"), _quantiles(9)[::-1]])
+    return levels / levels[-1]
 
 
 def fp4_levels():
