@@ -22,6 +22,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("roofs", False, ()),
     ("operators", False, ()),
     ("sampling", False, ()),
+    ("integer_products", False, ()),
     ("beams", False, ()),
     ("tokenizing", False, ()),
     ("train_step", False, ()),
