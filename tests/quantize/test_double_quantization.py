@@ -74,7 +74,7 @@ def test_dynamic_map_is_ascending_and_symmetric_but_for_its_ends():
 
 @law
 @given(absmax=SCALES, block_size=st.sampled_from([1, 7, 256]))
-def test_a_scale_comes_back_within_half_a_gap(absmax, block_size):
+def test_double_dequantize_is_within_half_a_gap(absmax, block_size):
     """The widest gap between levels is that below 1, 9/640; a step of rounding is added
     to its half."""
     codes, nested_absmax, offset = quantize.double_quantize(absmax, block_size)
@@ -105,7 +105,7 @@ def test_double_quantize_leaves_its_input_alone():
 
 
 @law
-def test_a_number_costs_four_bits_and_an_eighth():
+def test_double_quantize_makes_a_number_cost_four_bits_and_an_eighth():
     """4 + 8/64 + 32/16384, as bytes that are there, against 4.5."""
     count = 64 * 256 * 3
     codes, absmax = quantize.nf4_quantize(random_arrays(2)(count))

@@ -21,9 +21,25 @@ from ..spec import (
     tensors,
 )
 
-QUANTIZE = {"nf4": quantize.nf4_quantize, "fp4": quantize.fp4_quantize}
-DEQUANTIZE = {"nf4": quantize.nf4_dequantize, "fp4": quantize.fp4_dequantize}
-EACH = pytest.mark.parametrize("quant_type", ["nf4", "fp4"])
+TYPES = ("nf4", "fp4")
+EACH = pytest.mark.parametrize("quant_type", TYPES)
+SIZES = pytest.mark.parametrize(
+    "shape, block_size",
+    [
+        *[((16, 40), 64), ((48, 20), 64), ((33, 17), 64), ((5, 7, 11), 64)],
+        *[((64,), 64), ((321,), 64), ((16, 34), 32), ((11, 33), 128), ((29, 31), 256)],
+        *[((20, 31), 512), ((36, 30), 1024), ((51, 41), 2048), ((65, 64), 4096)],
+    ],
+)
+
+
+def quantized(quant_type, *arguments):
+    """Codes and scales; the function is looked up when a test runs."""
+    return getattr(quantize, f"{quant_type}_quantize")(*arguments)
+
+
+def dequantized(quant_type, *arguments, **options):
+    return getattr(quantize, f"{quant_type}_dequantize")(*arguments, **options)
 
 
 def bitsandbytes():
@@ -144,39 +160,40 @@ def test_nf4_levels_are_of_nearly_equal_use():
 
 
 @law
-@EACH
 @given(x=tensors((3, 41), dtype=np.float32), size=st.sampled_from([32, 64, 4096]))
-def test_a_dequantised_weight_is_within_half_a_gap(quant_type, x, size):
-    """The error is at most half the widest gap between levels, times the scale."""
-    levels = np.sort(getattr(quantize, f"{quant_type}_levels")())
-    codes, absmax = QUANTIZE[quant_type](x, size)
-    error = np.abs(DEQUANTIZE[quant_type](codes, absmax, x.shape, size) - x).ravel()
-    scales = np.repeat(absmax, size)[: x.size]
-    assert (error <= scales * np.diff(levels).max() / 2 * (1 + 1e-6)).all()
+def test_nf4_dequantize_is_within_half_a_gap(x, size):
+    """The error is at most half the widest gap between levels, times the scale; so for
+    FP4."""
+    for quant_type in TYPES:
+        levels = np.sort(getattr(quantize, f"{quant_type}_levels")())
+        codes, absmax = quantized(quant_type, x, size)
+        back = dequantized(quant_type, codes, absmax, x.shape, size)
+        bound = np.repeat(absmax, size)[: x.size] * np.diff(levels).max() / 2
+        assert (np.abs(back - x).ravel() <= bound * (1 + 1e-6)).all()
 
 
 @law
-@EACH
-def test_zero_and_the_largest_of_a_block_are_exact(quant_type):
-    """Zero is a level, and so are 1 and -1."""
+def test_nf4_quantize_keeps_zero_and_the_largest_of_a_block():
+    """Zero is a level, and so are 1 and -1; of FP4 too."""
     x = random_arrays(5)(2, 64).astype(np.float32)
     x[:, 3] = 0
-    back = DEQUANTIZE[quant_type](*QUANTIZE[quant_type](x), x.shape)
     largest = np.abs(x).argmax(axis=1)
-    np.testing.assert_array_equal(back[[0, 1], largest], x[[0, 1], largest])
-    assert (back[:, 3] == 0).all()
+    for quant_type in TYPES:
+        back = dequantized(quant_type, *quantized(quant_type, x), x.shape)
+        np.testing.assert_array_equal(back[[0, 1], largest], x[[0, 1], largest])
+        assert (back[:, 3] == 0).all()
 
 
 @law
-@EACH
-def test_quantize_takes_a_half_for_the_float32_that_it_is(quant_type):
+def test_nf4_quantize_takes_a_half_for_the_float32_that_it_is():
     """The scales stay float32: rounded to half they would be other scales."""
     half = random_arrays(6)(5, 30).astype(np.float16)
-    for one, other in zip(
-        QUANTIZE[quant_type](half), QUANTIZE[quant_type](half.astype(np.float32))
-    ):
-        np.testing.assert_array_equal(one, other)
-        assert one.dtype == other.dtype
+    for quant_type in TYPES:
+        from_half = quantized(quant_type, half)
+        from_single = quantized(quant_type, half.astype(np.float32))
+        for one, other in zip(from_half, from_single):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
 
 
 @law
@@ -184,99 +201,146 @@ def test_quantize_takes_a_half_for_the_float32_that_it_is(quant_type):
 def test_linear_4bit_is_linear_by_the_dequantised_matrix(quant_type):
     """In the dtype of x, to which the matrix is rounded."""
     draw = random_arrays(7)
-    codes, absmax = QUANTIZE[quant_type](draw(5, 9), 32)
+    codes, absmax = quantized(quant_type, draw(5, 9), 32)
     for dtype in (np.float16, np.float32, np.float64):
         x, bias = draw(2, 3, 9).astype(dtype), draw(5).astype(dtype)
-        weight = DEQUANTIZE[quant_type](codes, absmax, (5, 9), 32, dtype)
+        weight = dequantized(quant_type, codes, absmax, (5, 9), 32, dtype)
         out = quantize.linear_4bit(x, codes, absmax, (5, 9), bias, 32, quant_type)
         np.testing.assert_array_equal(out, ops.linear(x, weight, bias))
         assert out.dtype == dtype
 
 
+def levels_of_bitsandbytes(compare, quant_type):
+    def ask(torch):
+        levels = bitsandbytes().get_4bit_type(quant_type, device="cpu")
+        return {"levels": levels.numpy()}
+
+    return compare.answers(ask, quant_type, library="bitsandbytes")["levels"]
+
+
 @oracle
-def test_levels_equal_bitsandbytes(compare):
+def test_nf4_levels_equal_bitsandbytes(compare):
     """To the last digit of float32, though computed from their construction."""
-
-    def ask(torch):
-        get = bitsandbytes().get_4bit_type
-        return {name: get(name, device="cpu").numpy() for name in ("nf4", "fp4")}
-
-    answers = compare.answers(ask, (), library="bitsandbytes")
-    np.testing.assert_array_equal(quantize.nf4_levels(), answers["nf4"])
-    np.testing.assert_array_equal(quantize.fp4_levels(), answers["fp4"])
+    expected = levels_of_bitsandbytes(compare, "nf4")
+    np.testing.assert_array_equal(quantize.nf4_levels(), expected)
 
 
 @oracle
-@EACH
-@pytest.mark.parametrize(
-    "shape, block_size",
-    [
-        *[((16, 40), 64), ((48, 20), 64), ((33, 17), 64), ((5, 7, 11), 64)],
-        *[((64,), 64), ((321,), 64), ((16, 34), 32), ((11, 33), 128), ((29, 31), 256)],
-        *[((20, 31), 512), ((36, 30), 1024), ((51, 41), 2048), ((65, 64), 4096)],
-    ],
-)
-def test_quantize_equals_bitsandbytes(compare, quant_type, shape, block_size):
-    """Bytes, scales and numbers, bit by bit, for what comes as float32, float16 and
-    bfloat16 (ours as the float32 that it is); blocks of zeros, and a short last one."""
+def test_fp4_levels_equal_bitsandbytes(compare):
+    """To the last digit."""
+    expected = levels_of_bitsandbytes(compare, "fp4")
+    np.testing.assert_array_equal(quantize.fp4_levels(), expected)
+
+
+def inputs(shape, block_size):
+    """dtype -> weights; bfloat16 as the float32 that it is, on our side."""
     x = weights(8, shape) if np.prod(shape) > 256 else random_arrays(9)(*shape)
-    inputs = {
-        "float32": x.astype(np.float32),
-        "float16": x.astype(np.float16),
-        "bfloat16": in_bfloat16(x),
-    }
-    if block_size > 1024:
-        inputs = {"float16": inputs["float16"]}  # the record is long enough
+    half = {"float16": x.astype(np.float16)}
+    if block_size > 1024:  # the record is long enough
+        return half
+    return {"float32": x.astype(np.float32), **half, "bfloat16": in_bfloat16(x)}
+
+
+def codes_of_bitsandbytes(torch, x, dtype, block_size, quant_type):
+    return bitsandbytes().quantize_4bit(
+        torch.from_numpy(x).to(getattr(torch, dtype)),
+        blocksize=block_size,
+        quant_type=quant_type,
+    )
+
+
+def quantizes_as_bitsandbytes(compare, quant_type, shape, block_size):
+    given = inputs(shape, block_size)
 
     def ask(torch):
-        library, answers = bitsandbytes(), {}
-        for name, array in inputs.items():
-            tensor = torch.from_numpy(array).to(getattr(torch, name))
-            with torch.compiler.set_stance("force_eager"):
-                codes, state = library.quantize_4bit(
-                    tensor, blocksize=block_size, quant_type=quant_type
-                )
-                numbers = library.dequantize_4bit(codes, state)
-            answers[f"{name}.codes"] = codes.numpy().ravel()
-            answers[f"{name}.absmax"] = state.absmax.numpy()
-            if name == "bfloat16":
-                numbers = numbers.view(torch.uint16)
-            answers[f"{name}.numbers"] = numbers.numpy().reshape(shape)
+        answers = {}
+        for dtype, x in given.items():
+            codes, state = codes_of_bitsandbytes(
+                torch, x, dtype, block_size, quant_type
+            )
+            answers[f"{dtype}.codes"] = codes.numpy().ravel()
+            answers[f"{dtype}.absmax"] = state.absmax.numpy()
         return answers
 
-    answers = compare.answers(
-        ask, (inputs, quant_type, block_size), library="bitsandbytes"
-    )
-    for name, array in inputs.items():
-        codes, absmax = QUANTIZE[quant_type](array, block_size)
-        np.testing.assert_array_equal(codes, answers[f"{name}.codes"])
-        expected = answers[f"{name}.absmax"].view(np.uint32)
+    asked = (given, quant_type, block_size)
+    answers = compare.answers(ask, asked, library="bitsandbytes")
+    for dtype, x in given.items():
+        codes, absmax = quantized(quant_type, x, block_size)
+        np.testing.assert_array_equal(codes, answers[f"{dtype}.codes"])
+        expected = answers[f"{dtype}.absmax"].view(np.uint32)
         np.testing.assert_array_equal(absmax.view(np.uint32), expected)
-        dtype = np.float16 if name == "float16" else np.float32
-        numbers = DEQUANTIZE[quant_type](codes, absmax, shape, block_size, dtype)
-        expected = answers[f"{name}.numbers"]
-        if name == "bfloat16":
+
+
+def dequantizes_as_bitsandbytes(compare, quant_type, shape, block_size):
+    given = inputs(shape, block_size)
+
+    def ask(torch):
+        answers = {}
+        for dtype, x in given.items():
+            asked = codes_of_bitsandbytes(torch, x, dtype, block_size, quant_type)
+            with torch.compiler.set_stance("force_eager"):
+                numbers = bitsandbytes().dequantize_4bit(*asked).reshape(shape)
+            bits = numbers.view(torch.uint16) if dtype == "bfloat16" else numbers
+            answers[dtype] = bits.numpy()
+        return answers
+
+    asked = (given, quant_type, block_size)
+    answers = compare.answers(ask, asked, library="bitsandbytes")
+    for dtype, x in given.items():
+        codes, absmax = quantized(quant_type, x, block_size)
+        numbers = dequantized(
+            *[quant_type, codes, absmax, shape, block_size],
+            dtype=np.float16 if dtype == "float16" else np.float32,
+        )
+        expected = answers[dtype]
+        if dtype == "bfloat16":
             numbers, expected = in_bfloat16(numbers), ops.bfloat16_from_bits(expected)
         # FP4's 1000 comes back as 0 where rows are of odd length, else as -0: equal.
         np.testing.assert_array_equal(numbers, expected)
 
 
 @oracle
-@EACH
+@SIZES
+def test_nf4_quantize_equals_bitsandbytes(compare, shape, block_size):
+    """Bytes and scales, bit by bit, for what comes as float32, float16 and bfloat16,
+    with blocks of zeros and a short last one."""
+    quantizes_as_bitsandbytes(compare, "nf4", shape, block_size)
+
+
+@oracle
+@SIZES
+def test_fp4_quantize_equals_bitsandbytes(compare, shape, block_size):
+    """Bytes and scales, bit by bit; which of two zeros, too."""
+    quantizes_as_bitsandbytes(compare, "fp4", shape, block_size)
+
+
+@oracle
+@SIZES
+def test_nf4_dequantize_equals_bitsandbytes(compare, shape, block_size):
+    """Every number, in the dtype that it came in."""
+    dequantizes_as_bitsandbytes(compare, "nf4", shape, block_size)
+
+
+@oracle
+@SIZES
+def test_fp4_dequantize_equals_bitsandbytes(compare, shape, block_size):
+    """Every number, in the dtype that it came in."""
+    dequantizes_as_bitsandbytes(compare, "fp4", shape, block_size)
+
+
+@oracle
 @pytest.mark.parametrize("largest", [3e-38, 1e-38, 3e-42, 3e38])
-def test_quantize_equals_bitsandbytes_at_the_ends(compare, quant_type, largest):
+def test_nf4_quantize_equals_bitsandbytes_at_the_ends(compare, largest):
     """Where float32 ends: nothing is divided by less than 1e-38."""
     x = random_arrays(10)(2, 96)
     x = (x / np.abs(x).max() * largest).astype(np.float32)
 
     def ask(torch):
-        codes, state = bitsandbytes().quantize_4bit(
-            torch.from_numpy(x), blocksize=64, quant_type=quant_type
-        )
+        codes, state = codes_of_bitsandbytes(torch, x, "float32", 64, "nf4")
         return {"codes": codes.numpy().ravel(), "absmax": state.absmax.numpy()}
 
-    answers = compare.answers(ask, (x, quant_type), library="bitsandbytes")
-    codes, absmax = QUANTIZE[quant_type](x)
+    answers = compare.answers(ask, x, library="bitsandbytes")
+    codes, absmax = quantize.nf4_quantize(x)
     np.testing.assert_array_equal(codes, answers["codes"])
     np.testing.assert_array_equal(absmax, answers["absmax"])
 
@@ -315,7 +379,7 @@ def test_linear_4bit_equals_bitsandbytes(compare, quant_type, has_bias):
     answers = compare.answers(ask, inputs, library="bitsandbytes")
     for name, expected in answers.items():
         given, offset = x.astype(name), bias.astype(name) if has_bias else None
-        codes, absmax = QUANTIZE[quant_type](weight.astype(name))
+        codes, absmax = quantized(quant_type, weight.astype(name))
         out = quantize.linear_4bit(
             given, codes, absmax, (24, 40), offset, quant_type=quant_type
         )
@@ -327,24 +391,24 @@ def test_linear_4bit_equals_bitsandbytes(compare, quant_type, has_bias):
 def test_linear_4bit_derivative(quant_type):
     """By the input and the offset, as if the dequantised matrix were the matrix."""
     draw = random_arrays(12)
-    codes, absmax = QUANTIZE[quant_type](draw(3, 5))
+    codes, absmax = quantized(quant_type, draw(3, 5))
     x, bias = autodiff.Variable(draw(2, 5)), autodiff.Variable(draw(3))
     out = quantize.linear_4bit(x, codes, absmax, (3, 5), bias, quant_type=quant_type)
     d_out = draw(2, 3)
     gradients = autodiff.backward(out, d_out)
-    weight = DEQUANTIZE[quant_type](codes, absmax, (3, 5), dtype=np.float64)
+    weight = dequantized(quant_type, codes, absmax, (3, 5), dtype=np.float64)
     assert_close(gradients[x], d_out @ weight)
     assert_close(gradients[bias], d_out.sum(axis=0))
 
 
 @contract
-@EACH
-def test_quantize_refuses_what_is_not_finite(quant_type):
-    """By the name of what is wrong."""
-    with pytest.raises(ValueError, match="x holds nan"):
-        QUANTIZE[quant_type](np.array([1.0, np.nan]))
-    with pytest.raises(ValueError, match="holds nothing to quantize"):
-        QUANTIZE[quant_type](np.zeros(0))
+def test_nf4_quantize_refuses_what_is_not_finite():
+    """By the name of what is wrong; so does FP4."""
+    for quant_type in TYPES:
+        with pytest.raises(ValueError, match="x holds nan"):
+            quantized(quant_type, np.array([1.0, np.nan]))
+        with pytest.raises(ValueError, match="holds nothing to quantize"):
+            quantized(quant_type, np.zeros(0))
 
 
 @contract
