@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,17 @@ import numpy as np
 from ... import checkpoint
 from ...checkpoint import CheckpointError, Weights
 from ...checkpoint.errors import quoted
+from ..packed import Packed
+from . import bitsandbytes, mlx, own
+from .parts import Turned
 from .refusals import check_plain, refused
 
 Reader = Callable[[Weights, Mapping[str, Any], str, Any], Weights]
-READERS: dict[str, Reader] = {}
+READERS: dict[str, Reader] = {
+    "bitsandbytes": bitsandbytes.read,
+    "mlx": mlx.read,
+    own.METHOD: own.read,
+}
 
 
 def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weights:
@@ -29,8 +37,18 @@ def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weig
     if method is None:
         check_plain(weights, weights.origin, source)
         return weights
-    read = READERS[method]
-    return read(weights, settings, source, dtype)
+    weights = READERS[method](weights, settings, source, dtype)
+    matrices = {n: weights.tensor(n) for n in filter(is_turned(document), weights)}
+    packed = {n: m for n, m in matrices.items() if isinstance(m, Packed)}
+    return weights.add({name: Turned(matrix) for name, matrix in packed.items()})
+
+
+def is_turned(document: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Which matrices of a model are packed as their transposes: GPT-2's lie the other
+    way round than everyone else's, and are turned before they are packed."""
+    if document.get("model_type") != "gpt2":
+        return lambda name: False
+    return lambda name: re.search(r"\.c_(attn|fc|proj)\.weight$", name) is not None
 
 
 def layout(
