@@ -52,7 +52,8 @@ def quantize_linear(
     """
     if output_dtype is None:
         output_dtype = "uint8" if y_zero_point is None else str(y_zero_point.dtype)
-    known, name = number_format(output_dtype), "quantize_linear"
+    name = "quantize_linear"
+    known = number_format(output_dtype, f"{name}: output_dtype")
     demands.scales(name, "y_scale", y_scale)
     demands.zero_point_of(name, "y_zero_point", y_zero_point, output_dtype)
     demands.one_for_each(
@@ -97,7 +98,7 @@ def dequantize_linear(x, x_scale, x_zero_point=None, axis=1, block_size=0, dtype
     name = "dequantize_linear"
     demands.scales(name, "x_scale", x_scale)
     if dtype is not None:
-        known = number_format(dtype)
+        known = number_format(dtype, f"{name}: dtype")
         if x.dtype.newbyteorder("=") != known.storage:
             raise ValueError(
                 f"{name}: x holds {x.dtype}, but {known.name} is stored as "

@@ -123,7 +123,7 @@ def mse_range(x, dtype="uint8", symmetric=False, candidates=64, axis=None):
     >>> [float(mse_range(x, dtype).high) for dtype in ("uint4", "uint8")]
     [1.125, 2.90625]
     """
-    known = integer_format(dtype)
+    known = integer_format(dtype, "mse_range: dtype")
     check_whole("mse_range", least=1, candidates=candidates)
     x = _samples("mse_range", x, axis)
     if axis is not None:
@@ -179,7 +179,9 @@ def _samples(function, x, axis=None):
     """Floating samples, some, all of them numbers."""
     x = np.asarray(x)
     if x.dtype.kind != "f":
-        raise ValueError(f"{function}: samples are floating numbers, not {x.dtype}")
+        raise ValueError(
+            f"{function}: samples are floating numbers, but x holds {x.dtype}"
+        )
     if axis is not None:
         check_axes(function, "axis", axis, "x", x.shape)
     if not x.size:

@@ -51,7 +51,7 @@ def _whole_blocks(function, codes, absmax, shape, block_size, dtype):
     if len(codes) != needed:
         raise ShapeError(
             f"{function}: codes are {len(codes)} bytes, but the {count} numbers of "
-            f"{tuple(shape)} want {needed}, two a byte"
+            f"the shape {tuple(shape)} want {needed}, two a byte"
         )
     if len(absmax) != blocks:
         raise ShapeError(
@@ -60,11 +60,24 @@ def _whole_blocks(function, codes, absmax, shape, block_size, dtype):
         )
     if not np.isfinite(absmax).all():
         raise ValueError(f"{function}: absmax holds a scale that is not finite")
-    if np.dtype(dtype).kind != "f":
-        raise ValueError(f"{function}: dtype is a floating one, not {np.dtype(dtype)}")
+    if not _is_floating(dtype):
+        raise ValueError(f"{function}: dtype is a floating one, not {dtype!r:.60}")
 
 
-@shapes(_room_for_blocks, x="...", levels="16", as_stored=True)
+def _is_floating(dtype):
+    try:
+        return dtype is not None and np.dtype(dtype).kind == "f"
+    except TypeError:  # no dtype at all
+        return False
+
+
+def _levels_are_numbers(function, levels):
+    """NaN is near nothing, and nothing is near infinity."""
+    if not np.isfinite(levels).all():
+        raise ValueError(f"{function}: levels holds NaN or infinity")
+
+
+@shapes(_room_for_blocks, _levels_are_numbers, x="...", levels="16", as_stored=True)
 @computed_by(code_books.quantize)
 def code_book_quantize(x, levels, block_size=64):
     r"""Codes and scales: $c_i = \arg\min_k |w_i / a - \ell_k|$ with
@@ -102,6 +115,7 @@ def code_book_quantize(x, levels, block_size=64):
 
 @shapes(
     _whole_blocks,
+    _levels_are_numbers,
     codes="bytes of integers",
     absmax="blocks",
     levels="16",

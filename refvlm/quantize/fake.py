@@ -32,7 +32,8 @@ def _levels_are_a_range(function, quant_min, quant_max):
     if not whole or quant_min > quant_max:
         raise ValueError(
             f"{function}: the levels go from a whole number to one that is not lower, "
-            f"as from -8 to 7, not from {quant_min!r} to {quant_max!r}"
+            f"as from -8 to 7; quant_min is {quant_min!r:.60} and quant_max "
+            f"{quant_max!r:.60}"
         )
 
 
@@ -40,9 +41,10 @@ def _one_step_for_each(function, x, scale, zero_point, axis):
     """One scale and one zero point, or one of each along the axis."""
     right = [(), (1,)] if axis is None else [(x.shape[axis],) if x.ndim else (1,)]
     for name, value in (("scale", scale), ("zero_point", zero_point)):
-        if not is_number(value) and not isinstance(value, np.ndarray):
+        held = value.dtype.kind if isinstance(value, np.ndarray) else "O"
+        if not is_number(value) and held not in "fiu":
             raise TypeError(
-                f"{function}: {name} is a number or an array, not {value!r:.60}"
+                f"{function}: {name} is a number or an array of them, not {value!r:.60}"
             )
         if np.shape(value) not in right and (axis is not None or np.size(value) != 1):
             wants = "one number" if axis is None else f"{right[0]} along axis {axis}"
@@ -72,8 +74,8 @@ def _zero_is_a_level(function, zero_point, quant_min, quant_max):
         or np.greater(zero_point, quant_max).any()
     ):
         raise ValueError(
-            f"{function}: zero points are whole numbers from {quant_min} to "
-            f"{quant_max}, so that 0 stays 0; not {zero_point!r:.60}"
+            f"{function}: zero_point: zero points are whole numbers from {quant_min} "
+            f"to {quant_max}, so that 0 stays 0; not {zero_point!r:.60}"
         )
 
 
@@ -170,10 +172,14 @@ def straight_through_vjp(d_out, rounded):
     return d_out, np.zeros_like(rounded)
 
 
-def _zero_is_finite(function, zero_point):
+def _zero_and_factor_are_finite(function, zero_point, grad_factor):
     """A zero point on its way may lie between levels and beyond them, but somewhere."""
     if not np.isfinite(zero_point).all():
         raise ValueError(f"{function}: zero_point holds NaN or infinity")
+    if not is_number(grad_factor) or not math.isfinite(grad_factor):
+        raise ValueError(
+            f"{function}: grad_factor is a number, not {grad_factor!r:.60}"
+        )
 
 
 @differentiable
@@ -182,7 +188,7 @@ def _zero_is_finite(function, zero_point):
     _levels_are_a_range,
     _one_step_for_each,
     _steps_have_a_size,
-    _zero_is_finite,
+    _zero_and_factor_are_finite,
     x="...",
     scale="...s",
     zero_point="...z of numbers",
@@ -250,6 +256,7 @@ def step_grad_factor(count, quant_max):
     return 1 / math.sqrt(count * quant_max)
 
 
+@shapes(x="...", axis="axis of x", as_stored=True)
 def first_step(x, quant_max, axis=None):
     r"""Where a step may begin to learn: $s_0 = 2\,\overline{|x|}/\sqrt{q_\max}$, over
     all of x or over each index along `axis`.
@@ -259,7 +266,8 @@ def first_step(x, quant_max, axis=None):
     >>> first_step(np.array([-3.0, 1.0]), 4)
     array(2.)
     """
-    x = np.asarray(x)
+    if not x.size:
+        raise ShapeError(f"first_step: of 0 numbers there is no step: x is {x.shape}")
     _check_count_and_levels("first_step", x.size, quant_max)
     _numbers_are_finite("first_step", x)
     others = tuple(i for i in range(x.ndim) if axis is None or i != axis % x.ndim)
@@ -270,6 +278,8 @@ def first_step(x, quant_max, axis=None):
 
 def _check_count_and_levels(function, count, quant_max):
     if not is_whole(count) or count < 1:
-        raise ShapeError(f"{function}: of {count!r} numbers there is no step")
+        raise ShapeError(
+            f"{function}: of {count!r:.60} numbers there is no step: count is 1 or more"
+        )
     if not is_whole(quant_max) or quant_max < 1:
-        raise ValueError(f"{function}: quant_max is 1 or more, not {quant_max!r}")
+        raise ValueError(f"{function}: quant_max is 1 or more, not {quant_max!r:.60}")

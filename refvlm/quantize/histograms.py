@@ -102,7 +102,7 @@ def narrowed_range(samples: Histogram, dtype="uint8") -> Range:
     >>> float(narrowed_range(histogram(x), "int4").high) < 10
     True
     """
-    known = integer_format(dtype)
+    known = integer_format(dtype, "narrowed_range: dtype")
     counts, edges = samples.counts, samples.edges
     below, total = np.cumsum(counts), float(counts.sum())
     levels, width = known.high - known.low + 1, edges[1] - edges[0]
@@ -167,7 +167,7 @@ def entropy_range(samples: Histogram, dtype="int8") -> Range:
     >>> float(entropy_range(histogram(x), "int4").high) < 10
     True
     """
-    known = integer_format(dtype)
+    known = integer_format(dtype, "entropy_range: dtype")
     counts, edges = samples.counts, samples.edges
     levels = known.high - known.low + 1
     if len(counts) < levels:

@@ -14,6 +14,7 @@ import functools
 import numpy as np
 
 from .. import ops
+from ..autodiff import value_of
 from ..ops.special import normal_cdf, normal_pdf
 from ..shapes import ShapeError, shapes
 from .code_books import code_book_dequantize, code_book_quantize
@@ -152,7 +153,9 @@ def fp4_dequantize(codes, absmax, shape, block_size=64, dtype=np.float32):
     return code_book_dequantize(codes, absmax, fp4_levels(), shape, block_size, dtype)
 
 
-def _a_matrix(shape, quant_type):
+def _a_matrix(x, shape, quant_type):
+    if not np.isfinite(value_of(x)).all():
+        raise ValueError("linear_4bit: x holds NaN or infinity: see where it began")
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ShapeError(f"linear_4bit: shape is (n_out, n_in), not {shape!r}")
     if quant_type not in ("nf4", "fp4"):

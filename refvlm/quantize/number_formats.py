@@ -78,8 +78,10 @@ _KNOWN += [
 FORMATS: dict[str, IntegerFormat | FloatFormat] = {each.name: each for each in _KNOWN}
 
 
-def number_format(name) -> IntegerFormat | FloatFormat:
+def number_format(name, asked="") -> IntegerFormat | FloatFormat:
     """The format of a name, or of a NumPy dtype that is one.
+
+    `asked` says where a name that is none was given, as "quantize_linear: dtype".
 
     Source: [Cortes] 9.5. Oracle: onnx.TensorProto's data types.
 
@@ -91,17 +93,23 @@ def number_format(name) -> IntegerFormat | FloatFormat:
     known = FORMATS.get(name if isinstance(name, str) else str(name))
     if known is None:
         raise ValueError(
-            f"there is no number format {name!r}: take {', '.join(FORMATS)}"
+            f"{_where(asked)}there is no number format {name!r:.60}: take "
+            f"{', '.join(FORMATS)}"
         )
     return known
 
 
-def integer_format(name) -> IntegerFormat:
+def integer_format(name, asked="") -> IntegerFormat:
     """The format of a name, which has to be one of whole numbers."""
-    known = number_format(name)
+    known = number_format(name, asked)
     if isinstance(known, FloatFormat):
         whole = [each for each in FORMATS if "float" not in each]
         raise ValueError(
-            f"{known.name} holds no whole numbers: take {', '.join(whole)}"
+            f"{_where(asked)}{known.name} holds no whole numbers: take "
+            f"{', '.join(whole)}"
         )
     return known
+
+
+def _where(asked):
+    return f"{asked}: " if asked else ""

@@ -38,7 +38,7 @@ def affine_parameters(low, high, dtype="uint8") -> Grid:
     >>> affine_parameters(-20.0, 82.0)
     Grid(scale=array(0.4), zero_point=array(50, dtype=uint8))
     """
-    known = integer_format(dtype)
+    known = integer_format(dtype, "affine_parameters: dtype")
     dtype, low, high = _floats("affine_parameters", low=low, high=high)
     if np.any(low > high):
         raise ValueError("affine_parameters: low is above high: give the smaller first")
@@ -64,7 +64,7 @@ def symmetric_parameters(largest, dtype="int8") -> Grid:
     >>> symmetric_parameters(3.5, "int4")
     Grid(scale=array(0.5), zero_point=array(0, dtype=int8))
     """
-    known = number_format(dtype)
+    known = number_format(dtype, "symmetric_parameters: dtype")
     dtype, largest = _floats("symmetric_parameters", largest=largest)
     if np.any(largest < 0):
         raise ValueError("symmetric_parameters: largest is below 0: take the size, |x|")

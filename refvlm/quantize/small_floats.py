@@ -56,7 +56,7 @@ def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
     >>> [f"{bits:02X}" for bits in float8_bits(np.array([1.0, -2.0, 448.0]))]
     ['38', 'C0', '7E']
     """
-    return _bits(x, _float8(dtype), saturate)
+    return _bits(x, _float8("float8_bits", dtype), saturate)
 
 
 @shapes(bits="... of integers", returns="...")
@@ -68,7 +68,8 @@ def float8_from_bits(bits, dtype="float8_e4m3fn"):
     >>> float8_from_bits(np.array([0x38, 0xC0, 0x7F], np.uint8))
     array([ 1., -2., nan], dtype=float32)
     """
-    return _from_bits("float8_from_bits", bits, _float8(dtype))
+    function = "float8_from_bits"
+    return _from_bits(function, bits, _float8(function, dtype))
 
 
 @differentiable
@@ -118,11 +119,12 @@ def float4_from_bits(bits):
     return _from_bits("float4_from_bits", bits, FORMATS["float4_e2m1"])
 
 
-def _float8(dtype) -> FloatFormat:
+def _float8(function, dtype) -> FloatFormat:
     known = FORMATS.get(dtype) if isinstance(dtype, str) else None
     if not isinstance(known, FloatFormat) or known.bits != 8:
         raise ValueError(
-            f"dtype must be 'float8_e4m3fn' or 'float8_e5m2', not {dtype!r}"
+            f"{function}: dtype must be 'float8_e4m3fn' or 'float8_e5m2', not "
+            f"{dtype!r:.60}"
         )
     return known
 
