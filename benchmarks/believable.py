@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 
-from . import fits, roofline, rows
+from . import counts, fits, roofline, rows
 from .turns import QUIET
 
 # Roofs and times come from different minutes, between which the clock of a processor
@@ -55,6 +55,7 @@ def faults(records):
         own = disturbed(record)
         if name != "roofs":
             own += [*identity(record), *wrong_rows(record), *wrong_fits(record)]
+            own += counts.faults(record)
             own += below_floor(record, roofs) if roofs else []
         found += [f"{name}: {fault}" for fault in own]
     return found
@@ -63,7 +64,8 @@ def faults(records):
 def identity(record):
     """What the record does not say about where it is from."""
     for part, names in WANTED.items():
-        if record.get(part) is None:
+        is_needless = part == "disturbance" and counts.is_of_counts(record)
+        if record.get(part) is None and not is_needless:
             yield f"does not say its {part}"
         for name in names:
             if record.get(part) and record[part].get(name) is None:

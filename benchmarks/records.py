@@ -15,7 +15,7 @@ from pathlib import Path
 
 from refvlm.parallel import cores
 
-from . import believable, identity, turns
+from . import believable, counts, identity, turns
 from .turns import QUIET, ROOT, RefusedError
 
 RESULTS = Path(__file__).parent / "results"
@@ -130,7 +130,8 @@ def conclude(name, options, measured):
     is_part = options.only and name == "roofs"  # and so no roof over anything
     together = {} if is_part else {**roofs, **staged, name: record}
     faults = believable.faults(together)
-    print(f"other programs took at most {record['disturbance']:.1%} of the machine")
+    if not counts.is_of_counts(record):
+        print(f"other programs took at most {record['disturbance']:.1%} of the machine")
     for fault in faults:
         print(f"cannot be: {fault}")
     worse, better = compare(record, recorded.get(name))
@@ -246,6 +247,7 @@ def figures(record):
             yield f"{name}, seconds", (median, spread, False)
     for who, ratio in record.get("memory", {}).get("ratios", {}).items():
         yield f"memory, ratio to {who}", (ratio, 0.0, False)
+    yield from counts.figures(record)
     for name, rate in believable.rates(record):
         is_rate = not name.startswith("functions")
         yield name, (rate["value"], rate["spread"], is_rate)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import checkpoint
+from .. import checkpoint, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
 from ..models import clip, fastvlm
@@ -61,9 +61,12 @@ class Rounded(Recipe):
         self, model: str, scheme: str | None, steps: int, peak: float, seed: int
     ):
         self.model = MODELS[model]
-        self.base = self.model.recipe(steps, seed)
-        self.name = f"{model}-{scheme or UNROUNDED}"
-        self.tokenizer, self.optimizer = self.base.tokenizer, self.base.optimizer
+        self.tokenizer = text.load_tokenizer(shipped(model))
+        self.base = self.model.recipe(self.tokenizer, 0, steps, seed)
+        self.name, self.optimizer = (
+            f"{model}-{scheme or UNROUNDED}",
+            self.base.optimizer,
+        )
         self.max_norm, self.momentum = self.base.max_norm, self.base.momentum
         self.stages = (Stage("round", steps, peak, steps // 10, FLOOR),)
         self.rounding = SCHEMES[scheme].rounded if scheme else None
@@ -122,21 +125,15 @@ def matching(base, weights, pairs, training: Training):
 
 
 class Model(NamedTuple):
-    """What is gone on with: the file of its recipe, that recipe with so many steps, and
-    the loss without the heads that were not published."""
+    """What is gone on with: the file of its recipe, the recipe itself, made of its
+    tokenizer, and the loss without the heads that were not published."""
 
     file: ModuleType
-    recipe: Callable[[int, int], Any]
+    recipe: Callable[..., Any]
     loss: Callable
 
 
 MODELS = {
-    "fastvlm-tiny": Model(
-        fastvlm_tiny,
-        lambda steps, seed: fastvlm_tiny.recipe(0, steps, seed),
-        speaking,
-    ),
-    "clip-tiny": Model(
-        clip_tiny, lambda steps, seed: clip_tiny.recipe(0, steps, seed), matching
-    ),
+    "fastvlm-tiny": Model(fastvlm_tiny, fastvlm_tiny.FastVLMTiny, speaking),
+    "clip-tiny": Model(clip_tiny, clip_tiny.CLIPTiny, matching),
 }

@@ -65,8 +65,9 @@ def measured_on(record: dict) -> str:
         + ("" if threads == cores else f", of which {threads} in use"),
         INSTRUCTIONS[settings["kernels"]],
         *(f"{TITLES.get(n, n)} {v}" for n, v in record["versions"].items()),
-        f"other programs took at most {record['disturbance']:.0%} of it",
     ]
+    if record["disturbance"] is not None:  # where something was timed
+        words.append(f"other programs took at most {record['disturbance']:.0%} of it")
     return "; ".join([*words, f"measured on {record['measured']}"])
 
 

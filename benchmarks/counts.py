@@ -1,0 +1,84 @@
+"""So many right of so many: what a record holds that counts and times nothing.
+
+A case of "counts" holds runs, {"shares": {heading: [[right, asked], ...]}}: a pair for
+each seed of scenes, and a run for each seed of training. What other programs did
+meanwhile does not matter, and the record says nothing about it.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+LEAST = 1e-3  # a share of none right is compared as this
+
+
+def is_of_counts(record):
+    """Whether it is a record that times nothing."""
+    return "counts" in record
+
+
+def shares(case, heading):
+    """The share of every run, all seeds of scenes together.
+
+    >>> case = {"runs": [{"shares": {"captions": [[3, 4], [4, 4]]}}]}
+    >>> shares(case, "captions")
+    [0.875]
+    """
+    return [
+        sum(right for right, _ in pairs) / sum(asked for _, asked in pairs)
+        for pairs in (run["shares"][heading] for run in case["runs"])
+    ]
+
+
+def summary(case, heading):
+    """(mean, least, largest) over the runs; of a single one over the seeds of scenes.
+
+    >>> case = {"runs": [{"shares": {"captions": [[3, 4], [4, 4]]}}]}
+    >>> summary(case, "captions")
+    (0.875, 0.75, 1.0)
+    """
+    some = shares(case, heading)
+    mean = statistics.fmean(some)
+    if len(some) == 1:
+        pairs = case["runs"][0]["shares"][heading]
+        some = [right / asked for right, asked in pairs]
+    return mean, min(some), max(some)
+
+
+def figures(record):
+    """(name, (share, spread, whether more is better)) of all that is compared."""
+    for name, case in record.get("counts", {}).items():
+        for heading in case["runs"][0]["shares"]:
+            mean, least, largest = summary(case, heading)
+            mean = max(mean, LEAST)
+            yield f"{name}: {heading}", (mean, (largest - least) / mean, True)
+
+
+def faults(record):
+    """Shares that are none, bits that the file has no room for, seeds that are not
+    there."""
+    rounds = record.get("settings", {}).get("rounds")
+    for name, case in record.get("counts", {}).items():
+        for run in case["runs"]:
+            for heading, pairs in run["shares"].items():
+                if len(pairs) != rounds:
+                    yield f"{name}: {heading} has {len(pairs)} rounds of {rounds}"
+                if not all(0 <= right <= asked and asked for right, asked in pairs):
+                    yield f"{name}: {heading} is no share"
+        model = record["models"][case["model"]]
+        held = case["bits"] * model["quantized"] / 8
+        if not 0 < held <= case["bytes"]:
+            yield f"{name}: {case['bits']:.3g} bits a weight do not fit into its bytes"
+        seeds = [run["seed"] for run in case["runs"]]
+        wanted = record["learning"]["seeds"] if case["learning"] else [None]
+        if seeds != wanted:
+            yield f"{name}: it has runs of {seeds}, not of {wanted}"
+
+
+def in_words(name, case):
+    """The lines that a benchmark prints."""
+    yield f"{name}: {case['bits']:.3f} bits a weight, {case['bytes']:,} bytes"
+    for heading in case["runs"][0]["shares"]:
+        mean, least, largest = summary(case, heading)
+        spread = f"({100 * least:.1f} to {100 * largest:.1f})"
+        yield f"  {heading:26} {100 * mean:5.1f} % {spread}"

@@ -1,0 +1,53 @@
+"""What is rounded, how it learns, and what is asked of it afterwards.
+
+Peaks of the rate were chosen on seed 101, which is none of those that are reported.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SCHEMES = ("int8", "int4", "int2", "nf4", "nf4-double", "ternary", "mixed")
+LEARNT = ("int4", "int2", "ternary")  # schemes that the models go on learning in
+TRAINING_SEEDS = (1, 2, 3)
+FIRST_SEED = 31  # of scenes to count on; a round has the next one
+
+# What is asked in a round: of each scene one caption; of each split so many pictures.
+MODELS = {
+    "fastvlm-tiny": {"scenes": 100, "questions": 4},
+    "clip-tiny": {"pictures": 200, "rounds": 2},
+}
+
+
+class Learning(NamedTuple):
+    """So many steps with the rate climbing to a peak."""
+
+    steps: int
+    peak: float
+
+
+LEARNING = {"fastvlm-tiny": Learning(120, 1e-3), "clip-tiny": Learning(150, 1e-3)}
+
+
+class Case(NamedTuple):
+    """A model in a scheme, or in none; as it is published, or after learning "rounded",
+    or as long "unrounded"."""
+
+    model: str
+    scheme: str | None
+    learning: str | None = None
+
+    @property
+    def name(self):
+        """Its name in the record."""
+        learnt = (f"learnt {self.learning}",) if self.learning else ()
+        return ", ".join([self.model, self.scheme or "float", *learnt])
+
+
+def cases(learnt):
+    """Every case; those of learning where it is asked for."""
+    for model in MODELS:
+        yield from (Case(model, scheme) for scheme in (None, *SCHEMES))
+        if learnt:
+            yield from (Case(model, scheme, "rounded") for scheme in LEARNT)
+            yield from (Case(model, s, "unrounded") for s in (None, *LEARNT))
