@@ -37,7 +37,8 @@ def run_of(model, scheme, learning, folder, seed):
     """(recipe, where its run lies): "rounded" in the scheme, "unrounded" in none."""
     in_run = scheme if learning == "rounded" else None
     how = LEARNING[model]
-    recipe = rounded.recipe(model, in_run, how.steps, how.peak, seed)
+    peak = how.peaks.get(in_run, how.peak)
+    recipe = rounded.recipe(model, in_run, how.steps, peak, seed)
     return recipe, Path(folder) / f"{recipe.name}-{seed}"
 
 
@@ -45,8 +46,7 @@ def count(model, scheme, seeds, learning=None, folder=None, seed=None):
     """heading -> [right, asked] for each seed of scenes.
 
     The model is the published one, or what a run has learnt; its matrices are rounded
-    then. What has been counted of the same numbers with the same seeds is kept in
-    `folder`.
+    then. What has been counted of the same numbers and scenes is kept in `folder`.
     """
     tensors = None
     if learning:
@@ -54,17 +54,21 @@ def count(model, scheme, seeds, learning=None, folder=None, seed=None):
         tensors = load_state(place / running.STATE, recipe.name).tensors
     with tempfile.TemporaryDirectory() as directory:
         opened = written(model, scheme, tensors, directory)
-        asked = f"{model} {MODELS[model]} {seeds} {digest(opened.weights)}"
-        name = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        kept = folder and Path(folder) / "counted" / f"{name}.json"
-        if kept and kept.exists():
-            return json.loads(kept.read_text(encoding="utf-8"))
-        rounds = [COUNT[model](opened, each) for each in seeds]
-    shares = {heading: [each[heading] for each in rounds] for heading in rounds[0]}
-    if kept:
+        rounds = [counted(model, opened, each, folder) for each in seeds]
+    return {heading: [each[heading] for each in rounds] for heading in rounds[0]}
+
+
+def counted(model, opened, seed, folder):
+    """heading -> [right, asked] for one seed of scenes, perhaps from `folder`."""
+    if not folder:
+        return COUNT[model](opened, seed)
+    asked = f"{model} {MODELS[model]} {seed} {digest(opened.weights)}"
+    name = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    kept = Path(folder) / "counted" / f"{name}.json"
+    if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps(shares))
-    return shares
+        write_text(kept, json.dumps(COUNT[model](opened, seed)))
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def written(model, scheme, tensors, directory):
