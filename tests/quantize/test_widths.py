@@ -73,6 +73,16 @@ def test_assign_by_greed_can_be_worse():
     costs, sizes = [[3.0, 0.0], [5.0, 0.0]], [[0, 2], [0, 4]]
     assert quantize.assign_by_greed(costs, sizes, 4).cost == 5
     assert quantize.assign_widths(costs, sizes, 4).cost == 3
+    assert quantize.assign_by_greed(costs, sizes, 6).cost == 0  # to the last byte
+
+
+@example
+def test_assign_of_two_widths_with_as_many_bytes():
+    """The cheaper one counts, in whatever order they stand."""
+    for name in RULES:
+        with np.errstate(all="raise"):
+            best = getattr(quantize, name)([[5.0, 3.0, 4.0]], [[2, 2, 3]], 9)
+        assert best.choices.tolist() == [1] and best.bound == 3
 
 
 @example
