@@ -166,6 +166,21 @@ def test_code_book_kernels_are_their_definitions(count, block_size, dtype, piece
     assert back.dtype == numbers.dtype == dtype
 
 
+@house
+def test_code_book_kernels_divide_as_their_definitions_do():
+    """In the middle between two levels a last digit decides, in blocks that are full
+    and in one that is short."""
+    levels = quantize.nf4_levels()
+    middles = (levels[1:] + levels[:-1]) / 2
+    largest = np.abs(random_arrays(5)(60, 1)).astype(np.float32)
+    for x in np.concatenate([largest, largest * middles], axis=1):
+        for block_size in (16, 17):
+            codes = quantize.code_book_quantize(x, levels, block_size)[0]
+            with kernels.definitions():
+                same = quantize.code_book_quantize(x, levels, block_size)[0]
+            np.testing.assert_array_equal(codes, same)
+
+
 @contract
 @pytest.mark.parametrize(
     "x, words",
