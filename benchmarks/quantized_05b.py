@@ -2,13 +2,12 @@
 
     python -m benchmarks.quantized_05b FOLDER [--rounds 3] [--only nf4] [--record]
 
-FOLDER receives the decoder with random weights in bfloat16 (988 MB), once, and in
-FOLDER/quantized what `python -m refvlm quantize` makes of it, at each run (2 GB). Of
-each are counted the bytes of the file, and bits a weight, of the matrices that are
-packed and of all. Measured are a prompt of 64 tokens, each token after it, and the peak
-memory of a process that loads it and says some. A ratio is to float32, which is what
-the file of bfloat16 is computed in; above 1, fewer bits are slower. 3 rounds take
-about 10 minutes.
+FOLDER receives the decoder with random weights in bfloat16 (988 MB), once, and at each
+run what `python -m refvlm quantize` makes of it (2 GB). Of each are counted the bytes
+of the file, and bits a weight, of the matrices that are packed and of all. Measured are
+a prompt of 64 tokens, each token after it, and the peak memory of a process that loads
+it and says some. A ratio is to float32, which the file of bfloat16 is computed in:
+above 1, fewer bits are slower. 3 rounds take about 10 minutes.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ WORKER = "quantized_05b_worker"
 def measure(options):
     """The record's rows, what the files hold, and what memory was needed."""
     folder = options.folder.resolve()
-    write(folder / "bfloat16")
+    write(folder / "qwen2")
     chosen = [s for s in SCHEMES if any(options.only in r for r in row_names(s))]
-    places = {FULL: folder / "bfloat16"} | quantized(folder, chosen)
+    places = {FULL: folder / "qwen2"} | quantized(folder, chosen)
     files = {scheme: contents(places[FULL], place) for scheme, place in places.items()}
     print(*(line for scheme in files for line in told(scheme, files[scheme])), sep="\n")
     peers = {who: Peer(WORKER, place, options=options) for who, place in places.items()}
@@ -67,11 +66,11 @@ def measure(options):
 
 def quantized(folder, schemes):
     """{scheme: directory}, written anew: they are of the code that is measured."""
-    out = folder / "quantized"
+    out = folder / "qwen2-quantized"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     for scheme in schemes:
-        words = ["-m", "refvlm", "quantize", str(folder / "bfloat16")]
+        words = ["-m", "refvlm", "quantize", str(folder / "qwen2")]
         words += ["--scheme", scheme, "--out", str(out / scheme)]
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
         if done.returncode:
