@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
+from refvlm.checkpoint.header import FLOATING, STORAGE
+
 from . import model_costs, records, rows
 from .quantized_05b_worker import CONFIG, write
 from .turns import Peer, RefusedError, take_turns, versions
@@ -28,7 +30,7 @@ SCHEMES = ("int8", "int4", "nf4", "nf4-double", "ternary")
 FULL = "float32"
 PROMPT, STEPS = 64, 4
 PARTS = ("prompt", "token")
-BITS = {"BF16": 16, "F16": 16, "F32": 32, "I8": 8, "U8": 8, "U16": 16, "U32": 32}
+BITS = {kind: 8 * storage.itemsize for kind, storage in STORAGE.items()}
 WORKER = "quantized_05b_worker"
 
 
@@ -88,7 +90,7 @@ def contents(plain, directory):
     packed = {
         name.removesuffix("weight")
         for name, (kind, _) in after.items()
-        if name.endswith(".weight") and kind not in ("BF16", "F16", "F32")
+        if name.endswith(".weight") and kind not in FLOATING
     }
     of_packed = sum(
         bits
