@@ -191,6 +191,18 @@ def test_quantize_linear_to_small_floats_is_their_rounding(name):
 
 
 @law
+@pytest.mark.parametrize("name", SMALL)
+def test_quantize_linear_with_a_zero_point_knows_one_zero(name):
+    """Small floats have a -0; z is added to it as to every number, and -0 + 0 is 0."""
+    nothing = np.array([-0.0, 0.0])
+    without = quantize.quantize_linear(nothing, np.float64(1), output_dtype=name)
+    codes = quantize.quantize_linear(
+        nothing, np.float64(1), np.uint8(0), output_dtype=name
+    )
+    assert without[0] > 0 and not without[1] and not codes.any()
+
+
+@law
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_linear_of_nothing_and_of_one_number(dtype):
     """An empty batch gives an empty batch, and a number without axes one."""
@@ -427,9 +439,9 @@ def test_dynamic_quantize_linear_equals_onnx(compare, range_of):
 
     answers = compare.answers(ask, (x,), library="onnx")
     found = quantize.dynamic_quantize_linear(x)
-    for ours, theirs in zip(found, answers.values(), strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
+    for ours, name in zip(found, ("y", "scale", "zero_point"), strict=True):
+        assert ours.dtype == answers[name].dtype
+        np.testing.assert_array_equal(ours, answers[name], name)
 
 
 X, STEP = np.ones((2, 3)), np.float64(0.5)
