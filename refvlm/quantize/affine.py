@@ -50,10 +50,11 @@ def quantize_linear(
     >>> quantize_linear(x, np.array(0.5), np.array(10, np.uint8), output_dtype="uint4")
     array([ 8, 10, 10, 12, 15], dtype=uint8)
     """
+    name, saying = "quantize_linear", "output_dtype"
     if output_dtype is None:
-        output_dtype = "uint8" if y_zero_point is None else str(y_zero_point.dtype)
-    name = "quantize_linear"
-    known = number_format(output_dtype, f"{name}: output_dtype")
+        saying = "y_zero_point"
+        output_dtype = "uint8" if y_zero_point is None else y_zero_point.dtype.name
+    known = number_format(output_dtype, f"{name}: {saying}")
     demands.scales(name, "y_scale", y_scale)
     demands.zero_point_of(name, "y_zero_point", y_zero_point, output_dtype)
     demands.one_for_each(
@@ -97,27 +98,19 @@ def dequantize_linear(x, x_scale, x_zero_point=None, axis=1, block_size=0, dtype
     """
     name = "dequantize_linear"
     demands.scales(name, "x_scale", x_scale)
-    if dtype is not None:
-        known = number_format(dtype, f"{name}: dtype")
-        if x.dtype.newbyteorder("=") != known.storage:
-            raise ValueError(
-                f"{name}: x holds {x.dtype}, but {known.name} is stored as "
-                f"{known.storage}"
-            )
-        if not isinstance(known, FloatFormat):
-            demands.codes_of(name, "x", x, known)
-    demands.zero_point_of(name, "x_zero_point", x_zero_point, dtype or str(x.dtype))
+    known = None if dtype is None else number_format(dtype, f"{name}: dtype")
+    if known is not None:
+        demands.stored_as(name, "x", x, known)
+    demands.zero_point_of(name, "x_zero_point", x_zero_point, dtype or x.dtype.name)
     demands.one_for_each(
         *(name, "x", x.shape, axis, block_size),
         x_scale=x_scale,
         x_zero_point=x_zero_point,
     )
-    if dtype == "float4_e2m1":
-        values = float4_from_bits(x)
-    elif dtype is not None and dtype.startswith("float8"):
-        values = float8_from_bits(x, dtype)
-    else:
-        values = x
+    values = x
+    if isinstance(known, FloatFormat):
+        four = known.bits == 4
+        values = float4_from_bits(x) if four else float8_from_bits(x, known.name)
     values = values.astype(x_scale.dtype)
     if x_zero_point is not None:
         zero_point = x_zero_point.astype(x_scale.dtype)

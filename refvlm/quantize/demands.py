@@ -59,23 +59,25 @@ def zero_point_of(function, name, zero_point, dtype):
     if zero_point is None:
         return
     known = number_format(dtype)
-    if zero_point.dtype.newbyteorder("=") != known.storage:
-        raise ValueError(
-            f"{function}: {name} holds {zero_point.dtype}, but a code of {known.name} "
-            f"is stored as {known.storage}"
-        )
+    stored_as(function, name, zero_point, known)
     if isinstance(known, FloatFormat) and zero_point.any():
         raise ValueError(
             f"{function}: {name} must be 0: {known.name} has no other zero"
         )
-    if not isinstance(known, FloatFormat):
-        codes_of(function, name, zero_point, known)
 
 
-def codes_of(function, name, codes, known):
-    """Refuse codes that a format does not have."""
-    if codes.size and not (known.low <= codes.min() and codes.max() <= known.high):
+def stored_as(function, name, codes, known):
+    """Refuse codes of another dtype than the format's, or that it does not have."""
+    if codes.dtype.newbyteorder("=") != known.storage:
+        raise ValueError(
+            f"{function}: {name} holds {codes.dtype}, but a code of {known.name} is "
+            f"stored as {known.storage}"
+        )
+    low, high = known.low, known.high
+    if isinstance(known, FloatFormat):
+        low, high = 0, 2**known.bits - 1
+    if codes.size and not (low <= codes.min() and codes.max() <= high):
         raise ValueError(
             f"{function}: {name} holds codes from {codes.min()} to {codes.max()}, but "
-            f"{known.name} has {known.low} to {known.high}"
+            f"{known.name} has {low} to {high}"
         )

@@ -90,7 +90,7 @@ def number_format(name, asked="") -> IntegerFormat | FloatFormat:
     >>> number_format(np.dtype(np.uint8)).high
     255
     """
-    known = FORMATS.get(name if isinstance(name, str) else str(name))
+    known = FORMATS.get(name.name if isinstance(name, np.dtype) else str(name))
     if known is None:
         raise ValueError(
             f"{_where(asked)}there is no number format {name!r:.60}: take "
