@@ -102,7 +102,7 @@ def percentile_range(x, percentile=99.9, axis=None):
             f"percentile_range: percentile is from 50 to 100, not {percentile!r}"
         )
     x = _samples("percentile_range", x, axis)
-    wide = x.astype(np.result_type(x.dtype, np.float32))
+    wide = x.astype(np.float64)  # in which no distance between samples overflows
     ends = np.percentile(wide, (100 - percentile, percentile), _others(x, axis))
     return Range(*[np.asarray(end, x.dtype) for end in ends])
 

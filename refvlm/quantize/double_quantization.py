@@ -75,7 +75,7 @@ def _scales_fit(function, codes, nested_absmax, offset, block_size):
     if np.shape(offset) != () or np.asarray(offset).dtype.kind not in "fiu":
         raise ValueError(f"{function}: offset is one number, not {offset!r:.60}")
     if not (np.isfinite(nested_absmax).all() and np.isfinite(offset)):
-        raise ValueError(f"{function}: a scale or the offset is not finite")
+        raise ValueError(f"{function}: nested_absmax or offset is not finite")
 
 
 @shapes(_some_scales, absmax="blocks", as_stored=True)

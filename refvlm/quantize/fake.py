@@ -271,7 +271,7 @@ def first_step(x, quant_max, axis=None):
     _check_count_and_levels("first_step", x.size, quant_max)
     _numbers_are_finite("first_step", x)
     others = tuple(i for i in range(x.ndim) if axis is None or i != axis % x.ndim)
-    size = np.abs(x).mean(others, dtype=np.result_type(x.dtype, np.float32))
+    size = np.abs(x).mean(others, dtype=np.float64)
     step = np.maximum(2 * size / math.sqrt(quant_max), np.finfo(np.float32).tiny)
     return np.asarray(step, x.dtype)
 

@@ -62,7 +62,7 @@ def ternary_quantize(w, eps=1e-5):
     >>> values, scale  # 4.6 / 4 = 1.15: 0.5 is less than half of it
     (array([ 0, -1,  1,  0], dtype=int8), array(1.15))
     """
-    scale = np.asarray(np.maximum(np.abs(w).mean(), eps), w.dtype)
+    scale = np.asarray(np.maximum(np.abs(w).mean(dtype=np.float64), eps), w.dtype)
     values = np.rint(w / scale).clip(-1, 1)
     return values.astype(np.int8), scale
 
