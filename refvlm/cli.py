@@ -9,6 +9,7 @@
     python -m refvlm perplexity book.txt --model gpt2
     python -m refvlm tokenize "an unseen word" --train book.txt
     python -m refvlm shapes FastVLM-0.5B
+    python -m refvlm quantize FastVLM-0.5B --scheme nf4 --out FastVLM-0.5B-nf4
     python -m refvlm train fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny
     python -m refvlm score weights/fastvlm-tiny --limits
@@ -29,6 +30,7 @@ from . import __version__
 from .commands.completing import add_complete, add_perplexity
 from .commands.describing import add_ask, add_describe
 from .commands.learning import add_score, add_train
+from .commands.quantizing import add_quantize
 from .commands.spec import add_spec
 from .commands.status import BAD_INPUT, GOOD, INTERRUPTED
 from .commands.tables import add_shapes
@@ -92,6 +94,7 @@ def _parser():
     add_perplexity(commands)
     add_tokenize(commands)
     add_shapes(commands)
+    add_quantize(commands)
     add_train(commands)
     add_score(commands)
     add_spec(commands)

@@ -45,6 +45,14 @@ def temperature(text: str) -> float:
     return number
 
 
+def bits(text: str) -> float:
+    """A number of bits, from 1 to 32."""
+    number = _number(text)
+    if not 1 <= number <= 32:
+        raise argparse.ArgumentTypeError(f"a number from 1 to 32, not {text!r:.40}")
+    return number
+
+
 def fraction(text: str) -> float:
     """A number above 0, at most 1."""
     number = _number(text)

@@ -6,17 +6,15 @@ python -m refvlm score weights/fastvlm-tiny # the accuracies on its card
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from ..recipes import RECIPES, recipe_file
 from ..terminal import complain, end_line, is_terminal, show_line
 from .arguments import positive, whole
+from .interrupting import as_ctrl_c
 from .outputs import new_file, unwritable
 from .status import EXITS, GOOD
 
@@ -77,7 +75,7 @@ def _train(options) -> int:
         f"training {options.recipe} in {directory}{before}; Ctrl-C saves and stops"
     )
     try:
-        with _as_ctrl_c("SIGTERM", "SIGHUP"):
+        with as_ctrl_c("SIGTERM", "SIGHUP"):
             state = run(
                 recipe,
                 directory,
@@ -115,25 +113,6 @@ def _model_folder(directory, out, is_new):
     if folder.is_dir() and any(folder.iterdir()) and not is_own:
         raise ValueError(f"{folder} is not empty: give another folder for the model")
     return folder
-
-
-@contextlib.contextmanager
-def _as_ctrl_c(*names):
-    """What a batch system sends, or a terminal that closes, is as harmless as Ctrl-C.
-
-    What the program was told to ignore (by nohup) stays ignored.
-    """
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in names:
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def add_score(commands):

@@ -3,6 +3,7 @@
 from .clip import CLIP
 from .language_model import LanguageModel
 from .opening import CONFIG, FAMILIES, directory_of, load, opened
+from .quantizing import quantize
 from .saving import save
 from .shipped import shipped as shipped_model
 from .vlm import VLM
@@ -16,6 +17,7 @@ __all__ = [
     "directory_of",
     "load",
     "opened",
+    "quantize",
     "save",
     "shipped_model",
 ]

@@ -58,9 +58,14 @@ def open_quantised(torch, directory, config, dtype, **options):
     with contextlib.redirect_stderr(io.StringIO()):
         model = model_class(config).from_pretrained(directory, dtype=dtype, **settings)
     for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
+        if is_four_bit(module):
             module.support_avx512bf16_for_cpu = False
     return model.eval()
+
+
+def is_four_bit(module):
+    """Whether a module is bitsandbytes' linear layer."""
+    return type(module).__name__ == "Linear4bit"
 
 
 def as_bytes(content):
