@@ -212,6 +212,8 @@ def test_code_book_quantize_wants_sixteen_levels():
     """Four bits count to sixteen."""
     with pytest.raises(ShapeError, match="16"):
         quantize.code_book_quantize(np.ones(3), EIGHTHS[:15])
+    with pytest.raises(ValueError, match="levels holds NaN"):
+        quantize.code_book_quantize(np.ones(3), np.append(EIGHTHS[:15], np.nan))
 
 
 @contract
@@ -231,6 +233,9 @@ def test_code_book_quantize_wants_sixteen_levels():
         ({"shape": (5.0,)}, "a tuple of sizes"),
         ({"block_size": 0}, "block_size must be"),
         ({"dtype": np.int8}, "a floating one"),
+        ({"dtype": None}, "a floating one"),
+        ({"dtype": "bfloat16"}, "a floating one"),
+        ({"levels": EIGHTHS + np.inf}, "levels holds"),
     ],
 )
 def test_code_book_dequantize_refuses(changes, words):
