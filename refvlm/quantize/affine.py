@@ -15,12 +15,18 @@ import numpy as np
 
 from ..shapes import shapes
 from . import demands
-from .number_formats import FloatFormat, number_format
+from .number_formats import FloatFormat, format_of, number_format
 from .ranges import affine_parameters
 from .small_floats import float4_bits, float4_from_bits, float8_bits, float8_from_bits
 
 
-@shapes(x="...", y_scale="...scale", y_zero_point="...zero of integers", returns="...")
+@shapes(
+    demands.codes_can_be_had,
+    x="...",
+    y_scale="...scale",
+    y_zero_point="...zero of integers",
+    returns="...",
+)
 def quantize_linear(
     x,
     y_scale,
@@ -50,34 +56,22 @@ def quantize_linear(
     >>> quantize_linear(x, np.array(0.5), np.array(10, np.uint8), output_dtype="uint4")
     array([ 8, 10, 10, 12, 15], dtype=uint8)
     """
-    name, saying = "quantize_linear", "output_dtype"
-    if output_dtype is None:
-        saying = "y_zero_point"
-        output_dtype = "uint8" if y_zero_point is None else y_zero_point.dtype.name
-    known = number_format(output_dtype, f"{name}: {saying}")
-    demands.scales(name, "y_scale", y_scale)
-    demands.zero_point_of(name, "y_zero_point", y_zero_point, output_dtype)
-    demands.one_for_each(
-        *(name, "x", x.shape, axis, block_size),
-        y_scale=y_scale,
-        y_zero_point=y_zero_point,
-    )
+    known = format_of(y_zero_point, output_dtype)
     with np.errstate(over="ignore", under="ignore"):
         steps = x / _along(y_scale, x.shape, axis, block_size)
-    if isinstance(known, FloatFormat):
-        if y_zero_point is not None:
-            steps = steps + 0.0  # z, which makes 0 of -0
-        if known.bits == 4:
-            return float4_bits(steps)
-        return float8_bits(steps, known.name, saturate)
-    demands.finite(name, x=x)
-    codes = np.rint(steps)
+    shift = -0.0  # of which nothing changes, not even -0; a zero point makes 0 of that
     if y_zero_point is not None:
-        codes = codes + _along(y_zero_point, x.shape, axis, block_size)
-    return np.clip(codes, known.low, known.high).astype(known.storage)
+        shift = _along(y_zero_point, x.shape, axis, block_size)
+    if isinstance(known, FloatFormat):
+        if known.bits == 4:
+            return float4_bits(steps + shift)
+        return float8_bits(steps + shift, known.name, saturate)
+    codes = np.clip(np.rint(steps) + shift, known.low, known.high)
+    return codes.astype(known.storage)
 
 
 @shapes(
+    demands.codes_can_be_read,
     x="... of integers",
     x_scale="...scale",
     x_zero_point="...zero of integers",
@@ -96,17 +90,7 @@ def dequantize_linear(x, x_scale, x_zero_point=None, axis=1, block_size=0, dtype
     >>> dequantize_linear(codes, np.array(0.5), np.array(10, np.uint8))
     array([-1. ,  0. ,  1. ,  2.5])
     """
-    name = "dequantize_linear"
-    demands.scales(name, "x_scale", x_scale)
-    known = None if dtype is None else number_format(dtype, f"{name}: dtype")
-    if known is not None:
-        demands.stored_as(name, "x", x, known)
-    demands.zero_point_of(name, "x_zero_point", x_zero_point, dtype or x.dtype.name)
-    demands.one_for_each(
-        *(name, "x", x.shape, axis, block_size),
-        x_scale=x_scale,
-        x_zero_point=x_zero_point,
-    )
+    known = None if dtype is None else number_format(dtype)
     values = x
     if isinstance(known, FloatFormat):
         four = known.bits == 4

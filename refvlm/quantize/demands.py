@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arguments import check_axes, check_whole
 from ..shapes import ShapeError
-from .number_formats import FloatFormat, number_format
+from .number_formats import FloatFormat, format_of, number_format
 
 
 def finite(function: str, **arrays):
@@ -54,11 +54,10 @@ def one_for_each(function, array, shape, axis, block_size, **parameters):
             )
 
 
-def zero_point_of(function, name, zero_point, dtype):
+def zero_point_of(function, name, zero_point, known):
     """Refuse a zero point that is no code of the format, stored as its codes are."""
     if zero_point is None:
         return
-    known = number_format(dtype)
     stored_as(function, name, zero_point, known)
     if isinstance(known, FloatFormat) and zero_point.any():
         raise ValueError(
@@ -81,3 +80,35 @@ def stored_as(function, name, codes, known):
             f"{function}: {name} holds codes from {codes.min()} to {codes.max()}, but "
             f"{known.name} has {low} to {high}"
         )
+
+
+def codes_can_be_had(
+    function, x, y_scale, y_zero_point, axis, block_size, output_dtype
+):
+    """Refuse to quantise by scales and zero points that do not fit, or what is none of
+    a format's numbers."""
+    saying = "y_zero_point" if output_dtype is None else "output_dtype"
+    known = format_of(y_zero_point, output_dtype, f"{function}: {saying}")
+    scales(function, "y_scale", y_scale)
+    zero_point_of(function, "y_zero_point", y_zero_point, known)
+    lying = {"y_scale": y_scale, "y_zero_point": y_zero_point}
+    one_for_each(function, "x", x.shape, axis, block_size, **lying)
+    if not isinstance(known, FloatFormat):
+        finite(function, x=x)
+    elif known.bits == 4 and np.isnan(x).any():
+        raise ValueError(
+            f"{function}: x holds NaN, which no code of {known.name} stands for"
+        )
+
+
+def codes_can_be_read(function, x, x_scale, x_zero_point, axis, block_size, dtype):
+    """Refuse codes that are none of the format, and what does not lie along them."""
+    known = None if dtype is None else number_format(dtype, f"{function}: dtype")
+    scales(function, "x_scale", x_scale)
+    if known is not None:
+        stored_as(function, "x", x, known)
+    if x_zero_point is not None:
+        known = known or number_format(x.dtype.name, f"{function}: x")
+        zero_point_of(function, "x_zero_point", x_zero_point, known)
+    lying = {"x_scale": x_scale, "x_zero_point": x_zero_point}
+    one_for_each(function, "x", x.shape, axis, block_size, **lying)

@@ -99,6 +99,13 @@ def number_format(name, asked="") -> IntegerFormat | FloatFormat:
     return known
 
 
+def format_of(zero_point, name, asked="") -> IntegerFormat | FloatFormat:
+    """The format that codes get: of a name, or else of a zero point, or else uint8."""
+    if name is None:
+        name = "uint8" if zero_point is None else zero_point.dtype.name
+    return number_format(name, asked)
+
+
 def integer_format(name, asked="") -> IntegerFormat:
     """The format of a name, which has to be one of whole numbers."""
     known = number_format(name, asked)
