@@ -1,8 +1,8 @@
 """So many right of so many: what a record holds that counts and times nothing.
 
-A case of "counts" holds runs, {"shares": {heading: [[right, asked], ...]}}: a pair for
-each seed of scenes, and a run for each seed of training. What other programs did
-meanwhile does not matter, and the record says nothing about it.
+A case of "counts" has a run for each seed of training: the bytes of its file, the bits
+of a weight, and its "shares", {heading: [[right, asked], ...]}, a pair for each seed of
+scenes. What other programs did meanwhile does not matter, and is not said.
 """
 
 from __future__ import annotations
@@ -65,10 +65,9 @@ def faults(record):
                     yield f"{name}: {heading} has {len(pairs)} rounds of {rounds}"
                 if not all(0 <= right <= asked and asked for right, asked in pairs):
                     yield f"{name}: {heading} is no share"
-        model = record["models"][case["model"]]
-        held = case["bits"] * model["quantized"] / 8
-        if not 0 < held <= case["bytes"]:
-            yield f"{name}: {case['bits']:.3g} bits a weight do not fit into its bytes"
+            bits, packed = run["bits"], record["models"][case["model"]]["quantized"]
+            if not 0 < bits * packed / 8 <= run["bytes"]:
+                yield f"{name}: {bits:.3g} bits a weight do not fit into its bytes"
         seeds = [run["seed"] for run in case["runs"]]
         wanted = record["learning"]["seeds"] if case["learning"] else [None]
         if seeds != wanted:
@@ -77,8 +76,9 @@ def faults(record):
 
 def in_words(name, case):
     """The lines that a benchmark prints."""
-    yield f"{name}: {case['bits']:.3f} bits a weight, {case['bytes']:,} bytes"
-    for heading in case["runs"][0]["shares"]:
+    first = case["runs"][0]
+    yield f"{name}: {first['bits']:.3f} bits a weight, {first['bytes']:,} bytes"
+    for heading in first["shares"]:
         mean, least, largest = summary(case, heading)
         spread = f"({100 * least:.1f} to {100 * largest:.1f})"
         yield f"  {heading:26} {100 * mean:5.1f} % {spread}"

@@ -52,21 +52,15 @@ def measure(options):
 
 
 def counted(worker, case, seeds, folder):
-    """What is recorded of a case: what it is, its bytes, its error, what it gets right
-    after every run."""
-    of_scheme = {"model": case.model, "scheme": case.scheme}
+    """What is recorded of a case: what it is, and of every run what its file holds and
+    what it gets right."""
     runs = []
     for seed in TRAINING_SEEDS if case.learning else (None,):
         asked = {**case._asdict(), "folder": folder, "seed": seed}
         losses = worker.ask("learn", **asked) if case.learning else []
-        shares = worker.ask("count", seeds=seeds, **asked)
-        runs.append({"seed": seed, "losses": losses, "shares": shares})
-    return {
-        **case._asdict(),
-        **worker.ask("size", **of_scheme),
-        "sqnr": case.scheme and worker.ask("error", **of_scheme),
-        "runs": runs,
-    }
+        found = worker.ask("count", seeds=seeds, **asked)
+        runs.append({"seed": seed, "losses": losses, **found})
+    return {**case._asdict(), "runs": runs}
 
 
 def add_folder(parser):

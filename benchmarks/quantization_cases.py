@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-SCHEMES = ("int8", "int4", "int2", "nf4", "nf4-double", "ternary", "mixed")
+from refvlm.pretrained.quantizing import NAMES
+
+SCHEMES = NAMES  # all that `python -m refvlm quantize` writes
 LEARNT = ("int4", "int2", "ternary")  # schemes that the models go on learning in
 TRAINING_SEEDS = (1, 2, 3)
 FIRST_SEED = 31  # of scenes to count on; a round has the next one

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import refvlm
-from refvlm import quantize
-from refvlm.checkpoint import write_text
+from refvlm import pretrained
+from refvlm.checkpoint import Weights, write_text
 from refvlm.metrics import clip_scores, scene_scores
 from refvlm.recipes import rounded
 from refvlm.train import running
@@ -43,19 +43,24 @@ def run_of(model, scheme, learning, folder, seed):
 
 
 def count(model, scheme, seeds, learning=None, folder=None, seed=None):
-    """heading -> [right, asked] for each seed of scenes.
+    """What the file of a model holds, and heading -> [right, asked] for each seed of
+    scenes.
 
-    The model is the published one, or what a run has learnt; its matrices are rounded
-    then. What has been counted of the same numbers and scenes is kept in `folder`.
+    The model is the published one, or what a run has learnt, written as `quantize`
+    writes it. What has been counted of the same numbers and scenes is in `folder`.
     """
     tensors = None
     if learning:
         recipe, place = run_of(model, scheme, learning, folder, seed)
         tensors = load_state(place / running.STATE, recipe.name).tensors
     with tempfile.TemporaryDirectory() as directory:
-        opened = written(model, scheme, tensors, directory)
+        place, held = written(model, scheme, tensors, Path(directory))
+        opened = refvlm.load(place)
+        made = {name: opened.weights[name] for name in sorted(opened.weights)}
+        opened.weights = Weights(made)  # once, not for each token anew
         rounds = [counted(model, opened, each, folder) for each in seeds]
-    return {heading: [each[heading] for each in rounds] for heading in rounds[0]}
+    shares = {heading: [each[heading] for each in rounds] for heading in rounds[0]}
+    return {**held, "shares": shares}
 
 
 def counted(model, opened, seed, folder):
@@ -72,11 +77,20 @@ def counted(model, opened, seed, folder):
 
 
 def written(model, scheme, tensors, directory):
-    """The model with these tensors, or its own, rounded, as it is loaded."""
-    recipe = rounded.recipe(model, scheme)
-    state = State(0, tensors or recipe.initial(), {}, [])
-    rounded.publish(recipe, state, directory)
-    return refvlm.load(directory)
+    """(folder, what is in it) of the model with these tensors, or its own: bytes of the
+    file, bits of a weight that is rounded, and decibels of signal over noise, of the
+    matrix with the least and in the median."""
+    recipe = rounded.recipe(model, None)
+    whole, few = directory / "float", directory / "few"
+    rounded.publish(recipe, State(0, tensors or recipe.initial(), {}, []), whole)
+    if scheme is None:
+        size = (whole / "model.safetensors").stat().st_size
+        return whole, {"bytes": size, "bits": 32.0, "sqnr": None}
+    report = pretrained.quantize(whole, few, scheme)
+    (worst,) = report.worst(1)
+    middle = statistics.median(layer.sqnr for layer in report.layers)
+    error = {"least": worst.sqnr, "of": worst.name, "median": middle}
+    return few, {"bytes": report.bytes_after, "bits": report.bits, "sqnr": error}
 
 
 def digest(weights):
@@ -118,45 +132,11 @@ COUNT = {"fastvlm-tiny": spoken, "clip-tiny": matched}
 def describe(model):
     """What the model holds, and how much of it is rounded."""
     sizes = {n: a.size for n, a in rounded.recipe(model, None).initial().items()}
-    names = linear(model)
+    names = rounded.matrices_of(model)
     return {
         "parameters": sum(sizes.values()),
         "quantized": sum(sizes[name] for name in names),
         "matrices": len(names),
-    }
-
-
-def size(model, scheme):
-    """Bytes of all tensors, and bits of a weight that is rounded, scales included."""
-    recipe = rounded.recipe(model, scheme)
-    tensors, names = recipe.initial(), linear(model)
-    pack = quantize.SCHEMES[scheme].pack if scheme else np.asarray
-    packed = sum(pack(tensors[name]).nbytes for name in names)
-    others = sum(a.nbytes for name, a in tensors.items() if name not in names)
-    count = sum(tensors[name].size for name in names)
-    return {"bytes": packed + others, "bits": 8 * packed / count}
-
-
-def linear(model):
-    """The names of the matrices that schemes round."""
-    return set(rounded.recipe(model, "int8").matrices)
-
-
-def error(model, scheme):
-    """Decibels of signal over noise: the least matrix, by name, and the median."""
-    recipe = rounded.recipe(model, scheme)
-    matrices = recipe.initial()
-    found = {
-        name: quantize.quantization_error(
-            matrices[name], recipe.rounding(matrices[name])
-        ).sqnr
-        for name in recipe.matrices
-    }
-    least = min(found, key=found.__getitem__)
-    return {
-        "least": found[least],
-        "of": least,
-        "median": statistics.median(found.values()),
     }
 
 
@@ -167,7 +147,5 @@ if __name__ == "__main__":
             "describe": describe,
             "learn": learn,
             "count": count,
-            "error": error,
-            "size": size,
         }
     )

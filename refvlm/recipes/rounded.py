@@ -16,7 +16,7 @@ whatever a few hundred more steps do by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -24,11 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import checkpoint, text
+from .. import checkpoint, pretrained, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
 from ..models import clip, fastvlm
 from ..models.fastvithd import fastvithd
+from ..pretrained.linear_matrices import linear_matrices
 from ..pretrained.shipped import shipped
 from ..quantize import SCHEMES
 from ..train.loop import Recipe, Stage
@@ -71,15 +72,11 @@ class Rounded(Recipe):
         self.stages = (Stage("round", steps, peak, steps // 10, FLOOR),)
         self.rounding = SCHEMES[scheme].rounded if scheme else None
         self.start = checkpoint.load(shipped(model))
+        self.matrices = matrices_of(model) if scheme else []
 
     def initial(self) -> dict[str, np.ndarray]:
         """The published weights; what is counted in whole numbers learns nothing."""
         return {n: self.start[n] for n in self.start if self.start.is_floating(n)}
-
-    @property
-    def matrices(self) -> list[str]:
-        """The names of what is rounded."""
-        return linear_matrices(self.start.shapes()) if self.rounding else []
 
     def batch(self, step: int) -> list[Any]:
         """Fresh scenes, as in the training before; every scheme has the same ones."""
@@ -101,9 +98,11 @@ def publish(recipe: Rounded, state: State, directory: str | Path) -> None:
     recipe.model.file.publish(recipe.base, replace(state, tensors=tensors), directory)
 
 
-def linear_matrices(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """The names of the matrices of linear layers; an embedding's is none."""
-    return [n for n, s in shapes.items() if len(s) == 2 and "embed" not in n]
+def matrices_of(model: str) -> list[str]:
+    """The names of what is rounded: what `python -m refvlm quantize` packs."""
+    directory, document = pretrained.opened(shipped(model))
+    found = linear_matrices(checkpoint.load(directory), document)
+    return [matrix.name for matrix in found]
 
 
 def speaking(base, weights, shard, training: Training):

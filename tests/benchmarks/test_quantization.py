@@ -7,13 +7,16 @@ import json
 import re
 from copy import deepcopy
 
+import numpy as np
 import pytest
 
+import refvlm
 from benchmarks import believable, counts, quantization, records
 from benchmarks import quantization_cases as cases
 from benchmarks import quantization_worker as worker
 from refvlm.recipes import rounded
 from refvlm.train import running
+from refvlm.train.quantization_aware import with_rounded
 from refvlm_book import results
 
 from ..spec import contract, example, house, law
@@ -25,14 +28,12 @@ KIND = "amd-epyc-25-1"
 def case(learning=None, seeds=(None,), **shares):
     """A case of 4 bits a weight, with two rounds of captions in each run."""
     pairs = shares or {"captions": [[8, 10], [9, 10]]}
-    runs = [{"seed": s, "losses": [], "shares": deepcopy(pairs)} for s in seeds]
+    held = {"losses": [], "bytes": 1000, "bits": 4.5, "sqnr": None}
+    runs = [{"seed": s, **held, "shares": deepcopy(pairs)} for s in seeds]
     return {
         "model": "fastvlm-tiny",
         "scheme": "int4",
         "learning": learning,
-        "bytes": 1000,
-        "bits": 4.5,
-        "sqnr": None,
         "runs": runs,
     }
 
@@ -81,8 +82,8 @@ def test_a_record_of_counts_needs_no_quiet(tmp_path):
         (lambda c: c["runs"][0]["shares"]["captions"].pop(), "has 1 rounds of 2"),
         (lambda c: c["runs"][0]["shares"].update(captions=[[3, 2]] * 2), "is no share"),
         (lambda c: c["runs"][0]["shares"].update(captions=[[0, 0]] * 2), "is no share"),
-        (lambda c: c.update(bits=5.5), "5.5 bits a weight do not fit"),
-        (lambda c: c.update(bits=0), "0 bits a weight do not fit"),
+        (lambda c: c["runs"][1].update(bits=5.5), "5.5 bits a weight do not fit"),
+        (lambda c: c["runs"][1].update(bits=0), "0 bits a weight do not fit"),
         (lambda c: c["runs"].pop(), r"runs of \[1\], not of \[1, 2\]"),
     ],
 )
@@ -142,23 +143,32 @@ def test_a_worker_learns_counts_and_counts_no_numbers_twice(tmp_path, monkeypatc
     losses = worker.learn(**asked)
     assert len(losses) == 1 and losses == worker.learn(**asked)
     assert (tmp_path / "clip-tiny-int2-1" / running.STATE).exists()
-    first = worker.count(**asked, seeds=[1, 2])
+    first = worker.count(**asked, seeds=[1, 2])["shares"]
     assert [asked for _, asked in first["zero-shot"]] == [4, 4]
     assert len([*(tmp_path / "counted").iterdir()]) == 2
     for kept in (tmp_path / "counted").iterdir():
         kept.write_text(json.dumps({"kept": [1, 1]}))
-    assert worker.count(**asked, seeds=[2, 1]) == {"kept": [[1, 1], [1, 1]]}
+    again = worker.count(**asked, seeds=[2, 1])["shares"]
+    assert again == {"kept": [[1, 1], [1, 1]]}
     plain = {"model": "clip-tiny", "scheme": "int2", "folder": str(tmp_path)}
-    assert "kept" not in worker.count(**plain, seeds=[1])
+    assert "kept" not in worker.count(**plain, seeds=[1])["shares"]
 
 
 @law
-def test_bits_of_a_weight_count_its_scales():
-    """A group of 32 with a scale and a bias of float32 has 2 bits more each."""
-    told = worker.size("clip-tiny", "int4")
-    names = rounded.recipe("clip-tiny", "int4").matrices
-    assert worker.describe("clip-tiny")["matrices"] == len(names)
-    assert 4 + 64 / 64 < told["bits"] < 4 + 64 / 32
-    assert worker.size("clip-tiny", None)["bits"] == 32
-    error = worker.error("clip-tiny", "int4")
-    assert error["of"] in names and 15 < error["least"] < error["median"] < 25
+def test_what_is_counted_is_what_learning_was_shown(tmp_path):
+    """The fine numbers of a run, packed by the command, come back as the rounded ones
+    that its loss was of; and their bits count scales."""
+    recipe = rounded.recipe("clip-tiny", "int4")
+    tensors = {n: 1.5 * a for n, a in recipe.initial().items()}
+    place, held = worker.written("clip-tiny", "int4", tensors, tmp_path)
+    opened, shown = (
+        refvlm.load(place).weights,
+        with_rounded(tensors, recipe.matrices, recipe.rounding),
+    )
+    for name in recipe.matrices:
+        np.testing.assert_array_equal(opened[name], shown[name])
+    assert 4 + 64 / 64 < held["bits"] < 4 + 64 / 32
+    assert held["sqnr"]["of"] in recipe.matrices
+    assert 15 < held["sqnr"]["least"] < held["sqnr"]["median"] < 25
+    assert held["bytes"] == (place / "model.safetensors").stat().st_size
+    assert worker.describe("clip-tiny")["matrices"] == len(recipe.matrices)

@@ -70,14 +70,16 @@ def _log_softmax(scores):
 
 @law
 def test_recipe_rounds_the_linear_layers_alone(recipe):
-    """No embedding, no convolution, no vector; attention of the tower as well."""
+    """What the command packs: attention of the tower as well, but no embedding, no
+    convolution, no vector, and no output head."""
     names = rounded.recipe("fastvlm-tiny", "int4").matrices
     weights = refvlm.load("fastvlm-tiny").weights
     assert all(weights[name].ndim == 2 for name in names)
     assert f"{fastvlm.TOWER}.stages.4.blocks.0.token_mixer.qkv.weight" in names
     assert f"{fastvlm.DECODER}.layers.0.mlp.up_proj.weight" in names
     assert not [name for name in [*names, *recipe.matrices] if "embed" in name]
-    assert clip.TEXT_PROJECTION in recipe.matrices
+    assert clip.VISUAL_PROJECTION in recipe.matrices
+    assert clip.TEXT_PROJECTION not in recipe.matrices
 
 
 @law
