@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
-from refvlm.checkpoint import Weights
+import refvlm
+from refvlm.checkpoint import CheckpointError, Weights
 from refvlm.models import dialects
 from refvlm.models.fastvithd import FastViTHDConfig, expected_shapes
 from refvlm.models.qwen2 import Qwen2Config
 from refvlm.models.qwen2 import expected_shapes as decoder_shapes
+from refvlm.pretrained import save
+from refvlm.quantize.formats import mlx
+from refvlm.quantize.schemes import pack_groups
 
-from ..spec import example, law
+from .. import tiny
+from ..spec import assert_close, contract, example, law
 
 # Apple's name -> Hugging Face's, one of each kind, as published.
 PUBLISHED = {
@@ -111,3 +116,77 @@ def test_canonical_gives_both_dialects_the_same_names():
     )
     assert set(dialects.canonical(apples)) == set(ours)
     assert dialects.canonical(ours) is ours
+
+
+def to_mlx(tensors, projector="mm_projector."):
+    """The tensors of a FastVLM as mlx-vlm writes them: its names, channels last."""
+    written = {}
+    for name, array in tensors.items():
+        if name.startswith(f"{dialects.TOWER}."):
+            tower = dialects.tower_names_to_apple(
+                name.removeprefix(f"{dialects.TOWER}.")
+            )
+            tower = tower.replace("patch_embed.", "patch_embed.blocks.")
+            name = f"vision_tower.vision_model.{tower}"
+            axes = {4: (0, 2, 3, 1), 3: (1, 2, 0)}.get(array.ndim)
+            array = array if axes is None else array.transpose(axes)
+        elif ".multi_modal_projector." in name:
+            layer, kind = name.split(".")[-2:]
+            name = f"{projector}{'0' if layer == 'linear_1' else '2'}.{kind}"
+        else:
+            name = name.replace("model.language_model.", "language_model.model.")
+            name = name.replace("lm_head.", "language_model.lm_head.")
+        written[name] = array
+    return written
+
+
+@law
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(
+    "projector", ["mm_projector.", "multi_modal_projector.linear_"]
+)
+def test_canonical_reads_the_names_and_the_axes_of_mlx(tied, projector):
+    """Every tensor of a small model comes back, convolutions with channels first."""
+    tensors = tiny.random_tensors(tied=tied)
+    found = dialects.canonical(Weights(to_mlx(tensors, projector)))
+    assert set(found) == set(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert found[name] is found[name] and found.is_floating(name)
+        assert found.tensor(name).nbytes == array.nbytes
+
+
+@law
+def test_canonical_reads_the_tower_of_mlx_in_groups(tmp_path):
+    """A directory of mlx-vlm's names, its matrices in groups of MLX's, says what one of
+    Hugging Face's names says with the same weights."""
+    tensors = {n: a.astype(np.float32) for n, a in tiny.random_tensors().items()}
+    packed, rounded, files = {}, dict(tensors), {}
+    for name, array in tensors.items():
+        (mlx_name,) = to_mlx({name: array})
+        if array.ndim == 2 and array.shape[1] % 32 == 0:
+            packed[mlx_name] = pack_groups(array, 8)
+            rounded[name] = packed[mlx_name].array()
+            files |= mlx.tensors(mlx_name, packed[mlx_name])
+        else:
+            files |= to_mlx({name: array})
+    said = mlx.configuration(packed, [])
+    words = tiny.byte_tokenizer()
+    save(tmp_path / "mlx", files, words, config={**tiny.CONFIG, **said})
+    save(tmp_path / "ours", rounded, words, config=tiny.CONFIG)
+    models = [refvlm.load(tmp_path / kind) for kind in ("mlx", "ours")]
+    pixels = tiny.pictures(1).astype(np.float32)
+    found, expected = (model.logits(pixels, [[9, -200, 7]]) for model in models)
+    assert len(packed) > 20
+    assert_close(found, expected)
+
+
+@contract
+def test_canonical_says_where_the_tower_is_that_apple_does_not_export():
+    """What runs on Apple's devices has its tower in another file, of another kind."""
+    tensors = to_mlx(tiny.random_tensors(), "multi_modal_projector.linear_")
+    alone = {n: a for n, a in tensors.items() if not n.startswith("vision_tower.")}
+    with pytest.raises(CheckpointError, match=r"fastvithd\.mlpackage") as refusal:
+        dialects.canonical(Weights(alone, "folder/model.safetensors"))
+    message = str(refusal.value)
+    assert "folder/model.safetensors" in message and "float checkpoint" in message
