@@ -1,7 +1,7 @@
 """Tables of a vocabulary: rows looked up by ids, and rows that score what comes next.
 
-A table has a hundred times as many rows as a token needs. One that is packed is never
-made whole: the rows that are looked up are, or some thousands of rows at a time.
+A table has a hundred times as many rows as a token needs. One that is packed row by row
+is never made whole: the rows that are looked up are, or some thousands at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROWS = 4096  # of a packed table, made at a time
 def look_up(ids, weights, name: str):
     """Row t of the table for each id t: (...) -> (..., n); `ops.embedding` by name."""
     table = weights.tensor(name)
-    if isinstance(table, Packed):
+    if isinstance(table, Packed) and table.by_rows:
         return table.rows(ids)
     return ops.embedding(ids, weights[name])
 
@@ -26,7 +26,7 @@ def look_up(ids, weights, name: str):
 def scores(hidden, weights, name: str):
     r"""$s = W h$: a score for each row of the table, (..., n) -> (..., rows)."""
     table = weights.tensor(name)
-    if not isinstance(table, Packed):
+    if not (isinstance(table, Packed) and table.by_rows):
         return ops.linear(hidden, weights[name])
     out = np.empty((*hidden.shape[:-1], table.shape[0]), hidden.dtype)
     for rows in even_blocks(table.shape[0], ROWS):

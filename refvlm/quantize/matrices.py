@@ -20,7 +20,7 @@ from .packed import Packed
 from .packing import unpack_trits
 from .ternary import ternary_dequantize
 
-LEVELS = {"nf4": nf4_dequantize, "fp4": fp4_dequantize}
+DEQUANTIZE = {"nf4": nf4_dequantize, "fp4": fp4_dequantize}
 HALF = {"float16": np.float16}  # bfloat16, which NumPy has not, is float32 until then
 
 
@@ -48,7 +48,7 @@ class FourBit(Packed):
         self.block_size, self.nested_block_size = block_size, nested_block_size
 
     @property
-    def absmax(self) -> np.ndarray:
+    def scales(self) -> np.ndarray:
         """The scale of each block, float32."""
         if "nested_absmax" not in self.parts:
             return self["absmax"]
@@ -56,10 +56,10 @@ class FourBit(Packed):
         return double_dequantize(*nested, self.nested_block_size)
 
     def numbers(self):
-        dequantize = LEVELS[self.quant_type]
+        dequantize = DEQUANTIZE[self.quant_type]
         dtype = HALF.get(self.stored, np.float32)
         numbers = dequantize(
-            self["codes"].ravel(), self.absmax, self.shape, self.block_size, dtype
+            self["codes"].ravel(), self.scales, self.shape, self.block_size, dtype
         )
         return round_to_bfloat16(numbers) if self.stored == "bfloat16" else numbers
 
@@ -70,6 +70,8 @@ class GroupWise(Packed):
     Their product and their sum are each rounded to the precision of the scales; where
     that is bfloat16, `stored` says so.
     """
+
+    by_rows = True
 
     def __init__(
         self, shape, dtype=np.float32, *, group_size=64, bits=4, stored=None, **parts

@@ -22,7 +22,10 @@ class Packed(Tensor):
     """A matrix whose numbers are made when they are asked for.
 
     Its parts are tensors too, or arrays: of a file, they are read at the first look.
+    Where rows are packed one by one, `rows` makes these only.
     """
+
+    by_rows = False
 
     def __init__(self, shape: tuple[int, ...], dtype=np.float32, **parts):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
@@ -67,6 +70,8 @@ def _nothing():
 
 class Half(Packed):
     """A table that stays in the sixteen bits of its file: float16, or bfloat16."""
+
+    by_rows = True
 
     def __init__(self, stored: StoredTensor, dtype=np.float32):
         super().__init__(stored.shape, dtype, stored=stored)

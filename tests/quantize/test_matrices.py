@@ -33,6 +33,10 @@ def test_four_bits_are_those_of_their_code_book():
     assert half.dtype == np.float32
     brain = four_bit(stored="bfloat16").array()
     np.testing.assert_array_equal(brain, round_to_bfloat16(plain))
+    small = quantize.nf4_quantize(WEIGHT, 32)
+    other = FourBit(WEIGHT.shape, block_size=32, codes=small[0], absmax=small[1])
+    expected = quantize.nf4_dequantize(*small, WEIGHT.shape, 32)
+    np.testing.assert_array_equal(other.array(), expected)
     codes, absmax = quantize.fp4_quantize(WEIGHT)
     other = FourBit(WEIGHT.shape, quant_type="fp4", codes=codes, absmax=absmax)
     np.testing.assert_array_equal(
@@ -48,7 +52,7 @@ def test_scales_may_be_codes_themselves():
     parts = dict(zip(("absmax", "nested_absmax", "offset"), nested))
     packed = FourBit(WEIGHT.shape, codes=codes, **parts)
     scales = quantize.double_dequantize(*nested)
-    np.testing.assert_array_equal(packed.absmax, scales)
+    np.testing.assert_array_equal(packed.scales, scales)
     np.testing.assert_array_equal(
         packed.array(), quantize.nf4_dequantize(codes, scales, WEIGHT.shape)
     )
@@ -66,7 +70,13 @@ def test_rows_of_groups_are_made_by_themselves(rows):
 def test_groups_are_rounded_as_their_scales_are():
     """bfloat16 once for the product and once for the sum; so float16."""
     half = group_wise(WEIGHT.astype(np.float16))
-    assert half["scales"].dtype == np.float16
+    assert half["scales"].dtype == np.float16 and half.array().dtype == np.float32
+    wide = half["scales"].astype(np.float32), half["biases"].astype(np.float32)
+    codes = quantize.unpack_bits(half["codes"].view(np.uint8), 4, 128)
+    products = (np.repeat(wide[0], 32, -1) * codes).astype(np.float16)
+    sums = products.astype(np.float32) + np.repeat(wide[1], 32, -1)
+    np.testing.assert_array_equal(half.array(), sums.astype(np.float16))
+    assert (half.array() != products + np.repeat(wide[1], 32, -1)).any()
     plain = quantize.group_quantize(round_to_bfloat16(WEIGHT), 32, 4)
     codes, scales, biases = plain[0], *map(round_to_bfloat16, plain[1:])
     parts = {"codes": codes, "scales": scales, "biases": biases}

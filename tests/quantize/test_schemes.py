@@ -39,6 +39,9 @@ def test_schemes_keep_shape_and_dtype(name, dtype):
     """And a matrix of one value, be it 0, keeps its numbers."""
     rounded = SCHEMES[name].rounded(WEIGHT.astype(dtype))
     assert rounded.shape == WEIGHT.shape and rounded.dtype == dtype
+    if name.startswith("nf4"):  # what the file will say
+        stored = SCHEMES[name].pack(WEIGHT.astype(dtype)).stored
+        assert stored == ("float16" if dtype == np.float16 else "float32")
     for value in (0.0, 0.5, -2.0):
         same = np.full((2, 64), value, dtype)
         np.testing.assert_allclose(SCHEMES[name].rounded(same), same, rtol=2e-3)

@@ -12,7 +12,8 @@ import numpy as np
 from ... import checkpoint
 from ...checkpoint import CheckpointError, Weights
 from ...checkpoint.errors import quoted
-from ..packed import Packed
+from ...checkpoint.stored import StoredTensor
+from ..packed import Half, Packed
 from . import bitsandbytes, mlx, own
 from .parts import Turned
 from .refusals import check_plain, refused
@@ -29,7 +30,8 @@ def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weig
     """`checkpoint.load`, with the matrices that are packed in few bits under their
     plain names, made when they are looked up.
 
-    `document` is what the directory's config.json says.
+    What else such a file stores as matrices of sixteen bits, its embeddings, stays so
+    in memory. `document` is what the directory's config.json says.
     """
     source = str(directory / "config.json")
     method, settings = layout(document, source)
@@ -40,7 +42,15 @@ def load(directory: Path, document: Mapping[str, Any], dtype=np.float32) -> Weig
     weights = READERS[method](weights, settings, source, dtype)
     matrices = {n: weights.tensor(n) for n in filter(is_turned(document), weights)}
     packed = {n: m for n, m in matrices.items() if isinstance(m, Packed)}
-    return weights.add({name: Turned(matrix) for name, matrix in packed.items()})
+    weights = weights.add({name: Turned(matrix) for name, matrix in packed.items()})
+    tables = {name: _half(weights.tensor(name), dtype) for name in weights}
+    return weights.add({name: table for name, table in tables.items() if table})
+
+
+def _half(tensor, dtype) -> Half | None:
+    """A matrix that the file stores in sixteen bits, kept in them."""
+    is_stored = isinstance(tensor, StoredTensor) and len(tensor.shape) == 2
+    return Half(tensor, dtype) if is_stored and tensor.kind in ("F16", "BF16") else None
 
 
 def is_turned(document: Mapping[str, Any]) -> Callable[[str], bool]:
