@@ -121,7 +121,8 @@ def test_ternary_functions_keep_dtypes_and_inputs():
         w = draw(5, 6).astype(dtype)
         values, scale = quantize.ternary_quantize(w)
         assert (values.dtype, scale.dtype) == (np.int8, dtype)
-        assert quantize.ternary_dequantize(values, scale).dtype == dtype
+        for stored in (values, values.astype(np.int64)):
+            assert quantize.ternary_dequantize(stored, scale).dtype == dtype
     check_dtype(quantize.ternary_linear, draw(3, 6), draw(5, 6), draw(5))
 
 
