@@ -14,8 +14,8 @@ import numpy as np
 
 from ..checkpoint import Weights
 from ..checkpoint.stored import StoredTensor
-from ..ops.rounding import round_to_bfloat16
-from ..quantize import FourBit, GroupWise, Packed, formats, quantization_error
+from ..ops.rounding import bfloat16_bits
+from ..quantize import FourBit, GroupWise, Half, Packed, formats, quantization_error
 from ..quantize.schemes import pack_groups
 from ..quantize.widths import assign_widths
 
@@ -84,8 +84,8 @@ def in_bfloat16(matrix: Packed) -> Packed:
             bits=matrix.bits,
             stored="bfloat16",
             codes=matrix["codes"],
-            scales=round_to_bfloat16(matrix["scales"]),
-            biases=round_to_bfloat16(matrix["biases"]),
+            scales=Half(bfloat16_bits(matrix["scales"])),
+            biases=Half(bfloat16_bits(matrix["biases"])),
         )
     return matrix
 

@@ -73,7 +73,7 @@ class Half(Packed):
 
     by_rows = True
 
-    def __init__(self, stored: StoredTensor, dtype=np.float32):
+    def __init__(self, stored: StoredTensor | np.ndarray, dtype=np.float32):
         super().__init__(stored.shape, dtype, stored=stored)
 
     @cached_property

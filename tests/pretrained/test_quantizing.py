@@ -112,7 +112,11 @@ def test_quantize_turns_the_matrices_of_gpt2(tmp_path):
 def test_quantize_keeps_what_was_half_as_it_was(tmp_path, scheme, kind):
     """Embeddings and norms byte for byte; the matrices come back as halves."""
     source = write(tmp_path / "float", kind=kind)
-    pretrained.quantize(source, tmp_path / "packed", scheme)
+    report = pretrained.quantize(source, tmp_path / "packed", scheme)
+    read = refvlm.load(tmp_path / "packed").weights
+    for layer in report.layers:
+        off = abs(read.tensor(layer.name).nbytes - layer.nbytes)
+        assert off <= 2 * (scheme == "ternary"), "scales are halves, too"
     before = checkpoint.load(source)
     after = checkpoint.load(tmp_path / "packed")
     for name in before:
