@@ -110,7 +110,7 @@ class Quantized(NamedTuple):
     y_zero_point: np.ndarray
 
 
-@shapes(x="...", as_stored=True)
+@shapes(demands.a_range_to_span, x="...", as_stored=True)
 def dynamic_quantize_linear(x):
     r"""Codes in uint8 on the grid of just this array: $s = (\max - \min) / 255$ and
     $z = \operatorname{round}(-\min / s)$, where the range includes 0.
@@ -121,9 +121,6 @@ def dynamic_quantize_linear(x):
     >>> y, float(y_scale), int(y_zero_point)
     (array([  0,  50, 255], dtype=uint8), 0.4, 50)
     """
-    if not x.size:
-        raise ValueError("dynamic_quantize_linear: x is empty, and has no range")
-    demands.finite("dynamic_quantize_linear", x=x)
     y_scale, y_zero_point = affine_parameters(x.min(), x.max(), "uint8")
     return Quantized(quantize_linear(x, y_scale, y_zero_point), y_scale, y_zero_point)
 

@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import check_axes, check_whole, is_number
-from ..shapes import ShapeError
+from ..arguments import check_whole
 from . import demands
 from .number_formats import integer_format
 from .ranges import affine_parameters, symmetric_parameters
@@ -50,7 +49,7 @@ def min_max_range(x, state=None, axis=None):
     low, high = _extremes("min_max_range", x, axis)
     if state is None:
         return Range(low, high)
-    _same_places("min_max_range", low, state)
+    demands.a_state_of_the_same_places("min_max_range", low, state)
     low, high = np.minimum(low, state[0]), np.maximum(high, state[1])
     return Range(np.asarray(low), np.asarray(high))
 
@@ -68,14 +67,11 @@ def moving_average_range(x, state=None, averaging=0.01, axis=None):
     >>> moving_average_range(np.array([0.0, 9.0]), state, averaging=0.25)
     Range(low=array(0.), high=array(3.))
     """
-    if not is_number(averaging) or not 0 <= averaging <= 1:
-        raise ValueError(
-            f"moving_average_range: averaging is a share of 0 to 1, not {averaging!r}"
-        )
+    demands.averaging_is_a_share(averaging)
     low, high = _extremes("moving_average_range", x, axis)
     if state is None:
         return Range(low, high)
-    _same_places("moving_average_range", low, state)
+    demands.a_state_of_the_same_places("moving_average_range", low, state)
     wide = np.result_type(low.dtype, np.float32)  # a hundredth of a half is a crumb
     moved = [
         old + averaging * (new - old)
@@ -97,11 +93,9 @@ def percentile_range(x, percentile=99.9, axis=None):
     >>> percentile_range(np.arange(101.0), percentile=90)
     Range(low=array(10.), high=array(90.))
     """
-    if not is_number(percentile) or not 50 <= percentile <= 100:
-        raise ValueError(
-            f"percentile_range: percentile is from 50 to 100, not {percentile!r}"
-        )
-    x = _samples("percentile_range", x, axis)
+    demands.percentile_leaves_a_half(percentile)
+    x = np.asarray(x)
+    demands.samples_to_measure("percentile_range", x, axis)
     wide = x.astype(np.float64)  # in which no distance between samples overflows
     ends = np.percentile(wide, (100 - percentile, percentile), _others(x, axis))
     return Range(*[np.asarray(end, x.dtype) for end in ends])
@@ -125,7 +119,8 @@ def mse_range(x, dtype="uint8", symmetric=False, candidates=64, axis=None):
     """
     known = integer_format(dtype, "mse_range: dtype")
     check_whole("mse_range", least=1, candidates=candidates)
-    x = _samples("mse_range", x, axis)
+    x = np.asarray(x)
+    demands.samples_to_measure("mse_range", x, axis)
     if axis is not None:
         each = [
             mse_range(places, dtype, symmetric, candidates)
@@ -170,24 +165,10 @@ def _errors_of_grids(samples, sums, scale, zero_point, known):
 
 
 def _extremes(function, x, axis):
-    x = _samples(function, x, axis)
+    x = np.asarray(x)
+    demands.samples_to_measure(function, x, axis)
     others = _others(x, axis)
     return np.asarray(x.min(others)), np.asarray(x.max(others))
-
-
-def _samples(function, x, axis=None):
-    """Floating samples, some, all of them numbers."""
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
-        raise ValueError(
-            f"{function}: samples are floating numbers, but x holds {x.dtype}"
-        )
-    if axis is not None:
-        check_axes(function, "axis", axis, "x", x.shape)
-    if not x.size:
-        raise ShapeError(f"{function}: x is {x.shape}: of no samples there is no range")
-    demands.finite(function, x=x)
-    return x
 
 
 def _others(x, axis):
@@ -195,11 +176,3 @@ def _others(x, axis):
     if axis is None:
         return None
     return tuple(i for i in range(x.ndim) if i != axis % x.ndim)
-
-
-def _same_places(function, low, state):
-    if np.shape(state[0]) != low.shape:
-        raise ShapeError(
-            f"{function}: the state has ranges for {np.shape(state[0])}, and the batch "
-            f"for {low.shape}: it is of another tensor, or of another axis"
-        )

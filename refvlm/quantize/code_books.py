@@ -16,68 +16,21 @@ import math
 
 import numpy as np
 
-from ..arguments import check_whole, is_whole
 from ..kernels import code_books, computed_by
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
+from . import demands
 from .packing import pack_nibbles, unpack_nibbles
 
 LEAST = np.float32(1e-38)  # bitsandbytes divides by no less, a block of zeros too
 
 
-def _room_for_blocks(function, x, block_size):
-    """Some numbers, each of them one that float32 holds, and a block of them."""
-    check_whole(function, least=1, block_size=block_size)
-    if x.size == 0:
-        raise ValueError(f"{function}: x is {x.shape}, and holds nothing to quantize")
-    largest = max(float(x.max()), -float(x.min()))
-    if not largest <= float(np.finfo(np.float32).max):  # nor is NaN
-        raise ValueError(
-            f"{function}: x holds {largest}, which has no place among levels: mend or "
-            "leave out what is not finite in float32"
-        )
-
-
-def _whole_blocks(function, codes, absmax, shape, block_size, dtype):
-    """A byte for two numbers, a scale for each block, and a dtype to give."""
-    check_whole(function, least=1, block_size=block_size)
-    if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
-        raise ValueError(f"{function}: shape is a tuple of sizes, not {shape!r}")
-    count = math.prod(map(int, shape))
-    if count < 1 or min(shape, default=1) < 1:
-        raise ShapeError(f"{function}: shape is {shape}, and holds no number")
-    needed, blocks = -(-count // 2), -(-count // block_size)
-    if codes.dtype != np.uint8:
-        raise ValueError(f"{function}: codes are bytes (uint8), not {codes.dtype}")
-    if len(codes) != needed:
-        raise ShapeError(
-            f"{function}: codes are {len(codes)} bytes, but the {count} numbers of "
-            f"the shape {tuple(shape)} want {needed}, two a byte"
-        )
-    if len(absmax) != blocks:
-        raise ShapeError(
-            f"{function}: absmax holds {len(absmax)} scales, but {count} numbers in "
-            f"blocks of {block_size} want {blocks}"
-        )
-    if not np.isfinite(absmax).all():
-        raise ValueError(f"{function}: absmax holds a scale that is not finite")
-    if not _is_floating(dtype):
-        raise ValueError(f"{function}: dtype is a floating one, not {dtype!r:.60}")
-
-
-def _is_floating(dtype):
-    try:
-        return dtype is not None and np.dtype(dtype).kind == "f"
-    except TypeError:  # no dtype at all
-        return False
-
-
-def _levels_are_numbers(function, levels):
-    """NaN is near nothing, and nothing is near infinity."""
-    if not np.isfinite(levels).all():
-        raise ValueError(f"{function}: levels holds NaN or infinity")
-
-
-@shapes(_room_for_blocks, _levels_are_numbers, x="...", levels="16", as_stored=True)
+@shapes(
+    demands.room_for_blocks,
+    demands.levels_are_numbers,
+    x="...",
+    levels="16",
+    as_stored=True,
+)
 @computed_by(code_books.quantize)
 def code_book_quantize(x, levels, block_size=64):
     r"""Codes and scales: $c_i = \arg\min_k |w_i / a - \ell_k|$ with
@@ -114,8 +67,8 @@ def code_book_quantize(x, levels, block_size=64):
 
 
 @shapes(
-    _whole_blocks,
-    _levels_are_numbers,
+    demands.whole_blocks,
+    demands.levels_are_numbers,
     codes="bytes of integers",
     absmax="blocks",
     levels="16",

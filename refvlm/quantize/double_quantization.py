@@ -14,8 +14,8 @@ import functools
 
 import numpy as np
 
-from ..arguments import check_whole
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
+from . import demands
 
 STEPS = 65535  # from -1 to 1, to which bitsandbytes rounds before it looks a level up
 
@@ -54,31 +54,7 @@ def dynamic_map():
     return _dynamic_map().copy()
 
 
-def _some_scales(function, absmax, block_size):
-    check_whole(function, least=1, block_size=block_size)
-    if absmax.size == 0:
-        raise ValueError(f"{function}: absmax is empty, and has no mean")
-    if not np.isfinite(absmax).all():
-        raise ValueError(f"{function}: absmax holds a scale that is not finite")
-
-
-def _scales_fit(function, codes, nested_absmax, offset, block_size):
-    check_whole(function, least=1, block_size=block_size)
-    if codes.dtype != np.uint8:
-        raise ValueError(f"{function}: codes are bytes (uint8), not {codes.dtype}")
-    blocks = -(-len(codes) // block_size)
-    if len(nested_absmax) != blocks:
-        raise ShapeError(
-            f"{function}: nested_absmax holds {len(nested_absmax)} scales, but "
-            f"{len(codes)} codes in blocks of {block_size} want {blocks}"
-        )
-    if np.shape(offset) != () or np.asarray(offset).dtype.kind not in "fiu":
-        raise ValueError(f"{function}: offset is one number, not {offset!r:.60}")
-    if not (np.isfinite(nested_absmax).all() and np.isfinite(offset)):
-        raise ValueError(f"{function}: nested_absmax or offset is not finite")
-
-
-@shapes(_some_scales, absmax="blocks", as_stored=True)
+@shapes(demands.scales_to_quantize, absmax="blocks", as_stored=True)
 def double_quantize(absmax, block_size=256):
     r"""Codes, scales and offset of scales: $c_i = \arg\min_k |(a_i - \bar a)/m -
     \ell_k|$ with $m$ the largest $|a_i - \bar a|$ of a block.
@@ -113,7 +89,7 @@ def double_quantize(absmax, block_size=256):
 
 
 @shapes(
-    _scales_fit,
+    demands.nested_scales_fit,
     codes="blocks of integers",
     nested_absmax="nested",
     as_stored=True,

@@ -25,7 +25,7 @@ class Noise(NamedTuple):
     sqnr: float
 
 
-@shapes(x="...", x_hat="...", as_stored=True)
+@shapes(demands.each_with_what_was_stored, x="...", x_hat="...", as_stored=True)
 def quantization_error(x, x_hat):
     r"""How far numbers are from what was stored for them: the mean of $(x - \hat x)^2$,
     the largest $|x - \hat x|$, and $10 \log_{10}(\overline{x^2} / \overline{(x - \hat
@@ -39,14 +39,6 @@ def quantization_error(x, x_hat):
     >>> quantization_error(np.array([1.0, -1.0]), np.array([1.0, -1.5]))
     Noise(mse=0.125, largest=0.5, sqnr=9.030899869919436)
     """
-    if x.shape != x_hat.shape:
-        raise ValueError(
-            f"quantization_error: x is {x.shape} and x_hat {x_hat.shape}: an error is "
-            "of one number each"
-        )
-    if not x.size:
-        raise ValueError("quantization_error: x is empty, and has no mean")
-    demands.finite("quantization_error", x=x, x_hat=x_hat)
     x, x_hat = x.astype(np.float64), x_hat.astype(np.float64)
     largest = float(np.abs(x - x_hat).max())
     # Measured by their largest, squares neither overflow nor vanish.
@@ -78,7 +70,7 @@ def rounding_noise(scale):
     return scale * scale / 12
 
 
-@shapes(codes="... of integers")
+@shapes(demands.codes_that_say_something, codes="... of integers")
 def code_entropy(codes):
     r"""The bits that a code is worth, $-\sum_q p_q \log_2 p_q$ with $p_q$ the share of
     the code q.
@@ -91,7 +83,5 @@ def code_entropy(codes):
     >>> code_entropy(np.array([0, 1, 1, 0])), code_entropy(np.array([-1, 0, 0, 1]))
     (1.0, 1.5)
     """
-    if not codes.size:
-        raise ValueError("code_entropy: codes is empty, and says nothing")
     shares = np.unique(codes, return_counts=True)[1] / codes.size
     return float(-(shares * np.log2(shares)).sum() + 0.0)

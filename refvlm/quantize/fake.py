@@ -15,77 +15,18 @@ import math
 
 import numpy as np
 
-from ..arguments import is_number, is_whole
 from ..autodiff import differentiable, unbroadcast
-from ..shapes import ShapeError, shapes
-
-
-def _numbers_are_finite(function, x):
-    """A NaN has no place on the grid, and an infinity would be clipped in silence."""
-    if not np.isfinite(x).all():
-        raise ValueError(f"{function}: x holds NaN or infinity: see where it began")
-
-
-def _levels_are_a_range(function, quant_min, quant_max):
-    """Two whole numbers, the lower one first."""
-    whole = is_whole(quant_min) and is_whole(quant_max)
-    if not whole or quant_min > quant_max:
-        raise ValueError(
-            f"{function}: the levels go from a whole number to one that is not lower, "
-            f"as from -8 to 7; quant_min is {quant_min!r:.60} and quant_max "
-            f"{quant_max!r:.60}"
-        )
-
-
-def _one_step_for_each(function, x, scale, zero_point, axis):
-    """One scale and one zero point, or one of each along the axis."""
-    right = [(), (1,)] if axis is None else [(x.shape[axis],) if x.ndim else (1,)]
-    for name, value in (("scale", scale), ("zero_point", zero_point)):
-        held = value.dtype.kind if isinstance(value, np.ndarray) else "O"
-        if not is_number(value) and held not in "fiu":
-            raise TypeError(
-                f"{function}: {name} is a number or an array of them, not {value!r:.60}"
-            )
-        if np.shape(value) not in right and (axis is not None or np.size(value) != 1):
-            wants = "one number" if axis is None else f"{right[0]} along axis {axis}"
-            raise ShapeError(
-                f"{function}: {name} is {np.shape(value)}, and x {x.shape} "
-                f"wants {wants}"
-            )
-
-
-def _steps_have_a_size(function, scale):
-    """Steps are neither backwards nor so small that 1/s overflows."""
-    scale = np.asarray(scale, np.float64)
-    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
-    if not (np.greater_equal(scale, least) & np.less_equal(scale, most)).all():
-        raise ValueError(
-            f"{function}: every scale is from {least:.2g} to {most:.2g}; the least is "
-            f"{np.min(scale)}, the largest {np.max(scale)}"
-        )
-
-
-def _zero_is_a_level(function, zero_point, quant_min, quant_max):
-    """Zero points are whole and within the range, so that 0 stays 0."""
-    whole = np.asarray(zero_point).dtype.kind in "iu"
-    if (
-        not whole
-        or np.less(zero_point, quant_min).any()
-        or np.greater(zero_point, quant_max).any()
-    ):
-        raise ValueError(
-            f"{function}: zero_point: zero points are whole numbers from {quant_min} "
-            f"to {quant_max}, so that 0 stays 0; not {zero_point!r:.60}"
-        )
+from ..shapes import shapes
+from . import demands
 
 
 @differentiable
 @shapes(
-    _numbers_are_finite,
-    _levels_are_a_range,
-    _one_step_for_each,
-    _steps_have_a_size,
-    _zero_is_a_level,
+    demands.numbers_are_finite,
+    demands.levels_are_a_range,
+    demands.one_step_for_each,
+    demands.steps_have_a_size,
+    demands.zero_is_a_level,
     x="...",
     axis="axis of x",
     returns="...",
@@ -135,17 +76,14 @@ def _along(axis, x, values):
     return values.reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
 
 
-def _one_shape(x, rounded):
-    """Each number with what it was rounded to."""
-    if x.shape != rounded.shape:
-        raise ShapeError(
-            f"straight_through: x is {x.shape} and rounded {rounded.shape}, which is "
-            "no rounding of it"
-        )
-
-
 @differentiable
-@shapes(_one_shape, x="...", rounded="...", returns="...", as_stored=True)
+@shapes(
+    demands.each_with_its_rounding,
+    x="...",
+    rounded="...",
+    returns="...",
+    as_stored=True,
+)
 def straight_through(x, rounded):
     r"""What was rounded, as if it had not been: the value of `rounded`, the gradient of
     x.
@@ -172,23 +110,13 @@ def straight_through_vjp(d_out, rounded):
     return d_out, np.zeros_like(rounded)
 
 
-def _zero_and_factor_are_finite(function, zero_point, grad_factor):
-    """A zero point on its way may lie between levels and beyond them, but somewhere."""
-    if not np.isfinite(zero_point).all():
-        raise ValueError(f"{function}: zero_point holds NaN or infinity")
-    if not is_number(grad_factor) or not math.isfinite(grad_factor):
-        raise ValueError(
-            f"{function}: grad_factor is a number, not {grad_factor!r:.60}"
-        )
-
-
 @differentiable
 @shapes(
-    _numbers_are_finite,
-    _levels_are_a_range,
-    _one_step_for_each,
-    _steps_have_a_size,
-    _zero_and_factor_are_finite,
+    demands.numbers_are_finite,
+    demands.levels_are_a_range,
+    demands.one_step_for_each,
+    demands.steps_have_a_size,
+    demands.zero_and_factor_are_finite,
     x="...",
     scale="...s",
     zero_point="...z of numbers",
@@ -252,11 +180,11 @@ def step_grad_factor(count, quant_max):
     >>> step_grad_factor(64, 4)
     0.0625
     """
-    _check_count_and_levels("step_grad_factor", count, quant_max)
+    demands.a_count_and_levels("step_grad_factor", count, quant_max)
     return 1 / math.sqrt(count * quant_max)
 
 
-@shapes(x="...", axis="axis of x", as_stored=True)
+@shapes(demands.numbers_to_begin_with, x="...", axis="axis of x", as_stored=True)
 def first_step(x, quant_max, axis=None):
     r"""Where a step may begin to learn: $s_0 = 2\,\overline{|x|}/\sqrt{q_\max}$, over
     all of x or over each index along `axis`.
@@ -266,20 +194,7 @@ def first_step(x, quant_max, axis=None):
     >>> first_step(np.array([-3.0, 1.0]), 4)
     array(2.)
     """
-    if not x.size:
-        raise ShapeError(f"first_step: of 0 numbers there is no step: x is {x.shape}")
-    _check_count_and_levels("first_step", x.size, quant_max)
-    _numbers_are_finite("first_step", x)
     others = tuple(i for i in range(x.ndim) if axis is None or i != axis % x.ndim)
     size = np.abs(x).mean(others, dtype=np.float64)
     step = np.maximum(2 * size / math.sqrt(quant_max), np.finfo(np.float32).tiny)
     return np.asarray(step, x.dtype)
-
-
-def _check_count_and_levels(function, count, quant_max):
-    if not is_whole(count) or count < 1:
-        raise ShapeError(
-            f"{function}: of {count!r:.60} numbers there is no step: count is 1 or more"
-        )
-    if not is_whole(quant_max) or quant_max < 1:
-        raise ValueError(f"{function}: quant_max is 1 or more, not {quant_max!r:.60}")

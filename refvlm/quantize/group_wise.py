@@ -9,75 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from .. import ops
-from ..arguments import is_whole
 from ..kernels import bit_streams, computed_by
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
 from . import demands
 from .packing import pack_bits, unpack_bits
 
-GROUP_SIZES = 32, 64, 128
-BITS = 1, 2, 3, 4, 5, 6, 8
 ROUNDED = {"float16": ops.round_to_float16, "bfloat16": ops.round_to_bfloat16}
 
 
-def _groups_are_known(function, group_size, bits):
-    """Groups and widths are those that MLX has."""
-    for name, value, known in (
-        ("group_size", group_size, GROUP_SIZES),
-        ("bits", bits, BITS),
-    ):
-        if not is_whole(value) or value not in known:
-            raise ValueError(
-                f"{function}: {name} is one of {', '.join(map(str, known))}, as in "
-                f"MLX, not {value!r}"
-            )
-
-
-def _rows_are_groups(function, w, group_size):
-    """Each row is so many whole groups, and there is one."""
-    if not w.size or w.shape[-1] % group_size:
-        raise ShapeError(
-            f"{function}: w {w.shape} has rows of {w.shape[-1]}, which are not one or "
-            f"more groups of {group_size}"
-        )
-
-
-def _scales_are_finite(function, w, bits):
-    """No weight is NaN or infinite, and no range too wide for a scale of its dtype."""
-    demands.finite(function, w=w)
-    low, high = float(w.min()), float(w.max())
-    stored, computed = (
-        float(np.finfo(dtype).max) for dtype in (w.dtype, np.result_type(w, np.float32))
-    )
-    if high - low > computed or (high - low) / (2**bits - 1) > stored:
-        raise ValueError(
-            f"{function}: w reaches from {low:g} to {high:g}, so far that the scale is "
-            f"infinite in {w.dtype}"
-        )
-
-
-def _words_and_scales_fit(function, packed, scales, biases, group_size, bits):
-    """Words of 32 bits, and a scale and a bias for each of their groups."""
-    if packed.dtype != np.uint32:
-        raise ValueError(f"{function}: packed holds {packed.dtype}, but needs uint32")
-    if scales.dtype != biases.dtype:
-        raise ValueError(
-            f"{function}: scales are {scales.dtype} and biases {biases.dtype}; they "
-            f"are of one dtype, that of the weights"
-        )
-    words = group_size * bits // 32
-    if not packed.size or packed.shape != (
-        *scales.shape[:-1],
-        scales.shape[-1] * words,
-    ):
-        raise ShapeError(
-            f"{function}: packed is {packed.shape} and scales {scales.shape}, but a "
-            f"group of {group_size} takes {words} words at {bits} bits"
-        )
-    demands.finite(function, scales=scales, biases=biases)
-
-
-@shapes(_groups_are_known, _rows_are_groups, _scales_are_finite, w="... n")
+@shapes(
+    demands.groups_are_known,
+    demands.rows_are_groups,
+    demands.ranges_have_a_scale,
+    w="... n",
+)
 @computed_by(bit_streams.group_quantize)
 def group_quantize(w, group_size=64, bits=4):
     r"""$q = \operatorname{round}((w - \beta)/s)$, from 0 to $2^b - 1$, with a scale and
@@ -116,21 +61,10 @@ def group_quantize(w, group_size=64, bits=4):
     return packed.astype(np.uint32, copy=False), scales[..., 0], biases[..., 0]
 
 
-def _half_is_held_in_single(function, scales, rounding):
-    """A format by name, of numbers that wait in float32."""
-    if rounding is None:
-        return
-    if rounding not in ROUNDED or scales.dtype != np.float32:
-        raise ValueError(
-            f"{function}: rounding is {' or '.join(ROUNDED)} beside scales in float32, "
-            f"or None, not {rounding!r:.60} beside {scales.dtype}"
-        )
-
-
 @shapes(
-    _groups_are_known,
-    _words_and_scales_fit,
-    _half_is_held_in_single,
+    demands.groups_are_known,
+    demands.words_and_scales_fit,
+    demands.half_is_held_in_single,
     packed="... n of integers",
     scales="... groups",
     biases="... groups",

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arguments import check_whole
-from .calibration import Range, _samples
+from . import demands
+from .calibration import Range
 from .number_formats import integer_format
 
 FINE = 16  # parts of a bin, each handed on as a whole, when a histogram is widened
@@ -50,15 +51,12 @@ def histogram(x, state=None, bins=2048):
     Histogram(counts=array([2., 0., 0., 1.]), low=0.0, high=1.0)
     """
     check_whole("histogram", least=1, bins=bins)
-    x = _samples("histogram", x)
+    x = np.asarray(x)
+    demands.samples_to_measure("histogram", x)
+    demands.bins_of_the_state(state, bins)
     low, high = float(x.min()), float(x.max())
     if state is None:
         return Histogram(_counts(x, low, high, bins), low, high)
-    if len(state.counts) != bins:
-        raise ValueError(
-            f"histogram: the state has {len(state.counts)} bins, not {bins}: take as "
-            "many for every batch"
-        )
     low, high = min(low, state.low), max(high, state.high)
     counts = _counts(x, low, high, bins) + _rebinned(state, low, high)
     return Histogram(counts, low, high)
@@ -168,13 +166,9 @@ def entropy_range(samples: Histogram, dtype="int8") -> Range:
     True
     """
     known = integer_format(dtype, "entropy_range: dtype")
+    demands.a_bin_for_each_level(samples, known)
     counts, edges = samples.counts, samples.edges
     levels = known.high - known.low + 1
-    if len(counts) < levels:
-        raise ValueError(
-            f"entropy_range: {len(counts)} bins are fewer than the {levels} levels of "
-            f"{known.name}: take histogram(x, bins={8 * levels})"
-        )
     best, least = (0, len(counts)), np.inf
     for first, stop in _windows(edges, levels):
         divergence = _divergence(counts, first, stop, levels)

@@ -26,11 +26,11 @@ from ..kernels.integer_products import (
     walk_of,
 )
 from ..shapes import shapes
-from . import operands
+from . import demands
 
 
 @shapes(
-    operands.a_product,
+    demands.a_product,
     a="...a of integers",
     b="...b of integers",
     a_zero_point="...az of integers",
@@ -59,7 +59,7 @@ def matmul_integer(a, b, a_zero_point=None, b_zero_point=None):
 
 
 @shapes(
-    operands.a_requantized_product,
+    demands.a_requantized_product,
     a="...a of integers",
     a_scale="...as",
     a_zero_point="...az of integers",
@@ -93,7 +93,7 @@ def qlinear_matmul(
 
 
 @shapes(
-    operands.a_convolution,
+    demands.a_convolution,
     x="...x of integers",
     w="...w of integers",
     x_zero_point="...xz of integers",
@@ -137,7 +137,7 @@ def conv_integer(
 
 
 @shapes(
-    operands.a_requantized_convolution,
+    demands.a_requantized_convolution,
     x="...x of integers",
     x_scale="...xs",
     x_zero_point="...xz of integers",

@@ -14,9 +14,9 @@ import functools
 import numpy as np
 
 from .. import ops
-from ..autodiff import value_of
 from ..ops.special import normal_cdf, normal_pdf
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
+from . import demands
 from .code_books import code_book_dequantize, code_book_quantize
 
 # Of 15 equal shares the outermost has its middle at 1/30, of 16 at 1/32. The levels
@@ -25,12 +25,7 @@ OUTERMOST = float(np.float32(0.9677083))
 STEPS = 40  # of Newton's method; 25 are enough for a share of 1e-9
 
 
-def _a_share(function, share):
-    if not ((share >= 1e-9) & (share <= 1 - 1e-9)).all():
-        raise ValueError(f"{function}: a share lies between 1e-9 and 1 - 1e-9")
-
-
-@shapes(_a_share, share="...", returns="...")
+@shapes(demands.a_share_of_the_normal, share="...", returns="...")
 def normal_quantile(share):
     r"""The number below which a share p of the normal distribution lies:
     $x = \Phi^{-1}(p)$, by Newton's method, $x \leftarrow x - (\Phi(x) - p) /
@@ -153,18 +148,8 @@ def fp4_dequantize(codes, absmax, shape, block_size=64, dtype=np.float32):
     return code_book_dequantize(codes, absmax, fp4_levels(), shape, block_size, dtype)
 
 
-def _a_matrix(x, shape, quant_type):
-    if not np.isfinite(value_of(x)).all():
-        raise ValueError("linear_4bit: x holds NaN or infinity: see where it began")
-    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise ShapeError(f"linear_4bit: shape is (n_out, n_in), not {shape!r}")
-    if quant_type not in ("nf4", "fp4"):
-        kinds = '"nf4" or "fp4"'
-        raise ValueError(f"linear_4bit: quant_type is {kinds}, not {quant_type!r}")
-
-
 @shapes(
-    _a_matrix,
+    demands.a_matrix_of_four_bits,
     x="... n_in",
     codes="bytes of integers",
     absmax="blocks",

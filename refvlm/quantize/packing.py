@@ -9,100 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import check_whole, is_whole
 from ..kernels import bit_streams, computed_by
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
+from . import demands
+from .demands.packing import TRITS
 
-TRITS = 5  # in a byte
 _POWERS = 3 ** np.arange(TRITS)  # 1, 3, 9, 27, 81
 
 
-def _nibbles_fit(function, codes):
-    """Each code is a number of four bits."""
-    _refuse_codes(function, codes, 4)
-
-
-def _codes_fit(function, codes, bits):
-    """Each code is a number of so many bits."""
-    _bits_of_a_byte(function, bits)
-    _refuse_codes(function, codes, bits)
-
-
-def _bits_of_a_byte(function, bits):
-    """A code has at least one bit, and is no wider than a byte."""
-    if not is_whole(bits) or not 1 <= bits <= 8:
-        raise ValueError(
-            f"{function}: bits is a whole number from 1 to 8, not {bits!r}"
-        )
-
-
-def _refuse_codes(function, codes, bits):
-    least, largest = _ends(codes)
-    if least < 0 or largest > 2**bits - 1:
-        raise ValueError(
-            f"{function}: codes reach from {least} to {largest}, but those of {bits} "
-            f"bits from 0 to {2**bits - 1}"
-        )
-
-
-def _ends(codes):
-    return (int(codes.min()), int(codes.max())) if codes.size else (0, 0)
-
-
-def _values_are_trits(function, values):
-    """Each value is -1, 0 or 1."""
-    least, largest = _ends(values)
-    if least < -1 or largest > 1:
-        raise ValueError(
-            f"{function}: values reach from {least} to {largest}, but ternary ones are "
-            f"-1, 0 and 1"
-        )
-
-
-def _nibbles_are_there(function, packed, count):
-    """Two codes in each byte, and no byte more than that."""
-    _refuse_bytes(function, packed, count, 4)
-
-
-def _bits_are_there(function, packed, bits, count):
-    """As many bytes as so many codes take, and no more."""
-    _bits_of_a_byte(function, bits)
-    _refuse_bytes(function, packed, count, bits)
-
-
-def _refuse_bytes(function, packed, count, bits):
-    check_whole(function, count=count)
-    _of_bytes(function, packed)
-    _refuse_length(function, packed, count, -(-count * bits // 8), f"of {bits} bits ")
-
-
-def _of_bytes(function, packed):
-    """What is packed is bytes."""
-    if packed.dtype != np.uint8:
-        raise ValueError(f"{function}: packed holds {packed.dtype}, but needs uint8")
-
-
-def _refuse_length(function, packed, count, needed, kind):
-    if packed.shape[-1] != needed:
-        raise ShapeError(
-            f"{function}: packed {packed.shape} has {packed.shape[-1]} bytes to a row, "
-            f"but count is {count}, and so many codes {kind}take {needed}"
-        )
-
-
-def _trits_are_there(function, packed, count):
-    """Five values in each byte, and each byte one that five values make."""
-    check_whole(function, count=count)
-    _of_bytes(function, packed)
-    _refuse_length(function, packed, count, -(-count // TRITS), "of three values ")
-    if packed.size and packed.max() >= 3**TRITS:
-        raise ValueError(
-            f"{function}: packed holds a byte of {packed.max()}, but five values of "
-            f"-1, 0, 1 make 0 to 242; the data is damaged, or is packed otherwise"
-        )
-
-
-@shapes(_nibbles_fit, codes="... n of integers")
+@shapes(demands.nibbles_fit, codes="... n of integers")
 def pack_nibbles(codes, high_first=True):
     r"""Two codes to a byte: $16 c_1 + c_2$, or $c_1 + 16 c_2$ where the low half of the
     byte is first.
@@ -121,7 +36,7 @@ def pack_nibbles(codes, high_first=True):
     return (16 * high.astype(np.uint8) + low).astype(np.uint8)
 
 
-@shapes(_nibbles_are_there, packed="... m of integers")
+@shapes(demands.nibbles_are_there, packed="... m of integers")
 def unpack_nibbles(packed, count, high_first=True):
     r"""The `count` codes of `pack_nibbles`: $\lfloor p/16 \rfloor$ and $p \bmod 16$.
 
@@ -138,7 +53,7 @@ def unpack_nibbles(packed, count, high_first=True):
     return codes.reshape(*packed.shape[:-1], 2 * packed.shape[-1])[..., :count]
 
 
-@shapes(_codes_fit, codes="... n of integers")
+@shapes(demands.codes_fit, codes="... n of integers")
 @computed_by(bit_streams.pack_bits)
 def pack_bits(codes, bits):
     r"""One stream of bits, the lowest first: bit $j$ of code $i$ is bit $ib + j$.
@@ -157,7 +72,7 @@ def pack_bits(codes, bits):
     return np.packbits(rows, axis=-1, bitorder="little")
 
 
-@shapes(_bits_are_there, packed="... m of integers")
+@shapes(demands.bits_are_there, packed="... m of integers")
 @computed_by(bit_streams.unpack_bits)
 def unpack_bits(packed, bits, count):
     r"""The `count` codes of `pack_bits`: code $i$ is bits $ib$ to $ib + b - 1$.
@@ -174,7 +89,7 @@ def unpack_bits(packed, bits, count):
     return np.packbits(codes, axis=-1, bitorder="little")[..., 0]
 
 
-@shapes(_values_are_trits, values="... n of integers")
+@shapes(demands.values_are_trits, values="... n of integers")
 def pack_trits(values):
     r"""Five of three values to a byte, as digits to the base three:
     $\sum_{i=0}^{4} (v_i + 1)\, 3^i$.
@@ -193,7 +108,7 @@ def pack_trits(values):
     return (digits @ _POWERS).astype(np.uint8)
 
 
-@shapes(_trits_are_there, packed="... m of integers")
+@shapes(demands.trits_are_there, packed="... m of integers")
 @computed_by(bit_streams.unpack_trits)
 def unpack_trits(packed, count):
     r"""The `count` values of `pack_trits`:

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..autodiff import differentiable
 from ..shapes import shapes
-from .number_formats import FORMATS, FloatFormat
+from . import demands
+from .number_formats import FORMATS
 
 
 @differentiable
@@ -46,7 +47,7 @@ def round_to_float8_vjp(d_out, dtype, saturate):
     return round_to_float8(d_out, dtype, saturate)
 
 
-@shapes(x="...", returns="...")
+@shapes(demands.a_float_of_eight_bits, x="...", returns="...")
 def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
     r"""The eight bits of the nearest float of a format, as uint8.
 
@@ -56,10 +57,15 @@ def float8_bits(x, dtype="float8_e4m3fn", saturate=True):
     >>> [f"{bits:02X}" for bits in float8_bits(np.array([1.0, -2.0, 448.0]))]
     ['38', 'C0', '7E']
     """
-    return _bits(x, _float8("float8_bits", dtype), saturate)
+    return _bits(x, FORMATS[dtype], saturate)
 
 
-@shapes(bits="... of integers", returns="...")
+@shapes(
+    demands.a_float_of_eight_bits,
+    demands.eight_bits_each,
+    bits="... of integers",
+    returns="...",
+)
 def float8_from_bits(bits, dtype="float8_e4m3fn"):
     """The float32 of each eight bits.
 
@@ -68,8 +74,7 @@ def float8_from_bits(bits, dtype="float8_e4m3fn"):
     >>> float8_from_bits(np.array([0x38, 0xC0, 0x7F], np.uint8))
     array([ 1., -2., nan], dtype=float32)
     """
-    function = "float8_from_bits"
-    return _from_bits(function, bits, _float8(function, dtype))
+    return _from_bits(bits, FORMATS[dtype])
 
 
 @differentiable
@@ -93,7 +98,7 @@ def round_to_float4_vjp(d_out):
     return round_to_float4(d_out)
 
 
-@shapes(x="...", returns="...")
+@shapes(demands.no_number_is_nan, x="...", returns="...")
 def float4_bits(x):
     r"""The four bits of the nearest float4_e2m1, as uint8 of 0 to 15.
 
@@ -102,12 +107,10 @@ def float4_bits(x):
     >>> float4_bits(np.array([0.0, 0.5, 6.0, -6.0]))
     array([ 0,  1,  7, 15], dtype=uint8)
     """
-    if np.isnan(x).any():
-        raise ValueError("float4_bits: x holds NaN, which no four bits stand for")
     return _bits(x, FORMATS["float4_e2m1"], True)
 
 
-@shapes(bits="... of integers", returns="...")
+@shapes(demands.four_bits_each, bits="... of integers", returns="...")
 def float4_from_bits(bits):
     """The float32 of each four bits.
 
@@ -116,17 +119,7 @@ def float4_from_bits(bits):
     >>> float4_from_bits(np.array([0, 1, 7, 15], np.uint8))
     array([ 0. ,  0.5,  6. , -6. ], dtype=float32)
     """
-    return _from_bits("float4_from_bits", bits, FORMATS["float4_e2m1"])
-
-
-def _float8(function, dtype) -> FloatFormat:
-    known = FORMATS.get(dtype) if isinstance(dtype, str) else None
-    if not isinstance(known, FloatFormat) or known.bits != 8:
-        raise ValueError(
-            f"{function}: dtype must be 'float8_e4m3fn' or 'float8_e5m2', not "
-            f"{dtype!r:.60}"
-        )
-    return known
+    return _from_bits(bits, FORMATS["float4_e2m1"])
 
 
 def _bits(x, kind, saturate):
@@ -151,12 +144,7 @@ def _bits(x, kind, saturate):
     return code | (np.signbit(x).astype(np.uint8) << (kind.bits - 1))
 
 
-def _from_bits(function, bits, kind):
-    if bits.dtype != np.uint8 or (bits >> kind.bits).any():
-        what = bits.dtype if bits.dtype != np.uint8 else f"as large as {bits.max()}"
-        raise ValueError(
-            f"{function}: the bits are uint8 below {2**kind.bits}, not {what}"
-        )
+def _from_bits(bits, kind):
     magnitudes = _magnitudes(kind)
     return np.concatenate([magnitudes, -magnitudes])[bits]
 

@@ -6,48 +6,16 @@ takes away or leaves out. Log2 3 = 1.585 bits are what three values hold.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from .. import ops
-from ..arguments import is_number
 from ..autodiff import value_of
-from ..shapes import ShapeError, shapes
+from ..shapes import shapes
 from . import demands
 from .fake import straight_through
 
 
-def _weights_have_a_mean(function, w, eps):
-    """There are weights, each a number, and the least scale is above 0."""
-    if not w.size:
-        raise ShapeError(f"{function}: w is {w.shape}, and has no mean")
-    demands.finite(function, w=w)
-    if not is_number(eps) or not 0 < eps < math.inf:
-        raise ValueError(f"{function}: eps is a number above 0, not {eps!r:.60}")
-
-
-def _three_values_and_a_scale(function, values, scale):
-    """Codes are -1, 0 and 1, and one scale above 0 is for all of them."""
-    if scale.size != 1:
-        raise ShapeError(f"{function}: scale is {scale.shape}, but is one number")
-    demands.finite(function, scale=scale)
-    if scale.item() <= 0:
-        raise ValueError(f"{function}: scale is {scale.item():g}, but is above 0")
-    if values.size and not -1 <= values.min() <= values.max() <= 1:
-        raise ValueError(
-            f"{function}: values reach from {values.min()} to {values.max()}, but are "
-            f"-1, 0 and 1"
-        )
-
-
-def _numbers_are_finite(function, x, weight):
-    demands.finite(function, x=value_of(x), weight=value_of(weight))
-    if not weight.size:
-        raise ShapeError(f"{function}: weight is {weight.shape}, and has no mean")
-
-
-@shapes(_weights_have_a_mean, w="...")
+@shapes(demands.weights_have_a_mean, w="...")
 def ternary_quantize(w, eps=1e-5):
     r"""$Q = \operatorname{clip}(\operatorname{round}(W/s), -1, 1)$ with the scale
     $s = \max(\overline{|W|}, \epsilon)$.
@@ -67,7 +35,7 @@ def ternary_quantize(w, eps=1e-5):
     return values.astype(np.int8), scale
 
 
-@shapes(_three_values_and_a_scale, values="... of integers", scale="...s")
+@shapes(demands.three_values_and_a_scale, values="... of integers", scale="...s")
 def ternary_dequantize(values, scale):
     r"""$\hat W = s\, Q$, in the dtype of the scale.
 
@@ -80,7 +48,7 @@ def ternary_dequantize(values, scale):
 
 
 @shapes(
-    _numbers_are_finite,
+    demands.a_weight_to_round,
     x="... n_in",
     weight="n_out n_in",
     bias="n_out",

@@ -1,4 +1,4 @@
-"""The spec of refvlm/quantize/affine.py and of what it asks, demands.py."""
+"""The spec of refvlm/quantize/affine.py and of what it asks, demands/grids.py."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refvlm import kernels, ops, quantize
-from refvlm.quantize.group_wise import BITS, GROUP_SIZES
+from refvlm.quantize.demands.groups import BITS, GROUP_SIZES
 from refvlm.shapes import ShapeError
 
 from ..spec import contract, example, law, oracle, random_arrays, tensors

@@ -1,26 +1,13 @@
-"""What quantisation asks of its arguments, each refused by name."""
+"""Of even grids: scales and zero points that lie along an array, codes of a format."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import check_axes, check_whole
-from ..shapes import ShapeError
-from .number_formats import FloatFormat, format_of, number_format
-
-
-def finite(function: str, **arrays):
-    """Refuse NaN and infinities: no code of whole numbers stands for them.
-
-    >>> finite("quantize_linear", x=np.array([1.0, np.nan]))
-    Traceback (most recent call last):
-    ValueError: quantize_linear: x holds 1 number that is NaN or infinite
-    """
-    for name, array in arrays.items():
-        count = np.size(array) - np.count_nonzero(np.isfinite(array))
-        if count:
-            are = "number that is" if count == 1 else "numbers that are"
-            raise ValueError(f"{function}: {name} holds {count} {are} NaN or infinite")
+from ...arguments import check_axes, check_whole
+from ...shapes import ShapeError
+from ..number_formats import FloatFormat, format_of, number_format
+from .numbers import finite
 
 
 def scales(function: str, name: str, scale):

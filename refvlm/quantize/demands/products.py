@@ -1,16 +1,12 @@
-"""Operands: what a product of integers asks of its arguments beyond their shapes.
-
-As in `ops.demands`, each names the arguments that it needs, and raises an error that
-says what to do.
-"""
+"""Of products of codes: operands of 8 bits, zero points and scales beside them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..arguments import check_whole, is_whole
-from ..kernels.integer_products import walk_of
-from ..shapes import ShapeError
+from ...arguments import check_whole, is_whole
+from ...kernels.integer_products import walk_of
+from ...shapes import ShapeError
 
 EIGHT_BITS = (np.int8, np.uint8)
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
