@@ -59,7 +59,9 @@ def moving_average_range(x, state=None, averaging=0.01, axis=None):
     highest, with c = averaging; the first batch stands for all before it.
 
     One batch with an outlier moves the range by a hundredth, and the next ones move it
-    back. Activations are followed by it while a network learns.
+    back. Activations are followed by it while a network learns. Of halves the range is
+    float32: the way to a near batch is soon less than half their last digit, and the
+    range would stand still.
 
     Source: [Jacob2018] 3.1. Oracle: torch.ao.quantization.MovingAverageMinMaxObserver.
 
@@ -69,18 +71,14 @@ def moving_average_range(x, state=None, averaging=0.01, axis=None):
     """
     demands.averaging_is_a_share(averaging)
     low, high = _extremes("moving_average_range", x, axis)
+    wide = np.result_type(low.dtype, np.float32)
+    low, high = low.astype(wide), high.astype(wide)
     if state is None:
         return Range(low, high)
     demands.a_state_of_the_same_places("moving_average_range", low, state)
-    wide = np.result_type(low.dtype, np.float32)  # a hundredth of a half is a crumb
-    moved = [
-        old + averaging * (new - old)
-        for old, new in (
-            (np.asarray(old, wide), new.astype(wide))
-            for old, new in zip(state, (low, high))
-        )
-    ]
-    return Range(*[np.asarray(each, low.dtype) for each in moved])
+    olds = [np.asarray(old, wide) for old in state]
+    moved = [old + averaging * (new - old) for old, new in zip(olds, (low, high))]
+    return Range(*[np.asarray(each, wide) for each in moved])
 
 
 def percentile_range(x, percentile=99.9, axis=None):
