@@ -283,11 +283,21 @@ def test_round_to_float8_passes_gradients_straight_through():
 
 
 @derivative
-def test_round_to_float4_rounds_the_gradient_too():
-    """What comes back lies in memory as the value did."""
-    leaf = Variable(np.ones(2))
-    found = backward(quantize.round_to_float4(leaf), np.array([2.4, 0.1]))[leaf]
-    np.testing.assert_array_equal(found, [2, 0])
+def test_round_to_float4_leaves_the_gradient_alone():
+    """Whatever its size: 0.1 would be rounded to 0, 2.4 to 2 and 1000 to 6."""
+    leaf = Variable(np.array([1.0, -3.0, 99.0]))
+    d_out = np.array([2.4, 0.1, 1000.0])
+    found = backward(quantize.round_to_float4(leaf), d_out)[leaf]
+    np.testing.assert_array_equal(found, d_out)
+
+
+@derivative
+def test_round_to_float8_rounds_the_gradient():
+    """The way back of a cast is a cast: 2.4 goes to 2.5, and 1e-4, less than half of
+    the smallest float8, to 0."""
+    leaf = Variable(np.array([1.0, -3.0]))
+    found = backward(quantize.round_to_float8(leaf), np.array([2.4, 1e-4]))[leaf]
+    np.testing.assert_array_equal(found, [2.5, 0])
 
 
 @contract
