@@ -1,7 +1,7 @@
 r"""Rounding that a network can learn under: a staircase forward, a ramp backward.
 
-    value      s (clip(round(x/s) + z, q_min, q_max) - z)     flat between its steps
-    gradient   1 inside the range, 0 outside                  that of clip alone
+    value      s (clip(round(x (1/s)) + z, q_min, q_max) - z)    flat between its steps
+    gradient   1 inside the range, 0 outside                     that of clip alone
 
 The true derivative of a staircase is zero wherever there is one, and nothing would be
 learnt from it. The straight-through estimator takes the rounding for the identity on
@@ -33,10 +33,14 @@ from . import demands
 )
 def fake_quantize(x, scale, zero_point, quant_min, quant_max, axis=None):
     r"""The number that is left of x on a grid: $\tilde x = s\,(q - z)$ with
-    $q = \operatorname{clip}(\operatorname{round}(x/s) + z,\, q_\min,\, q_\max)$.
+    $q = \operatorname{clip}(\operatorname{round}(x \cdot \tfrac1s) + z,\, q_\min,\,
+    q_\max)$.
 
-    quantize_linear and dequantize_linear in one, in floating numbers throughout. scale
-    and zero_point are one number, or one for each index along `axis`.
+    quantize_linear and dequantize_linear in one, in floating numbers throughout; but
+    PyTorch, which this follows, multiplies by 1/s where ONNX divides. In the middle
+    between two levels the two may take another one: of -2.25 in steps of 0.3 in float32
+    this leaves -2.4, the other -2.1. scale and zero_point are one number, or one for
+    each index along `axis`.
 
     Source: [Cortes] 9.5, [Jacob2018]. Oracle: torch.fake_quantize_per_tensor_affine,
     torch.fake_quantize_per_channel_affine.
@@ -52,7 +56,7 @@ def fake_quantize(x, scale, zero_point, quant_min, quant_max, axis=None):
 @fake_quantize.vjp
 def fake_quantize_vjp(d_out, x, scale, zero_point, quant_min, quant_max, axis):
     r"""Straight through, where nothing was clipped: $\bar x = \bar y$ where
-    $q_\min \le \operatorname{round}(x/s) + z \le q_\max$, and 0 elsewhere.
+    $q_\min \le \operatorname{round}(x \cdot \tfrac1s) + z \le q_\max$, and 0 elsewhere.
 
     The range reaches half a step beyond its last levels: what is rounded into it is in
     it. Steps and zero points are given, not learnt: they have no gradient here.
@@ -63,8 +67,6 @@ def fake_quantize_vjp(d_out, x, scale, zero_point, quant_min, quant_max, axis):
 
 def _levels(x, scale, zero_point):
     """On which level each number would be, were there levels enough."""
-    # PyTorch multiplies by 1/s: in float32 the other way of rounding, x/s, now and then
-    # takes a number in the middle between two levels to the other one.
     return np.rint(x * (1 / scale)) + zero_point
 
 

@@ -60,6 +60,16 @@ def test_fake_quantize_rounds_to_halves_and_clips():
 
 
 @example
+def test_fake_quantize_parts_from_quantize_linear_at_a_middle():
+    """-2.25 is seven and a half steps of 0.3, and in float32 a bit more or less: times
+    1/s it goes to -8, over s to -7."""
+    x, step = np.float32([-2.25]), np.float32(0.3)
+    assert quantize.fake_quantize(x, step, 0, -8, 7) == -8 * step
+    codes = quantize.quantize_linear(x, np.asarray(step), np.array(0, np.int8))
+    assert codes == -7
+
+
+@example
 def test_fake_quantize_passes_the_gradient_of_what_was_not_clipped():
     """With levels from -1 to 1 the range is from -1.5 to 1.5; both middles go to the
     even level 2, which is outside."""
