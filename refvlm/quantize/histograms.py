@@ -21,6 +21,7 @@ from .calibration import Range
 from .number_formats import integer_format
 
 FINE = 16  # parts of a bin, each handed on as a whole, when a histogram is widened
+AT_ONCE = 2**20  # levels of windows of bins that are compared at the same time
 CRUMB = 1e-5  # the share of the samples that narrowed_range may leave out at a time
 
 
@@ -169,37 +170,57 @@ def entropy_range(samples: Histogram, dtype="int8") -> Range:
     demands.a_bin_for_each_level(samples, known)
     counts, edges = samples.counts, samples.edges
     levels = known.high - known.low + 1
-    best, least = (0, len(counts)), np.inf
-    for first, stop in _windows(edges, levels):
-        divergence = _divergence(counts, first, stop, levels)
-        if divergence < least:
-            best, least = (first, stop), divergence
-    return Range(np.asarray(edges[best[0]]), np.asarray(edges[best[1]]))
+    firsts, stops = _windows(edges, levels)
+    some = max(AT_ONCE // levels, 1)
+    divergences = np.concatenate(
+        [
+            _divergences(counts, firsts[i : i + some], stops[i : i + some], levels)
+            for i in range(0, len(firsts), some)
+        ]
+    )
+    best = divergences.argmin() if np.isfinite(divergences).any() else 0
+    return Range(np.asarray(edges[firsts[best]]), np.asarray(edges[stops[best]]))
 
 
 def _windows(edges, levels):
     """The bins from -t to t, for every edge t of the longer side, at least as many as
-    there are levels, the widest first."""
+    there are levels, the widest first: where each begins, and where it ends."""
     thresholds = np.unique(np.abs(edges))[::-1]
     slack = 1e-9 * (edges[-1] - edges[0])  # that -t and t are edges to the same bits
     firsts = np.searchsorted(edges, -thresholds - slack)
     stops = np.searchsorted(edges, thresholds + slack, "right") - 1
-    windows = dict.fromkeys(zip(firsts.tolist(), stops.tolist()))
-    return [(first, stop) for first, stop in windows if stop - first >= levels]
+    wide = stops - firsts >= levels
+    return firsts[wide], stops[wide]
 
 
-def _divergence(counts, first, stop, levels):
-    inside = counts[first:stop]
-    clipped = inside.copy()
-    clipped[0] += counts[:first].sum()
-    clipped[-1] += counts[stop:].sum()
-    some = clipped > 0
-    level = np.arange(len(inside)) * levels // len(inside)
-    shared = np.bincount(level, inside, levels) / np.maximum(
-        np.bincount(level, some, levels), 1
+def _divergences(counts, firsts, stops, levels):
+    r"""$\mathrm{KL}(P \,\|\, Q)$ of each window of bins.
+
+    Within a level Q is one number, so that of P's bins there it needs their sum, how
+    many are not empty, and the sum of $p \log p$: differences of running sums.
+    """
+    starts = np.arange(levels + 1) * (stops - firsts)[:, None]
+    starts = firsts[:, None] - (-starts // levels)
+    so_far, holding, own = (
+        np.concatenate([[0.0], np.cumsum(each)])
+        for each in (counts, counts > 0, _times_log(counts))
     )
-    told, there = shared[level][some], clipped[some]
-    if not told.all():
-        return np.inf
-    p, q = there / there.sum(), told / inside.sum()
-    return float((p * np.log(p / q)).sum())
+    inside, holders = np.diff(so_far[starts]), np.diff(holding[starts])
+    clipped, total = inside.copy(), so_far[-1]
+    of_bins = own[stops] - own[firsts]
+    ends = (0, firsts, so_far[firsts]), (-1, stops - 1, total - so_far[stops])
+    for level, bins, outside in ends:  # what lies outside joins the outermost bins
+        clipped[:, level] += outside
+        holders[:, level] += (outside > 0) & (counts[bins] == 0)
+        of_bins += _times_log(counts[bins] + outside) - _times_log(counts[bins])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = inside / holders / inside.sum(1, keepdims=True)
+        of_levels = np.where(clipped > 0, clipped * np.log(q), 0).sum(1)
+    # No count is infinite, but the logarithm of a q of 0 is.
+    divergences = (of_bins - of_levels) / total - np.log(total)
+    return np.where(np.isnan(divergences), np.inf, divergences)
+
+
+def _times_log(x):
+    """x log x, which is 0 at 0."""
+    return x * np.log(np.where(x > 0, x, 1))

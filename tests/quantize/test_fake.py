@@ -70,45 +70,19 @@ def test_fake_quantize_parts_from_quantize_linear_at_a_middle():
 
 
 @example
-def test_fake_quantize_passes_the_gradient_of_what_was_not_clipped():
-    """With levels from -1 to 1 the range is from -1.5 to 1.5; both middles go to the
-    even level 2, which is outside."""
-    x = np.array([-1.6, -1.5, -1.4, 0.0, 1.4, 1.5, 1.6])
-    gradient = grad(lambda x: quantize.fake_quantize(x, 1.0, 0, -1, 1).sum())(x)
-    np.testing.assert_array_equal(gradient, [0, 0, 1, 1, 1, 0, 0])
-
-
-@example
-def test_straight_through_a_sign():
-    """The sign's value, and the gradient of x^2 taken at the sign: 2 and -2."""
-
-    def loss(x):
-        rounded = quantize.straight_through(x, np.sign(np.array([0.2, -3.0])))
-        return (rounded * rounded).sum()
-
-    np.testing.assert_array_equal(grad(loss)(np.array([0.2, -3.0])), [2, -2])
-
-
-@example
-def test_learnable_fake_quantize_pulls_its_step_both_ways():
-    """What is clipped at level 1 wants the step larger by 1; 0.4, rounded down to 0,
-    wants it smaller by 0.4."""
-
-    def loss(scale, x):
-        return quantize.learnable_fake_quantize(x, scale, np.array(0), -1, 1).sum()
-
-    step = np.array(1.0)
-    assert grad(loss)(step, np.array([9.0])) == 1
-    assert_close(grad(loss)(step, np.array([0.4])), np.array(-0.4))
-
-
-@example
 def test_first_step_and_its_factor():
     """Twice the mean size over the last level's root; one over the root of both."""
     x = np.array([[-3.0, 1.0], [8.0, 0.0]])
     np.testing.assert_array_equal(quantize.first_step(x, 4), 3)
     np.testing.assert_array_equal(quantize.first_step(x, 4, axis=0), [2, 4])
     assert quantize.step_grad_factor(64, 4) == 1 / 16
+
+
+@example
+def test_straight_through_has_the_rounded_value():
+    """What it was rounded to, and nothing of what it was."""
+    x, signs = np.array([0.2, -3.0]), np.array([1.0, -1.0])
+    np.testing.assert_array_equal(quantize.straight_through(x, signs), [1, -1])
 
 
 @law
@@ -128,21 +102,6 @@ def test_fake_quantize_is_within_half_a_step_of_the_clipped_number(x, step, zero
     out = quantize.fake_quantize(x, step, zero_point, LOW, HIGH)
     assert (np.abs(out - np.clip(x, *ends)) <= step / 2).all()
     assert np.isin(out / step + zero_point, np.arange(LOW, HIGH + 1)).all()
-
-
-@law
-@given(numbers, steps, st.integers(LOW, HIGH))
-def test_fake_quantize_has_the_gradient_of_clipping(x, step, zero_point):
-    """The derivative of clip, half a step wider on both sides, and not the staircase's,
-    which is zero nearly everywhere."""
-    first, last = edges(step, zero_point)
-    x = np.where((x == first) | (x == last), 0.0, x)
-    (gradient,) = pulled_back(
-        lambda x: quantize.fake_quantize(x, step, zero_point, LOW, HIGH),
-        np.full_like(x, 3.0),
-        x,
-    )
-    np.testing.assert_array_equal(gradient, np.where((x > first) & (x < last), 3.0, 0))
 
 
 @law
@@ -183,19 +142,6 @@ def test_straight_through_is_its_second_argument(x):
     """To the bit, where x + (rounded - x) is not."""
     rounded = np.sign(x) * 0.1
     np.testing.assert_array_equal(quantize.straight_through(x, rounded), rounded)
-
-
-@law
-@given(tensors(shapes_of(2)))
-def test_straight_through_gives_nothing_to_how_it_was_rounded(x):
-    """Also where the rounding was computed from x on the tape: its scale would learn
-    in secret, and the gradient would not be that of the value."""
-
-    def loss(x):
-        scale = (x * x).mean()
-        return (quantize.straight_through(x, scale * np.ones(x.shape)) * 3.0).sum()
-
-    np.testing.assert_array_equal(grad(loss)(x), np.full_like(x, 3.0))
 
 
 @law
@@ -341,6 +287,67 @@ def test_learnable_fake_quantize_equals_torch(compare, axis, zero_point):
     )
     for i, gradient in enumerate(gradients):
         assert_close(gradient, answers[str(i)])
+
+
+@derivative
+def test_fake_quantize_passes_the_gradient_of_what_was_not_clipped():
+    """With levels from -1 to 1 the range is from -1.5 to 1.5; both middles go to the
+    even level 2, which is outside."""
+    x = np.array([-1.6, -1.5, -1.4, 0.0, 1.4, 1.5, 1.6])
+    gradient = grad(lambda x: quantize.fake_quantize(x, 1.0, 0, -1, 1).sum())(x)
+    np.testing.assert_array_equal(gradient, [0, 0, 1, 1, 1, 0, 0])
+
+
+@derivative
+def test_straight_through_a_sign():
+    """The sign's value, and the gradient of x^2 taken at the sign: 2 and -2."""
+
+    def loss(x):
+        rounded = quantize.straight_through(x, np.sign(np.array([0.2, -3.0])))
+        return (rounded * rounded).sum()
+
+    np.testing.assert_array_equal(grad(loss)(np.array([0.2, -3.0])), [2, -2])
+
+
+@derivative
+def test_learnable_fake_quantize_pulls_its_step_both_ways():
+    """What is clipped at level 1 wants the step larger by 1; 0.4, rounded down to 0,
+    wants it smaller by 0.4."""
+
+    def loss(scale, x):
+        return quantize.learnable_fake_quantize(x, scale, np.array(0), -1, 1).sum()
+
+    step = np.array(1.0)
+    assert grad(loss)(step, np.array([9.0])) == 1
+    assert_close(grad(loss)(step, np.array([0.4])), np.array(-0.4))
+
+
+@derivative
+@given(numbers, steps, st.integers(LOW, HIGH))
+def test_fake_quantize_has_the_gradient_of_clipping(x, step, zero_point):
+    """The derivative of clip, half a step wider on both sides, and not the staircase's,
+    which is zero nearly everywhere."""
+    first, last = edges(step, zero_point)
+    x = np.where((x == first) | (x == last), 0.0, x)
+    (gradient,) = pulled_back(
+        lambda x: quantize.fake_quantize(x, step, zero_point, LOW, HIGH),
+        np.full_like(x, 3.0),
+        x,
+    )
+    np.testing.assert_array_equal(gradient, np.where((x > first) & (x < last), 3.0, 0))
+
+
+@derivative
+@given(tensors(shapes_of(2)))
+def test_straight_through_gives_nothing_to_how_it_was_rounded(x):
+    """Also where the rounding was computed from x on the tape: its scale would learn
+    in secret, and the gradient would not be that of the value."""
+
+    def loss(x):
+        scale = (x * x).mean()
+        return (quantize.straight_through(x, scale * np.ones(x.shape)) * 3.0).sum()
+
+    np.testing.assert_array_equal(grad(loss)(x), np.full_like(x, 3.0))
 
 
 @derivative
