@@ -14,8 +14,15 @@ import math
 import numpy as np
 
 from ..parallel import blocks, even_blocks, in_parallel
+from .code_geometry import (
+    centered,
+    one_number,
+    per_column,
+    per_filter,
+    per_row,
+    walk_of,
+)
 from .convolution import convolve
-from .windows import Geometry, geometry
 
 EXACT = 1 << 24  # every whole number up to here is a float32, and the next is not
 COLUMNS = 512  # of b in float32 at a time: with the rows of a cut, a core's cache full
@@ -52,7 +59,7 @@ def conv_integer(
     Where the taps of one channel are too many, the body takes the call.
     """
     walk = walk_of("conv_integer", x, w, auto_pad, dilations, pads, strides)
-    zero, filter_zero = per_column(x_zero_point), per_filter(w_zero_point, w.ndim - 1)
+    zero, filter_zero = one_number(x_zero_point), per_filter(w_zero_point, w.ndim - 1)
     channels = longest_sum(x, zero, w, filter_zero) // math.prod(walk.kernel)
     if not channels:
         return NotImplemented
@@ -84,49 +91,3 @@ def largest(codes, zero):
         return 0
     low, high = int(codes.min()), int(codes.max())
     return max(high - int(zero.min()), int(zero.max()) - low)
-
-
-def centered(codes, zero, dtype=np.float32):
-    """Codes without their zero point, in a dtype that has room for them."""
-    return np.subtract(codes, zero, dtype=dtype)
-
-
-def per_row(number):
-    """One number, or a column of them: one for each row of a matrix."""
-    number = per_column(number)
-    return number[:, None] if number.ndim == 1 else number
-
-
-def per_column(number):
-    """One number, or one for each column; 0 where there is none."""
-    if number is None:
-        return np.zeros((), np.int8)
-    return number.reshape(()) if number.size == 1 else number
-
-
-def per_filter(number, axes):
-    """One number, or one for each filter, with so many axes behind it."""
-    number = per_column(number)
-    return number.reshape(-1, *[1] * axes) if number.ndim else number
-
-
-def walk_of(name, x, w, auto_pad, dilations, pads, strides) -> Geometry:
-    """How w (c_out, c_group, *kernel) walks over x (n, c_in, *size), in ONNX's words.
-
-    pads lists what is added before each axis, and then what behind each. "SAME_UPPER"
-    and "SAME_LOWER" add as much as gives a result for every stride begun; an odd one
-    goes behind or before.
-    """
-    size, kernel = x.shape[2:], w.shape[2:]
-    strides = strides or (1,) * len(size)
-    dilations = dilations or (1,) * len(size)
-    pads = list(pads or (0,) * 2 * len(size))
-    if auto_pad.startswith("SAME"):
-        total = [
-            max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
-            for n, k, s, d in zip(size, kernel, strides, dilations)
-        ]
-        less, more = [p // 2 for p in total], [p - p // 2 for p in total]
-        pads = less + more if auto_pad == "SAME_UPPER" else more + less
-    padding = tuple(zip(pads[: len(size)], pads[len(size) :]))
-    return geometry(size, kernel, tuple(strides), padding, tuple(dilations), name=name)

@@ -17,14 +17,15 @@ import numpy as np
 
 from ..kernels import computed_by
 from ..kernels import integer_products as quick
-from ..kernels.columns import as_rows, columns_of
-from ..kernels.integer_products import (
+from ..kernels.code_geometry import (
     centered,
+    one_number,
     per_column,
     per_filter,
     per_row,
     walk_of,
 )
+from ..kernels.columns import as_rows, columns_of
 from ..shapes import shapes
 from . import demands
 
@@ -88,8 +89,8 @@ def qlinear_matmul(
     array([[100]], dtype=int8)
     """
     sums = matmul_integer(a, b, a_zero_point, b_zero_point)
-    multiplier = per_row(a_scale) * per_column(b_scale) / per_column(y_scale)
-    return requantized(sums, multiplier, per_column(y_zero_point))
+    multiplier = per_row(a_scale) * per_column(b_scale) / one_number(y_scale)
+    return requantized(sums, multiplier, one_number(y_zero_point))
 
 
 @shapes(
@@ -131,7 +132,7 @@ def conv_integer(
     filters = as_rows(
         centered(w, per_filter(w_zero_point, w.ndim - 1), np.int64), group
     )
-    windows = columns_of(centered(x, per_column(x_zero_point), np.int64), walk, group)
+    windows = columns_of(centered(x, one_number(x_zero_point), np.int64), walk, group)
     sums = (filters @ windows).astype(np.int32)
     return sums.reshape(len(x), len(w), *walk.out)
 
@@ -177,11 +178,11 @@ def qlinear_conv(
     """
     walk = auto_pad, dilations, group, kernel_shape, pads, strides
     sums = conv_integer(x, w, x_zero_point, w_zero_point, *walk)
+    axes = w.ndim - 2
     if b is not None:
-        sums = sums + per_filter(b, w.ndim - 2)
-    multiplier = per_column(x_scale) * per_column(w_scale) / per_column(y_scale)
-    multiplier = per_filter(multiplier, w.ndim - 2)
-    return requantized(sums, multiplier, per_column(y_zero_point))
+        sums = sums + per_filter(b, axes)
+    multiplier = one_number(x_scale) * per_filter(w_scale, axes) / one_number(y_scale)
+    return requantized(sums, multiplier, one_number(y_zero_point))
 
 
 def requantized(sums, multiplier, zero_point):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refvlm import kernels, ops, quantize
+from refvlm.kernels import code_geometry
 from refvlm.kernels import integer_products as quick
 
 from ..spec import contract, example, law, oracle
@@ -247,8 +248,10 @@ def test_qlinear_matmul_is_the_product_of_numbers_quantized(case, power, dtype):
     a_zero = np.zeros((), a.dtype) if a_zero is None else a_zero
     b_zero = np.zeros((), b.dtype) if b_zero is None else b_zero
     scales = np.array(0.25), np.array(2.0), np.array(2.0**power)
-    rows = quick.per_row(a_zero).astype(float)
-    numbers = ((a - rows) * 0.25) @ ((b - quick.per_column(b_zero).astype(float)) * 2.0)
+    rows = code_geometry.per_row(a_zero).astype(float)
+    numbers = ((a - rows) * 0.25) @ (
+        (b - code_geometry.per_column(b_zero).astype(float)) * 2.0
+    )
     zero = np.array(7, dtype)
     expected = quantize.quantize_linear(numbers, scales[2], zero)
     found = quantize.qlinear_matmul(
@@ -325,7 +328,7 @@ def test_conv_integer_is_the_sum_over_its_window(name, of_x, of_w):
     with kernels.definitions():
         assert_same(quantize.conv_integer(x, w, zero, zeros, **options), found)
     asked = [options.get(key) for key in ("dilations", "pads", "strides")]
-    walk = quick.walk_of(
+    walk = code_geometry.walk_of(
         "conv_integer", x, w, options.get("auto_pad", "NOTSET"), *asked
     )
     axes, group = range(len(walk.size)), options.get("group", 1)

@@ -63,8 +63,6 @@ from .products import (
     a_product,
     a_requantized_convolution,
     a_requantized_product,
-    per_column,
-    per_row,
 )
 from .samples import (
     a_bin_for_each_level,

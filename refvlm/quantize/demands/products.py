@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...arguments import check_whole, is_whole
-from ...kernels.integer_products import walk_of
+from ...kernels.code_geometry import walk_of
 from ...shapes import ShapeError
 
 EIGHT_BITS = (np.int8, np.uint8)
@@ -31,8 +31,8 @@ def a_product(function, a, b, a_zero_point, b_zero_point):
         raise ShapeError(
             f"{function}: the matrices of a {a.shape} and b {b.shape} do not pair"
         ) from None
-    _zero_point(function, "a", a_zero_point, a, per_row(a))
-    _zero_point(function, "b", b_zero_point, b, per_column(b))
+    _zero_point(function, "a", a_zero_point, a, _shapes_per_row(a))
+    _zero_point(function, "b", b_zero_point, b, _shapes_per_column(b))
 
 
 def a_requantized_product(
@@ -40,8 +40,8 @@ def a_requantized_product(
 ):
     """The same, scales in the same places, and what the result is stored as."""
     a_product(function, a, b, a_zero_point, b_zero_point)
-    _scale(function, "a_scale", a_scale, per_row(a))
-    _scale(function, "b_scale", b_scale, per_column(b))
+    _scale(function, "a_scale", a_scale, _shapes_per_row(a))
+    _scale(function, "b_scale", b_scale, _shapes_per_column(b))
     _result(function, y_scale, y_zero_point)
     _multiplier(function, a_scale, b_scale, y_scale)
 
@@ -111,13 +111,13 @@ def a_requantized_convolution(
         )
 
 
-def per_row(matrix):
+def _shapes_per_row(matrix):
     """The shapes that hold one number for each row."""
     each = (*matrix.shape[:-1], 1)
     return (each, each[-2:-1]) if matrix.ndim > 1 else ()
 
 
-def per_column(matrix):
+def _shapes_per_column(matrix):
     """The shapes that hold one number for each column."""
     each = (*matrix.shape[:-2], 1, matrix.shape[-1])
     return (each, each[-1:]) if matrix.ndim > 1 else ()
