@@ -28,6 +28,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
     ("fastvlm_05b", True, ()),
+    ("quantized_05b", True, ()),
     ("scaling", True, ()),
 )
 

@@ -41,7 +41,8 @@ def measure(options):
     chosen = [s for s in SCHEMES if any(options.only in r for r in row_names(s))]
     places = {FULL: folder / "qwen2"} | quantized(folder, chosen)
     files = {scheme: contents(places[FULL], place) for scheme, place in places.items()}
-    print(*(line for scheme in files for line in told(scheme, files[scheme])), sep="\n")
+    for scheme, file in files.items():
+        print(told(scheme, file), flush=True)
     peers = {who: Peer(WORKER, place, options=options) for who, place in places.items()}
     measured = versions(peers.values())
     ids = np.random.default_rng(1).integers(0, CONFIG.vocab_size - 1, PROMPT).tolist()
@@ -127,7 +128,7 @@ def told(scheme, file):
     """The line that is printed of a file."""
     bits = file["bits_of_packed"]
     packed = f"{bits:.3f} bits a packed weight, " if bits else ""
-    yield (
+    return (
         f"{scheme:12} {file['bytes'] / 1e6:8.1f} MB, {packed}"
         f"{file['bits_of_all']:.3f} of all"
     )
