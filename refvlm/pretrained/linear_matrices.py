@@ -58,18 +58,28 @@ class Linear(NamedTuple):
 def linear_matrices(weights: Weights, document: Mapping[str, Any]) -> list[Linear]:
     """Those of a checkpoint, whose config.json says `document`."""
     turned = formats.is_turned(document)
-    found = []
-    for name in weights:
-        tensor, words = weights.tensor(name), name.split(".")
-        if (
-            isinstance(tensor, StoredTensor)
-            and tensor.is_floating
-            and len(tensor.shape) == 2
-            and words[-1] == "weight"
-            and not {*words} & {*TABLES, *HEADS}
-        ):
-            found.append(Linear(name, tensor, turned(name)))
-    return found
+    tensors = {name: weights.tensor(name) for name in weights}
+    return [
+        Linear(name, tensor, turned(name))
+        for name, tensor in tensors.items()
+        if isinstance(tensor, StoredTensor)
+        and tensor.is_floating
+        and is_linear(name, tensor.shape)
+    ]
+
+
+def is_linear(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is the matrix of a linear layer that is no head.
+
+    Source: [MicroVLM-V] 8. Oracle: transformers with BitsAndBytesConfig.
+
+    >>> is_linear("model.layers.0.mlp.up_proj.weight", (4864, 896))
+    True
+    >>> is_linear("model.embed_tokens.weight", (151936, 896))
+    False
+    """
+    *module, kind = name.split(".")
+    return kind == "weight" and len(shape) == 2 and not {*module} & {*TABLES, *HEADS}
 
 
 def in_bfloat16(matrix: Packed) -> Packed:
