@@ -23,11 +23,10 @@ from ...arguments import is_whole
 from ...checkpoint import CheckpointError, Raw, Weights
 from ...checkpoint.errors import listed, quoted
 from ...ops.rounding import bfloat16_bits
+from ..demands.groups import BITS, GROUP_SIZES
 from ..matrices import GroupWise
 from .parts import AGAIN, Parts, replaced
 
-GROUP_SIZES = (32, 64, 128)
-BITS = (2, 3, 4, 5, 6, 8)
 WORD = 32
 SCALES = ("F16", "BF16", "F32")
 

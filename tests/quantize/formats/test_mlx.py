@@ -301,7 +301,7 @@ def test_load_refuses_groups_that_contradict_themselves(tmp_path, wrong):
 
 CONFIGURED = {
     "no bits": ({"group_size": 64}, "bits None"),
-    "seven bits": ({"group_size": 64, "bits": 7}, "bits 7, but MLX has 2, 3, 4"),
+    "seven bits": ({"group_size": 64, "bits": 7}, "bits 7, but MLX has 1, 2, 3"),
     "bits as text": ({"group_size": 64, "bits": "4"}, "bits '4'"),
     "true bits": ({"group_size": 64, "bits": True}, "bits True"),
     "four and a half": ({"group_size": 64, "bits": 4.5}, "bits 4.5"),
