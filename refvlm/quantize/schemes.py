@@ -25,10 +25,9 @@ GROUPS = (64, 32)  # the widest that divides a row is taken
 
 
 class Scheme(NamedTuple):
-    """How a matrix is packed, and what is said of it."""
+    """How a matrix is packed, and so how it is rounded."""
 
     pack: Callable[[np.ndarray], Packed]
-    says: str
 
     def rounded(self, weight: np.ndarray) -> np.ndarray:
         """The matrix as it comes back, in its own dtype."""
@@ -83,10 +82,10 @@ def pack_ternary(weight: np.ndarray) -> Ternary:
 
 
 SCHEMES = {
-    "int8": Scheme(partial(pack_groups, bits=8), "256 even steps a group"),
-    "int4": Scheme(partial(pack_groups, bits=4), "16 even steps a group"),
-    "int2": Scheme(partial(pack_groups, bits=2), "4 even steps a group"),
-    "nf4": Scheme(partial(pack_nf4, nested=False), "16 levels of a bell curve"),
-    "nf4-double": Scheme(partial(pack_nf4, nested=True), "the same, scales in 8 bits"),
-    "ternary": Scheme(pack_ternary, "-1, 0 and 1, one scale a matrix"),
+    "int8": Scheme(partial(pack_groups, bits=8)),
+    "int4": Scheme(partial(pack_groups, bits=4)),
+    "int2": Scheme(partial(pack_groups, bits=2)),
+    "nf4": Scheme(partial(pack_nf4, nested=False)),
+    "nf4-double": Scheme(partial(pack_nf4, nested=True)),
+    "ternary": Scheme(pack_ternary),
 }
