@@ -157,7 +157,6 @@ def _errors_of_grids(samples, sums, scale, zero_point, known):
     middles = (levels[:, 1:] + levels[:, :-1]) / 2
     places = np.searchsorted(samples, middles)
     ends = np.pad(places, ((0, 0), (1, 1)), constant_values=(0, len(samples)))
-    ends[:, 0] = 0
     counts, inside = np.diff(ends), np.diff(sums[ends])
     return (levels * (counts * levels - 2 * inside)).sum(1)
 

@@ -153,7 +153,9 @@ def _front(taken, cost):
     """Places, by bytes, of those that cost less than all that take as many or fewer."""
     order = np.lexsort((cost, taken))
     least = np.minimum.accumulate(cost[order])
-    return order[np.append(least[:1] == least[:1], least[1:] < least[:-1])]
+    falls = np.ones(len(least), bool)
+    falls[1:] = least[1:] < least[:-1]
+    return order[falls]
 
 
 def _last_of_each(parts):
