@@ -118,7 +118,7 @@ class StoredTensor(Tensor):
         self._array: np.ndarray | None = None
 
     def __reduce__(self):
-        return StoredTensor, (self._file, self._record, self._dtype)
+        return type(self), (self._file, self._record, self._dtype)
 
     def __deepcopy__(self, memo):
         return self  # nobody can write to it
@@ -137,9 +137,19 @@ class StoredTensor(Tensor):
         return self._record.end - self._record.begin
 
     @property
+    def name(self) -> str:
+        """What the file calls it."""
+        return self._record.name
+
+    @property
     def path(self) -> Path:
         """The file that it lies in."""
         return Path(self._file.path)
+
+    @classmethod
+    def of(cls, tensor: StoredTensor):
+        """The same tensor, read as this class reads it."""
+        return cls(tensor._file, tensor._record, tensor._dtype)
 
     def natural(self) -> StoredTensor:
         """The same tensor, in the dtype of the file, whatever was asked for."""

@@ -20,12 +20,12 @@ import numpy as np
 from ...checkpoint import CheckpointError, Weights
 from ...checkpoint.errors import listed, quoted
 from ...checkpoint.stored import StoredTensor
+from ...kernels.bit_streams import TRITS
 from ..matrices import Ternary
 from .parts import AGAIN, LARGEST_SIDE, Parts, replaced
 
 METHOD, SCHEME = "refvlm", "ternary"
 SCALE, SHAPE = ".scale", ".shape"
-TRITS = 5
 
 
 def read(weights: Weights, said: Mapping[str, Any], source: str, dtype) -> Weights:
@@ -76,23 +76,15 @@ def _matrix(parts: Parts, dtype) -> Ternary:
 
 
 class Trits(StoredTensor):
-    """Bytes of five values each, of which 243 to 255 are none."""
+    """Bytes of five values each, of which 243 to 255 are none: checked when read."""
 
     __slots__ = ()
-
-    @classmethod
-    def of(cls, tensor: StoredTensor) -> Trits:
-        """The same tensor, checked when it is read."""
-        return cls(tensor._file, tensor._record, None)
-
-    def __reduce__(self):
-        return Trits, (self._file, self._record, self._dtype)
 
     def array(self):
         codes = super().array()
         if codes.max(initial=0) >= 3**TRITS:
             raise CheckpointError(
-                f"{self.path}: tensor {quoted(self._record.name)} holds a byte of "
+                f"{self.path}: tensor {quoted(self.name)} holds a byte of "
                 f"{codes.max()}, but five values of three make 0 to {3**TRITS - 1}: "
                 f"{AGAIN}"
             )
