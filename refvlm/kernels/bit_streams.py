@@ -18,6 +18,7 @@ from .pieces import pieces
 WORD = np.dtype("<u8")
 DROPPED = {"float16": 13, "bfloat16": 16}  # of the 24 digits of float32
 SMALLEST_NORMAL, LARGEST_HALF = 2.0**-14, 65504.0
+TRITS = 5  # in a byte
 AT_ONCE = {1: np.uint8, 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: WORD}
 
 
@@ -95,15 +96,15 @@ def unpack_bits(packed, bits, count):
 
 @functools.cache
 def _trits():
-    """(256, 5): the values of each byte."""
-    return (np.arange(256)[:, None] // 3 ** np.arange(5) % 3 - 1).astype(np.int8)
+    """(256, TRITS): the values of each byte."""
+    return (np.arange(256)[:, None] // 3 ** np.arange(TRITS) % 3 - 1).astype(np.int8)
 
 
 def unpack_trits(packed, count):
     """Each byte is looked up: its five values stand in a table."""
     *leading, size = packed.shape
     values = np.take(_trits(), packed, axis=0)  # sooner than _trits()[packed]
-    return values.reshape(*leading, 5 * size)[..., :count]
+    return values.reshape(*leading, TRITS * size)[..., :count]
 
 
 def group_quantize(w, group_size, bits):

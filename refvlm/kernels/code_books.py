@@ -17,7 +17,7 @@ import numpy as np
 from ..parallel import blocks, in_parallel
 
 PIECE = 1 << 17  # numbers at a time, half a megabyte of them
-LEAST = np.float32(1e-38)
+LEAST = np.float32(1e-38)  # bitsandbytes divides by no less, a block of zeros too
 
 
 def quantize(x, levels, block_size):

@@ -1,7 +1,6 @@
 """Where zero points and scales lie along codes, and how filters walk, in ONNX's words.
 
-The definitions in `quantize.integer_products` and their kernels are both written in
-these words.
+The definitions in `quantize` and their kernels are both written in these words.
 """
 
 from __future__ import annotations
@@ -19,6 +18,18 @@ def centered(codes, zero, dtype=np.float32):
 def one_number(number):
     """The number alone, whatever axes of 1 it has; 0 where there is none."""
     return np.zeros((), np.int8) if number is None else number.reshape(())
+
+
+def along(numbers, shape, axis, block_size=0):
+    """One number, or one for each entry's place, or block of places, along an axis of
+    an array of that shape."""
+    if numbers.size == 1:
+        return one_number(numbers)
+    if block_size:
+        return np.take(numbers, np.arange(shape[axis]) // block_size, axis)
+    lying = [1] * len(shape)
+    lying[axis] = -1
+    return numbers.reshape(lying)
 
 
 def per_column(number):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.code_geometry import along
 from ..shapes import shapes
 from . import demands
 from .number_formats import FloatFormat, format_of, number_format
@@ -58,10 +59,10 @@ def quantize_linear(
     """
     known = format_of(y_zero_point, output_dtype)
     with np.errstate(over="ignore", under="ignore"):
-        steps = x / _along(y_scale, x.shape, axis, block_size)
+        steps = x / along(y_scale, x.shape, axis, block_size)
     shift = -0.0  # of which nothing changes, not even -0; a zero point makes 0 of that
     if y_zero_point is not None:
-        shift = _along(y_zero_point, x.shape, axis, block_size)
+        shift = along(y_zero_point, x.shape, axis, block_size)
     if isinstance(known, FloatFormat):
         if known.bits == 4:
             return float4_bits(steps + shift)
@@ -98,8 +99,8 @@ def dequantize_linear(x, x_scale, x_zero_point=None, axis=1, block_size=0, dtype
     values = values.astype(x_scale.dtype)
     if x_zero_point is not None:
         zero_point = x_zero_point.astype(x_scale.dtype)
-        values = values - _along(zero_point, x.shape, axis, block_size)
-    return values * _along(x_scale, x.shape, axis, block_size)
+        values = values - along(zero_point, x.shape, axis, block_size)
+    return values * along(x_scale, x.shape, axis, block_size)
 
 
 class Quantized(NamedTuple):
@@ -123,14 +124,3 @@ def dynamic_quantize_linear(x):
     """
     y_scale, y_zero_point = affine_parameters(x.min(), x.max(), "uint8")
     return Quantized(quantize_linear(x, y_scale, y_zero_point), y_scale, y_zero_point)
-
-
-def _along(parameter, shape, axis, block_size):
-    """One number for all, or one for each entry's place or block along an axis."""
-    if parameter.size == 1:
-        return parameter.reshape(())
-    if block_size:
-        return np.take(parameter, np.arange(shape[axis]) // block_size, axis)
-    lying = [1] * len(shape)
-    lying[axis] = -1
-    return parameter.reshape(lying)

@@ -17,11 +17,10 @@ import math
 import numpy as np
 
 from ..kernels import code_books, computed_by
+from ..kernels.code_books import LEAST
 from ..shapes import shapes
 from . import demands
 from .packing import pack_nibbles, unpack_nibbles
-
-LEAST = np.float32(1e-38)  # bitsandbytes divides by no less, a block of zeros too
 
 
 @shapes(

@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
+from ..kernels.code_geometry import along
 from ..shapes import shapes
 from . import demands
 
@@ -48,7 +49,7 @@ def fake_quantize(x, scale, zero_point, quant_min, quant_max, axis=None):
     >>> fake_quantize(np.array([-9.0, 0.2, 0.3, 0.75, 9.0]), 0.5, 0, -2, 2)
     array([-1. ,  0. ,  0.5,  1. ,  1. ])
     """
-    scale, zero_point = _along(axis, x, scale), _along(axis, x, zero_point)
+    scale, zero_point = _beside(x, axis, scale, zero_point)
     levels = _levels(x, scale, zero_point)
     return (np.clip(levels, quant_min, quant_max) - zero_point) * scale
 
@@ -61,7 +62,7 @@ def fake_quantize_vjp(d_out, x, scale, zero_point, quant_min, quant_max, axis):
     The range reaches half a step beyond its last levels: what is rounded into it is in
     it. Steps and zero points are given, not learnt: they have no gradient here.
     """
-    levels = _levels(x, _along(axis, x, scale), _along(axis, x, zero_point))
+    levels = _levels(x, *_beside(x, axis, scale, zero_point))
     return np.where((levels >= quant_min) & (levels <= quant_max), d_out, 0)
 
 
@@ -70,12 +71,9 @@ def _levels(x, scale, zero_point):
     return np.rint(x * (1 / scale)) + zero_point
 
 
-def _along(axis, x, values):
-    """Numbers in the dtype of x, in a shape that broadcasts along its axis."""
-    values = np.asarray(values, x.dtype)
-    if axis is None or not x.ndim:
-        return values.reshape(())
-    return values.reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
+def _beside(x, axis, *numbers):
+    """Steps and zero points in the dtype of x, in a shape that broadcasts along it."""
+    return [along(np.asarray(each, x.dtype), x.shape, axis) for each in numbers]
 
 
 @differentiable
@@ -145,7 +143,7 @@ def learnable_fake_quantize(
     array([-1. ,  0. ,  0.5,  0.5])
     """
     zero_point = np.clip(np.rint(zero_point), quant_min, quant_max)
-    scale, zero_point = _along(axis, x, scale), _along(axis, x, zero_point)
+    scale, zero_point = _beside(x, axis, scale, zero_point)
     levels = _levels(x, scale, zero_point)
     return (np.clip(levels, quant_min, quant_max) - zero_point) * scale
 
@@ -160,7 +158,7 @@ def learnable_fake_quantize_vjp(
     To the zero point: $-s$ where it was clipped, since inside it cancels.
     """
     zeros = np.clip(np.rint(zero_point), quant_min, quant_max)
-    step, zero = _along(axis, x, scale), _along(axis, x, zeros)
+    step, zero = _beside(x, axis, scale, zeros)
     levels = _levels(x, step, zero)
     inside = (levels >= quant_min) & (levels <= quant_max)
     on_grid = np.clip(levels, quant_min, quant_max) - zero

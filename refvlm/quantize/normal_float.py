@@ -22,7 +22,7 @@ from .code_books import code_book_dequantize, code_book_quantize
 # Of 15 equal shares the outermost has its middle at 1/30, of 16 at 1/32. The levels
 # begin halfway between the two; these are the digits of 1 - that which everybody keeps.
 OUTERMOST = float(np.float32(0.9677083))
-STEPS = 40  # of Newton's method; 25 are enough for a share of 1e-9
+ITERATIONS = 40  # of Newton's method; 25 are enough for a share of 1e-9
 
 
 @shapes(demands.a_share_of_the_normal, share="...", returns="...")
@@ -40,7 +40,7 @@ def normal_quantile(share):
     array([0., 1.])
     """
     x = np.zeros_like(share)
-    for _ in range(STEPS):
+    for _ in range(ITERATIONS):
         x = x - (normal_cdf(x) - share) / normal_pdf(x)
     return x
 

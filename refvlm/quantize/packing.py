@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels import bit_streams, computed_by
+from ..kernels.bit_streams import TRITS
 from ..shapes import shapes
 from . import demands
-from .demands.packing import TRITS
 
 _POWERS = 3 ** np.arange(TRITS)  # 1, 3, 9, 27, 81
 

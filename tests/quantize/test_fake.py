@@ -404,11 +404,11 @@ def test_learnable_fake_quantize_derivative_of_the_zero_point():
 def test_fake_quantize_refuses_what_is_not_finite(bad):
     """On a grid it would look like a number."""
     x = np.array([0.0, bad])
-    with pytest.raises(ValueError, match="fake_quantize: x holds NaN or infinity"):
+    with pytest.raises(ValueError, match="fake_quantize: x holds 1 number that is NaN"):
         quantize.fake_quantize(x, 1.0, 0, LOW, HIGH)
-    with pytest.raises(ValueError, match="learnable_fake_quantize: x holds NaN"):
+    with pytest.raises(ValueError, match="learnable_fake_quantize: x holds 1 number"):
         quantize.learnable_fake_quantize(x, np.array(1.0), np.array(0), LOW, HIGH)
-    with pytest.raises(ValueError, match="first_step: x holds NaN"):
+    with pytest.raises(ValueError, match="first_step: x holds 1 number"):
         quantize.first_step(x, 7)
 
 
@@ -464,7 +464,7 @@ def test_straight_through_refuses_another_shape():
 @contract
 def test_learnable_fake_quantize_refuses_a_lost_zero_point():
     """NaN would spread over everything."""
-    with pytest.raises(ValueError, match="zero_point holds NaN"):
+    with pytest.raises(ValueError, match="zero_point holds 1 number"):
         quantize.learnable_fake_quantize(
             np.ones(2), np.array(1.0), np.array(np.nan), LOW, HIGH
         )

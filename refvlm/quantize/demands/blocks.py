@@ -9,6 +9,7 @@ import numpy as np
 from ...arguments import check_whole, is_whole
 from ...autodiff import value_of
 from ...shapes import ShapeError
+from .numbers import finite
 
 
 def room_for_blocks(function, x, block_size):
@@ -45,16 +46,14 @@ def whole_blocks(function, codes, absmax, shape, block_size, dtype):
             f"{function}: absmax holds {len(absmax)} scales, but {count} numbers in "
             f"blocks of {block_size} want {blocks}"
         )
-    if not np.isfinite(absmax).all():
-        raise ValueError(f"{function}: absmax holds a scale that is not finite")
+    finite(function, absmax=absmax)
     if not _is_floating(dtype):
         raise ValueError(f"{function}: dtype is a floating one, not {dtype!r:.60}")
 
 
 def levels_are_numbers(function, levels):
     """NaN is near nothing, and nothing is near infinity."""
-    if not np.isfinite(levels).all():
-        raise ValueError(f"{function}: levels holds NaN or infinity")
+    finite(function, levels=levels)
 
 
 def scales_to_quantize(function, absmax, block_size):
@@ -62,8 +61,7 @@ def scales_to_quantize(function, absmax, block_size):
     check_whole(function, least=1, block_size=block_size)
     if absmax.size == 0:
         raise ValueError(f"{function}: absmax is empty, and has no mean")
-    if not np.isfinite(absmax).all():
-        raise ValueError(f"{function}: absmax holds a scale that is not finite")
+    finite(function, absmax=absmax)
 
 
 def nested_scales_fit(function, codes, nested_absmax, offset, block_size):
@@ -79,8 +77,7 @@ def nested_scales_fit(function, codes, nested_absmax, offset, block_size):
         )
     if np.shape(offset) != () or np.asarray(offset).dtype.kind not in "fiu":
         raise ValueError(f"{function}: offset is one number, not {offset!r:.60}")
-    if not (np.isfinite(nested_absmax).all() and np.isfinite(offset)):
-        raise ValueError(f"{function}: nested_absmax or offset is not finite")
+    finite(function, nested_absmax=nested_absmax, offset=offset)
 
 
 def a_share_of_the_normal(function, share):
@@ -91,8 +88,7 @@ def a_share_of_the_normal(function, share):
 
 def a_matrix_of_four_bits(x, shape, quant_type):
     """Two axes, of a kind that is known, and finite numbers to multiply by it."""
-    if not np.isfinite(value_of(x)).all():
-        raise ValueError("linear_4bit: x holds NaN or infinity: see where it began")
+    finite("linear_4bit", x=value_of(x))
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ShapeError(f"linear_4bit: shape is (n_out, n_in), not {shape!r}")
     if quant_type not in ("nf4", "fp4"):

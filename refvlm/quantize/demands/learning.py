@@ -8,12 +8,12 @@ import numpy as np
 
 from ...arguments import is_number, is_whole
 from ...shapes import ShapeError
+from .numbers import finite
 
 
 def numbers_are_finite(function, x):
     """A NaN has no place on the grid, and an infinity would be clipped in silence."""
-    if not np.isfinite(x).all():
-        raise ValueError(f"{function}: x holds NaN or infinity: see where it began")
+    finite(function, x=x)
 
 
 def levels_are_a_range(function, quant_min, quant_max):
@@ -71,8 +71,7 @@ def zero_is_a_level(function, zero_point, quant_min, quant_max):
 
 def zero_and_factor_are_finite(function, zero_point, grad_factor):
     """A zero point on its way may lie between levels and beyond them, but somewhere."""
-    if not np.isfinite(zero_point).all():
-        raise ValueError(f"{function}: zero_point holds NaN or infinity")
+    finite(function, zero_point=zero_point)
     if not is_number(grad_factor) or not math.isfinite(grad_factor):
         raise ValueError(
             f"{function}: grad_factor is a number, not {grad_factor!r:.60}"

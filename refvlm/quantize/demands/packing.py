@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...arguments import check_whole, is_whole
+from ...kernels.bit_streams import TRITS
 from ...shapes import ShapeError
-
-TRITS = 5  # in a byte
 
 
 def nibbles_fit(function, codes):
