@@ -34,12 +34,12 @@ def learn(model, scheme, learning, folder, seed):
 
 
 def run_of(model, scheme, learning, folder, seed):
-    """(recipe, where its run lies): "rounded" in the scheme, "unrounded" in none."""
+    """(recipe, where its run lies): "rounded" in the scheme, or "unrounded", in none,
+    with the rate of the scheme that it is compared in."""
+    steps, peak = LEARNING[model].steps, LEARNING[model].peak_of(scheme)
     in_run = scheme if learning == "rounded" else None
-    how = LEARNING[model]
-    peak = how.peaks.get(in_run, how.peak)
-    recipe = rounded.recipe(model, in_run, how.steps, peak, seed)
-    return recipe, Path(folder) / f"{recipe.name}-{seed}"
+    recipe = rounded.recipe(model, in_run, steps, peak, seed)
+    return recipe, Path(folder) / f"{recipe.name}-{peak:g}-{seed}"
 
 
 def count(model, scheme, seeds, learning=None, folder=None, seed=None):

@@ -137,12 +137,14 @@ def test_a_worker_learns_counts_and_counts_no_numbers_twice(tmp_path, monkeypatc
     """A run of one step goes on where it is, and what was counted is kept."""
     few = {**cases.MODELS, "clip-tiny": {"pictures": 4, "rounds": 1}}
     monkeypatch.setattr(worker, "MODELS", few)
-    monkeypatch.setattr(worker, "LEARNING", {"clip-tiny": cases.Learning(1, 1e-3, {})})
+    monkeypatch.setattr(
+        worker, "LEARNING", {"clip-tiny": cases.Learning(1, {"int2": 1e-3})}
+    )
     asked = {"model": "clip-tiny", "scheme": "int2", "learning": "rounded"}
     asked |= {"folder": str(tmp_path), "seed": 1}
     losses = worker.learn(**asked)
     assert len(losses) == 1 and losses == worker.learn(**asked)
-    assert (tmp_path / "clip-tiny-int2-1" / running.STATE).exists()
+    assert (tmp_path / "clip-tiny-int2-0.001-1" / running.STATE).exists()
     first = worker.count(**asked, seeds=[1, 2])["shares"]
     assert [asked for _, asked in first["zero-shot"]] == [4, 4]
     assert len([*(tmp_path / "counted").iterdir()]) == 2
