@@ -23,14 +23,19 @@ from .quantization_cases import LEARNING, MODELS
 from .turns import serve
 
 FRESH = 2**31  # added to the seeds of what a CLIP is shown: training's are small
-SAVE_EVERY = 25  # steps
+SAVE_EVERY, TOGETHER = 25, 10  # steps
 
 
 def learn(model, scheme, learning, folder, seed):
-    """The losses of a run in its own folder of `folder`, begun or resumed."""
+    """The losses of a run in its own folder of `folder`, begun or resumed: the means of
+    every ten steps."""
     recipe, place = run_of(model, scheme, learning, folder, seed)
     state = running.run(recipe, place, save_every=SAVE_EVERY)
-    return [round(row["loss"], 5) for row in state.history]
+    losses = [row["loss"] for row in state.history]
+    return [
+        round(statistics.fmean(losses[at : at + TOGETHER]), 5)
+        for at in range(0, len(losses), TOGETHER)
+    ]
 
 
 def run_of(model, scheme, learning, folder, seed):
