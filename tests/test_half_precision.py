@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 
+from refvlm import quantize
 from refvlm.half import in_single_precision
 from refvlm.objectives.continual import fisher_diagonal
 from refvlm.train.optimizers import AdamW
@@ -108,6 +109,12 @@ CALLS = {
         ),
         "first_step": (draw(3000, 2, scale=300.0), 7, 1),
     },
+    "quantize.calibration": {
+        "min_max_range": (draw(3000, scale=300.0),),
+        "percentile_range": (draw(3000, scale=300.0), 90),
+        "mse_range": (draw(3000), "uint4", False, 8),
+    },
+    "quantize.normal_float": {"normal_quantile": (np.linspace(0.01, 0.99, 99),)},
     "quantize.group_wise": {"group_quantize": (draw(30, 64), 32, 4)},
     "quantize.ternary": {
         "ternary_quantize": (draw(3000, 5, scale=300.0),),
@@ -131,16 +138,36 @@ WITHOUT_NUMBERS = {
     "quantize.fake": {"step_grad_factor"},
     "quantize.error": {"code_entropy"},
     "quantize.small_floats": {"float8_from_bits", "float4_from_bits"},
+    "quantize.normal_float": {"nf4_levels", "fp4_levels"},
     "blocks.adapters": {"bottleneck_adapter_shapes"},
 }
 # What has a law of its own: it draws, takes a function of its texts, or rounds twice.
 ELSEWHERE = {
     "group_dequantize",
+    *("nf4_quantize", "nf4_dequantize", "fp4_quantize", "fp4_dequantize"),
+    "linear_4bit",
+    "moving_average_range",
     "mine_hard_negatives",
     "zero_shot_classifier",
     "a_number_for_each",
 }
-
+# Of what `quantize` offers in other rooms, why it has no line in CALLS.
+OF_QUANTIZE = {
+    "codes in, codes or whole numbers out": {
+        *("matmul_integer", "conv_integer", "qlinear_matmul", "qlinear_conv"),
+        *("pack_nibbles", "pack_bits", "pack_trits"),
+        *("unpack_nibbles", "unpack_bits", "unpack_trits"),
+    },
+    "scales are float32 in its layout, whatever the numbers are": {
+        *("code_book_quantize", "code_book_dequantize"),
+        *("double_quantize", "double_dequantize", "dynamic_map"),
+    },
+    "counts are float64": {"histogram", "narrowed_range", "entropy_range"},
+    "takes a name": {"number_format", "integer_format"},
+    "takes a model, or a table of costs": {
+        *("sensitivities", "assign_widths", "assign_by_greed"),
+    },
+}
 
 # Each operator in them rounds its own result, as PyTorch's does.
 MADE_OF_OPERATORS = {
@@ -231,3 +258,20 @@ def test_half_precision_leaves_nobody_out(room):
     }
     known = set(CALLS[room]) | WITHOUT_NUMBERS.get(room, set()) | ELSEWHERE
     assert offered <= known
+
+
+@law
+def test_half_precision_leaves_nobody_in_quantize_out():
+    """A file without a room in CALLS is noticed too: what it offers has a reason."""
+    offered = {
+        name
+        for name, value in vars(quantize).items()
+        if inspect.isfunction(value) and not name.endswith("_vjp")
+    }
+    rooms = [room for room in CALLS if room.startswith("quantize.")]
+    known = ELSEWHERE.union(
+        *(CALLS[room] for room in rooms),
+        *(WITHOUT_NUMBERS.get(room, ()) for room in rooms),
+        *OF_QUANTIZE.values(),
+    )
+    assert offered <= known, sorted(offered - known)

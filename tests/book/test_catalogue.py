@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refvlm import ops
+from refvlm import ops, quantize
 from refvlm_book import tables
 
 from ..spec import law
@@ -111,14 +111,16 @@ def test_torch_names_are_torchs(request):
 
 
 @law
-def test_every_operator_has_a_row():
-    """What the package offers under `ops` is in the catalogue, derivatives aside."""
+@pytest.mark.parametrize("room", [ops, quantize], ids=["ops", "quantize"])
+def test_every_operator_has_a_row(room):
+    """What the package offers under `ops` and `quantize` is in the catalogue,
+    derivatives aside."""
     named = {
         name.rpartition(".")[2] for row in ROWS for name in row["functions"].split()
     }
     operators = {
         name
-        for name, function in vars(ops).items()
+        for name, function in vars(room).items()
         if inspect.isfunction(function) and not name.endswith("_vjp")
     }
     assert operators <= named, f"no row names {sorted(operators - named)}"

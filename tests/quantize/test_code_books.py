@@ -8,11 +8,44 @@ from hypothesis import strategies as st
 from refvlm import kernels, quantize
 from refvlm.shapes import ShapeError
 
-from ..spec import contract, example, house, law, random_arrays, shapes_of, tensors
+from ..spec import (
+    call,
+    contract,
+    example,
+    house,
+    law,
+    random_arrays,
+    shapes_of,
+    tensors,
+)
 
 EIGHTHS = np.arange(-8, 8, dtype=np.float32) / 8
 # In no order, and with one level twice, as FP4 has.
 MIXED = np.array([0, 1, -1, 0.5, 0, -0.5, 0.25, 0.1, *(np.arange(8) / 9 - 0.6)], "f4")
+
+
+def blocks():
+    """(x, levels, block_size), full and short, on the middles between levels too."""
+    random = random_arrays(8)
+    for count, block_size in ((1, 64), (64, 64), (131, 64), (99, 7), (4, 4096)):
+        x = random(count)
+        x[::3] = np.rint(8 * x[::3]) / 8
+        for levels in (EIGHTHS, MIXED):
+            for dtype in (np.float16, np.float32, np.float64):
+                yield x.astype(dtype), levels, block_size
+    yield np.zeros((3, 5)), MIXED, 4
+
+
+CALLS = {
+    "code_book_quantize": [call(*block) for block in blocks()],
+    "code_book_dequantize": [
+        call(
+            *quantize.code_book_quantize(x, levels, block_size),
+            *(levels, x.shape, block_size, x.dtype),
+        )
+        for x, levels, block_size in blocks()
+    ],
+}
 
 
 def nibbles(codes):

@@ -1,5 +1,7 @@
 """The spec of refvlm/quantize/integer_products.py and of its kernels."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from refvlm import kernels, ops, quantize
 from refvlm.kernels import code_geometry
 from refvlm.kernels import integer_products as quick
 
-from ..spec import contract, example, law, oracle
+from ..spec import call, contract, example, law, oracle
 from .onnx_runtime import run
 
 CODES = (np.uint8, np.int8)
@@ -316,6 +318,38 @@ def pictures_and_filters(name, of_x=np.uint8, of_w=np.int8):
 
     x, w = draw(x_shape, of_x), draw(w_shape, of_w)
     return x, w, draw((), of_x), draw(len(w), of_w), options
+
+
+def matrices():
+    """Stacks of codes of extremes with zero points of every form, in long sums too."""
+    random = np.random.RandomState(2)
+    for of_a, of_b in itertools.product(CODES, CODES):
+        for k in (0, 1, 5, 259, 1400):
+            for stack, other in STACKS:
+                a = random.choice(ends_of(of_a), (*stack, 3, k))
+                b = random.choice(ends_of(of_b), (*other, k, 2))
+                rows, columns = a[..., :1], b[..., :1, :]
+                yield a, b
+                if k:
+                    yield a, b, a.ravel()[0].reshape(1), b.ravel()[0].reshape(())
+                    yield a, b, rows, columns
+    yield np.array([1, 2], np.uint8), np.array([3, 4], np.int8)
+
+
+def ends_of(dtype):
+    """The least code, the largest, and 1."""
+    return np.array([np.iinfo(dtype).min, np.iinfo(dtype).max, 1], dtype)
+
+
+CALLS = {
+    "matmul_integer": [call(*case) for case in matrices()],
+    "conv_integer": [
+        call(*given, **options)
+        for name in WALKS
+        for of_x in CODES
+        for *given, options in [pictures_and_filters(name, of_x)]
+    ],
+}
 
 
 @law
