@@ -60,14 +60,16 @@ def quantize_linear(
     known = format_of(y_zero_point, output_dtype)
     with np.errstate(over="ignore", under="ignore"):
         steps = x / along(y_scale, x.shape, axis, block_size)
-    shift = -0.0  # of which nothing changes, not even -0; a zero point makes 0 of that
+    zero_point = 0
     if y_zero_point is not None:
-        shift = along(y_zero_point, x.shape, axis, block_size)
+        zero_point = along(y_zero_point, x.shape, axis, block_size)
     if isinstance(known, FloatFormat):
+        # Of floats the zero point is 0; where one is added, -0 becomes 0.
+        floats = steps if y_zero_point is None else steps + zero_point
         if known.bits == 4:
-            return float4_bits(steps + shift)
-        return float8_bits(steps + shift, known.name, saturate)
-    codes = np.clip(np.rint(steps) + shift, known.low, known.high)
+            return float4_bits(floats)
+        return float8_bits(floats, known.name, saturate)
+    codes = np.clip(np.rint(steps) + zero_point, known.low, known.high)
     return codes.astype(known.storage)
 
 
