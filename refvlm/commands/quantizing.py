@@ -17,11 +17,13 @@ from .outputs import unwritable
 from .status import BAD_USAGE, EXITS, GOOD
 
 SCHEMES = {
-    "int8": "256 even steps for each 64 numbers of a row, laid out as by MLX",
+    "int8": "256 even steps for each 64 numbers of a row (32 where 64 does not divide "
+    "it), laid out as MLX does (mlx-lm reads those of LLaMA and Qwen2)",
     "int4": "16 even steps",
     "int2": "4 even steps",
     "nf4": "16 levels of a normal distribution, laid out as by bitsandbytes",
-    "nf4-double": "the same, with its scales in 8 bits",
+    "nf4-double": "the same, with its scales in 8 bits and a second code book, which "
+    "pays for large matrices only",
     "ternary": "-1, 0 and 1, in a layout of our own",
     "mixed": "2 to 8 bits, for each matrix as many as do most good",
 }
@@ -36,7 +38,7 @@ def add_quantize(commands):
         description="Write a model whose linear layers have fewer bits, all but the "
         "output head; embeddings, norms and convolutions stay as they are. What there "
         f"is: {'; '.join(f'{name}, {says}' for name, says in SCHEMES.items())}. "
-        "Whoever reads the layout can load the result, this package too.",
+        "This package loads all of them.",
         epilog=EXITS,
     )
     quantize.add_argument(
@@ -91,7 +93,7 @@ def _tell(report) -> None:
     before, after = report.bytes_before, report.bytes_after
     complain(
         f"{len(report.layers)} matrices in {report.bits:.2f} bits a weight, scales "
-        f"included; {before:,} bytes of weights before, {after:,} after, "
+        f"and code books included; {before:,} bytes of weights before, {after:,} after, "
         f"{100 * after / before:.0f} %"
     )
     if report.kept:

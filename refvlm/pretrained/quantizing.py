@@ -45,8 +45,8 @@ COMPANIONS = (
 
 
 class Layer(NamedTuple):
-    """A matrix that was quantised: its size, its bytes, and its signal over its error
-    in decibels."""
+    """A matrix that was quantised: its size, its bytes in the file, code books and all,
+    and its signal over its error in decibels."""
 
     name: str
     numbers: int
@@ -65,7 +65,7 @@ class Report(NamedTuple):
 
     @property
     def bits(self) -> float:
-        """Of a quantised weight, scales included."""
+        """Of a quantised weight: all that the file holds of the matrices."""
         numbers = sum(layer.numbers for layer in self.layers)
         return 8 * sum(layer.nbytes for layer in self.layers) / numbers
 
@@ -168,8 +168,8 @@ def _write_weights(folder, weights, chosen, packers, work):
         for name in names:
             if name in linear:
                 work("packing", name)
-                layer, matrix = _packed(linear[name], packers[name])
-                files |= formats.tensors(name, matrix)
+                layer, matrix, parts = _packed(linear[name], packers[name])
+                files |= parts
                 layers.append(layer)
                 outlines[name] = formats.outline(matrix)
             else:
@@ -184,12 +184,15 @@ def _write_weights(folder, weights, chosen, packers, work):
     return layers, outlines, size
 
 
-def _packed(linear: Linear, pack: Pack) -> tuple[Layer, Packed]:
-    """A matrix in few bits, and what that has cost it."""
+def _packed(linear: Linear, pack: Pack) -> tuple[Layer, Packed, dict]:
+    """A matrix in few bits, what that has cost it, and what the file holds of it."""
     numbers = linear.numbers()
     matrix = linear.packed(numbers, pack)
+    parts = formats.tensors(linear.name, matrix)
+    arrays = [p.numbers if isinstance(p, Raw) else p for p in parts.values()]
+    size = sum(array.nbytes for array in arrays)
     sqnr = quantization_error(numbers, matrix.array()).sqnr
-    return Layer(linear.name, numbers.size, matrix.nbytes, sqnr), matrix
+    return Layer(linear.name, numbers.size, size, sqnr), matrix, parts
 
 
 def _files(weights: Weights) -> dict[Path, list[str]]:

@@ -30,7 +30,7 @@ def test_quantize_says_what_became_smaller_and_what_was_lost(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == f"{out}\n"
     first, heading, *worst = said.err.splitlines()
-    assert first.startswith("27 matrices in 4.50 bits a weight, scales included; 6,8")
+    assert first.startswith("27 matrices in 4.54 bits a weight, scales and code")
     assert first.endswith("56 %") and heading.startswith("the largest errors")
     assert len(worst) == 3 and worst[0].startswith("   19.66 dB  model.multi_modal_pr")
     refvlm.load(out)
