@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checkpoint import Weights
+from ..checkpoint import CheckpointError, Weights
+from ..checkpoint.errors import quoted
 from ..checkpoint.stored import StoredTensor
 from ..ops.rounding import bfloat16_bits
 from ..quantize import FourBit, GroupWise, Half, Packed, formats, quantization_error
@@ -49,10 +50,18 @@ class Linear(NamedTuple):
             array = array.astype(np.float32)
         return np.ascontiguousarray(array.T) if self.turned else array
 
-    def packed(self, numbers: np.ndarray, pack: Pack) -> Packed:
-        """The numbers in few bits, scaled in the precision that the file has."""
-        matrix = pack(numbers)
-        return in_bfloat16(matrix) if self.tensor.kind == "BF16" else matrix
+    def packed(self, numbers: np.ndarray, pack: Pack) -> tuple[Packed, float]:
+        """The numbers in few bits, scaled in the precision that the file has, and their
+        signal over their error in decibels."""
+        try:
+            matrix = pack(numbers)
+            matrix = in_bfloat16(matrix) if self.tensor.kind == "BF16" else matrix
+            return matrix, quantization_error(numbers, matrix.array()).sqnr
+        except ValueError as problem:
+            raise CheckpointError(
+                f"{self.tensor.path}: tensor {quoted(self.name)} cannot be packed: "
+                f"{problem}"
+            ) from None
 
 
 def linear_matrices(weights: Weights, document: Mapping[str, Any]) -> list[Linear]:
@@ -135,6 +144,5 @@ def mixed_widths(
 
 def _cost(matrix, numbers, bits):
     """(noise over signal, bytes) of a width."""
-    packed = matrix.packed(numbers, lambda array: pack_groups(array, bits))
-    noise = quantization_error(numbers, packed.array()).sqnr
-    return 10 ** (-noise / 10), packed.nbytes
+    packed, sqnr = matrix.packed(numbers, lambda array: pack_groups(array, bits))
+    return 10 ** (-sqnr / 10), packed.nbytes

@@ -283,17 +283,20 @@ def test_group_quantize_refuses_what_is_no_number(wrong, dtype):
 
 @contract
 def test_group_quantize_refuses_a_range_without_a_scale():
-    """3e38 and -3e38 are further apart than float32 holds, and MLX's scale is infinite;
-    at one bit the same happens in float16."""
+    """3e38 and -3e38 are further apart than float32 holds, and MLX's scale is infinite.
+    In float16 it is finite from 6e4 to -6e4, but three times the scale is not."""
     w = np.zeros((1, 64), np.float32)
     w[0, :2] = 3e38, -3e38
     with pytest.raises(ValueError, match="group_quantize: w reaches .* in float32"):
         quantize.group_quantize(w)
     half = np.zeros((1, 64), np.float16)
     half[0, :2] = 6e4, -6e4
-    quantize.group_quantize(half, bits=2)
-    with pytest.raises(ValueError, match="group_quantize: w reaches .* in float16"):
-        quantize.group_quantize(half, bits=1)
+    for bits in (1, 2, 8):
+        with pytest.raises(ValueError, match="group_quantize: w reaches .* in float16"):
+            quantize.group_quantize(half, bits=bits)
+    half[0, 1] = 0
+    packed = quantize.group_quantize(half, bits=2)
+    assert np.isfinite(quantize.group_dequantize(*packed, bits=2)).all()
 
 
 @contract
