@@ -105,7 +105,7 @@ def _checked(name: str, tensor: np.ndarray | Raw) -> Raw:
             f"save: {quoted(name)} has the dtype {f'{kind} of ' if kind else ''}"
             f"{array.dtype}"
         )
-    if not _is_finite(kind, little):
+    if not is_finite(kind, little):
         raise CheckpointError(
             f"save: {quoted(name)} holds numbers that are not finite, which no reader "
             "would accept"
@@ -113,10 +113,11 @@ def _checked(name: str, tensor: np.ndarray | Raw) -> Raw:
     return Raw(kind, little)
 
 
-def _is_finite(kind, numbers):
+def is_finite(kind: str, numbers: np.ndarray) -> bool:
+    """Whether no number of a kind of the file is NaN or infinite."""
     if kind == "BF16":
-        return not (numbers.view("<u2") & EXPONENT == EXPONENT).any()
-    return numbers.dtype.kind != "f" or np.isfinite(numbers).all()
+        return not bool((numbers.view("<u2") & EXPONENT == EXPONENT).any())
+    return numbers.dtype.kind != "f" or bool(np.isfinite(numbers).all())
 
 
 def _spec(raw: Raw) -> TensorSpec:

@@ -58,5 +58,7 @@ def unwritable(folder: Path) -> str | None:
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
+    except FileNotFoundError:  # /proc, say
+        return f"nothing can be made in {str(folder)!r:.200}"
     except OSError as problem:
         return f"{problem.strerror}: {str(folder)!r:.200}"

@@ -93,8 +93,8 @@ def _tell(report) -> None:
     before, after = report.bytes_before, report.bytes_after
     complain(
         f"{len(report.layers)} matrices in {report.bits:.2f} bits a weight, scales "
-        f"and code books included; {before:,} bytes of weights before, {after:,} after, "
-        f"{100 * after / before:.0f} %"
+        f"and code books included; {before:,} bytes of weights before, {after:,} "
+        f"after, {100 * after / before:.0f} %"
     )
     if report.kept:
         more = f" and {len(report.kept) - 1} more" if len(report.kept) > 1 else ""

@@ -5,8 +5,9 @@
     report.worst(3)                  # the matrices that lost most
 
 What is no matrix of a linear layer stays as it is stored, bfloat16 too, in files that
-are named and divided as they were; tokenizer and settings are copied. All of it lies in
-a hidden folder beside its place until it is complete.
+are named and divided as they were; but a mask of infinities that no model looks at is
+left out, since no file may hold it. Tokenizer and settings are copied. All of it lies
+in a hidden folder beside its place until it is complete.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import checkpoint
+from ..arguments import is_number
 from ..checkpoint import CheckpointError, Raw, Weights
 from ..checkpoint.directories import INDEX
 from ..checkpoint.documents import open_ordinary
+from ..checkpoint.saving import is_finite
 from ..checkpoint.stored import StoredTensor
-from ..quantize import SCHEMES, Packed, formats, quantization_error
-from ..quantize.schemes import group_of, pack_groups
+from ..quantize import SCHEMES, Packed, formats
+from ..quantize.schemes import GROUPS, group_of, pack_groups
 from .linear_matrices import HEADS, Linear, Pack, linear_matrices, mixed_widths
 from .opening import CONFIG, load, opened
 
@@ -88,6 +91,9 @@ def quantize(
     takes, unless it is given). `progress(line)` is called as the work goes.
     """
     _check_scheme(scheme, budget)
+    for name, path in (("directory", directory), ("out", out)):
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(f"quantize: {name} is a path, not {path!r:.40}")
     out, (source, document) = Path(out), opened(directory)
     method, _ = formats.layout(document, str(source / CONFIG))
     if method is not None:
@@ -95,20 +101,25 @@ def quantize(
             f"{source} is quantised already, by {method}: give the float checkpoint of "
             "the same model"
         )
-    if os.path.lexists(out):
-        raise CheckpointError(
-            f"{out} is there already: give another name, or take it away first"
-        )
-    load(source)  # what is no model is refused before anything is written
+    _check_absent(out)
+    used = _used(load(source).weights)  # what is no model is refused before all else
     weights = checkpoint.load(source, dtype=None)
     found = linear_matrices(weights, document)
     chosen = [m for m in found if not _is_grid(scheme) or group_of(m.columns)]
-    if not chosen:
+    if not found:
         raise CheckpointError(f"{source} holds no matrix that could be quantised")
+    if not chosen:
+        raise CheckpointError(
+            f"{source}: the rows of all {len(found)} matrices are divided by no group "
+            f"of {' or '.join(map(str, GROUPS))}, as {scheme} needs: take nf4 or "
+            "ternary"
+        )
     work = _Work(len(chosen) * (2 if scheme == MIXED else 1), progress)
     packers = _packers(chosen, scheme, budget, work)
     with _new_folder(out) as folder:
-        layers, outlines, after = _write_weights(folder, weights, chosen, packers, work)
+        layers, outlines, after = _write_weights(
+            folder, weights, used, chosen, packers, work
+        )
         kept = [m.name.removesuffix(".weight") for m in found if m.name not in outlines]
         said = formats.configuration(outlines, [*kept, *HEADS])
         described = json.dumps({**document, **said}, indent=2) + "\n"
@@ -125,10 +136,10 @@ def _check_scheme(scheme, budget):
         )
     if budget is not None and scheme != MIXED:
         raise ValueError(f"quantize: a budget is for {MIXED!r}, not for {scheme!r}")
-    if budget is not None and not 0 < budget <= MOST_BITS:
+    if budget is not None and not (is_number(budget) and 0 < budget <= MOST_BITS):
         raise ValueError(
-            f"quantize: budget is {budget!r:.40}, but a weight takes up to {MOST_BITS} "
-            "bits"
+            f"quantize: budget is a number of bits up to {MOST_BITS}, which a weight "
+            f"takes, not {budget!r:.40}"
         )
 
 
@@ -153,11 +164,11 @@ class _Work:
 
     def __call__(self, what: str, name: str) -> None:
         if self.progress is not None:
-            self.progress(f"{self.done} of {self.pieces}  {what} {name}")
+            self.progress(f"{self.done} of {self.pieces}  {what}  {name}")
         self.done += 1
 
 
-def _write_weights(folder, weights, chosen, packers, work):
+def _write_weights(folder, weights, used, chosen, packers, work):
     """(layers, outlines of matrices, bytes): a file for each file of the source, and an
     index if that has one."""
     linear = {matrix.name: matrix for matrix in chosen}
@@ -173,8 +184,7 @@ def _write_weights(folder, weights, chosen, packers, work):
                 layers.append(layer)
                 outlines[name] = formats.outline(matrix)
             else:
-                tensor = weights.tensor(name)
-                files[name] = Raw(tensor.kind, tensor.stored())
+                files |= _as_it_is(weights.tensor(name), used)
         checkpoint.save(folder / path.name, files)
         place |= dict.fromkeys(files, path.name)
         size += os.path.getsize(folder / path.name)
@@ -184,14 +194,29 @@ def _write_weights(folder, weights, chosen, packers, work):
     return layers, outlines, size
 
 
+def _as_it_is(tensor: StoredTensor, used: set[str]) -> dict[str, Raw]:
+    """name -> what the file has, of a tensor that is not packed."""
+    raw = Raw(tensor.kind, tensor.stored())
+    if not is_finite(*raw):
+        if tensor.name not in used:
+            return {}
+        tensor.natural().array()  # says which number it is, and where
+    return {tensor.name: raw}
+
+
+def _used(weights: Weights) -> set[str]:
+    """What the file calls the tensors that a model looks at."""
+    tensors = [weights.tensor(name) for name in weights]
+    return {each.name for each in tensors if isinstance(each, StoredTensor)}
+
+
 def _packed(linear: Linear, pack: Pack) -> tuple[Layer, Packed, dict]:
     """A matrix in few bits, what that has cost it, and what the file holds of it."""
     numbers = linear.numbers()
-    matrix = linear.packed(numbers, pack)
+    matrix, sqnr = linear.packed(numbers, pack)
     parts = formats.tensors(linear.name, matrix)
     arrays = [p.numbers if isinstance(p, Raw) else p for p in parts.values()]
     size = sum(array.nbytes for array in arrays)
-    sqnr = quantization_error(numbers, matrix.array()).sqnr
     return Layer(linear.name, numbers.size, size, sqnr), matrix, parts
 
 
@@ -213,6 +238,19 @@ def _copy_companions(source: Path, folder: Path) -> None:
                 shutil.copyfileobj(old, new)
 
 
+def _check_absent(out: Path) -> None:
+    """Nothing of this name is there, and something could be."""
+    try:
+        out.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as problem:  # a name that is too long
+        raise _unwritten(out, problem) from None
+    raise CheckpointError(
+        f"{out} is there already: give another name, or take it away first"
+    )
+
+
 @contextlib.contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A hidden folder to write into, which gets its name once all went well."""
@@ -220,7 +258,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         raise CheckpointError(
             f"{out}: there is no folder {out.parent} to write it into"
         )
-    hidden = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    hidden = out.with_name(f".refvlm-{secrets.token_hex(4)}.partial")
     try:
         hidden.mkdir()
         yield hidden
@@ -230,5 +268,13 @@ def _new_folder(out: Path) -> Iterator[Path]:
     except BaseException as problem:  # an interruption too must not leave a piece
         shutil.rmtree(hidden, ignore_errors=True)
         if isinstance(problem, OSError):
-            raise CheckpointError(f"{out} cannot be written: {problem}") from None
+            raise _unwritten(out, problem) from None
+        if isinstance(problem, CheckpointError) and str(hidden) in str(problem):
+            raise _unwritten(out, problem.__context__ or problem) from None
         raise
+
+
+def _unwritten(out: Path, problem: BaseException) -> CheckpointError:
+    """What to say of a folder that could not be written, and of no hidden name."""
+    why = getattr(problem, "strerror", None) or problem
+    return CheckpointError(f"{out} cannot be written: {why}")

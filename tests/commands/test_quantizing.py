@@ -10,7 +10,7 @@ import time
 import pytest
 
 import refvlm
-from refvlm import cli
+from refvlm import cli, pretrained, terminal
 from refvlm.commands import quantizing
 from refvlm.pretrained.quantizing import NAMES
 
@@ -49,6 +49,14 @@ def test_quantize_tells_of_matrices_that_stay(tmp_path, capsys):
     assert run(source, "--scheme", "int4", "--out", tmp_path / "out") == 0
     told = capsys.readouterr().err
     assert "as they are: model.layers.0.mlp.down_proj and 1 more, whose rows" in told
+
+
+@law
+def test_quantize_tells_on_a_narrow_terminal_what_is_done(tmp_path):
+    """The name goes before the work does."""
+    said = []
+    pretrained.quantize(write(tmp_path / "a"), tmp_path / "b", "nf4", None, said.append)
+    assert terminal.fitting(said[0], 39) == "0 of 14  packing"
 
 
 @law

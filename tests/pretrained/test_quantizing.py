@@ -11,8 +11,9 @@ import pytest
 
 import refvlm
 from refvlm import checkpoint, pretrained
-from refvlm.checkpoint import CheckpointError, Raw
+from refvlm.checkpoint import CheckpointError, Raw, saving
 from refvlm.models import qwen2
+from refvlm.models.decoders import DECODERS
 from refvlm.models.fields import ConfigError
 from refvlm.ops.rounding import bfloat16_bits
 from refvlm.pretrained import quantizing, save, shipped_model
@@ -30,6 +31,7 @@ from ..models.test_clip import TENSORS as CLIP_TENSORS
 from ..quantize.formats import saved_by_bitsandbytes as saved
 from ..quantize.formats.test_bitsandbytes import IDS, described, logits
 from ..spec import assert_close, contract, example, law, oracle
+from ..weights import random_weights
 
 EACH = pytest.mark.parametrize("scheme", quantizing.NAMES)
 
@@ -398,6 +400,7 @@ def test_quantize_refuses_what_is_quantised_already(tmp_path):
         ("mixed", 1.0, r"budget is 1.0 bits .* take 4.00 to 10.00"),
         ("mixed", float("nan"), "budget"),
         ("mixed", -1.0, "budget"),
+        ("mixed", "5", "budget is a number of bits up to 32, .* not '5'"),
     ],
 )
 def test_quantize_refuses_schemes_and_budgets(tmp_path, scheme, budget, message):
@@ -406,6 +409,108 @@ def test_quantize_refuses_schemes_and_budgets(tmp_path, scheme, budget, message)
     with pytest.raises(ValueError, match=message):
         pretrained.quantize(source, tmp_path / "packed", scheme, budget)
     assert [path.name for path in tmp_path.iterdir()] == ["float"]
+
+
+@contract
+def test_quantize_refuses_what_is_no_path(tmp_path):
+    """None, a number: by the argument's name."""
+    with pytest.raises(ValueError, match="quantize: out is a path, not None"):
+        pretrained.quantize("clip-tiny", None, "nf4")
+    with pytest.raises(ValueError, match="quantize: directory is a path, not 5"):
+        pretrained.quantize(5, tmp_path / "packed", "nf4")
+
+
+@contract
+@pytest.mark.parametrize("scheme", ["int4", "mixed"])
+def test_quantize_says_that_no_group_divides_the_rows(tmp_path, scheme):
+    """There are matrices, and what takes rows of any length is named."""
+    config = {**described("gpt2")[0], "n_embd": 20, "n_head": 4}
+    decoder = DECODERS["gpt2"]
+    shapes = decoder.expected_shapes(decoder.config.from_json(config), True)
+    tensors = random_weights(shapes, 0)
+    save(tmp_path / "float", tensors, tiny.byte_tokenizer(), config=config)
+    with pytest.raises(CheckpointError, match="rows of all 8 .* take nf4 or ternary"):
+        pretrained.quantize(tmp_path / "float", tmp_path / "packed", scheme)
+
+
+@contract
+@pytest.mark.parametrize("scheme", ["int4", "mixed"])
+def test_quantize_names_the_matrix_that_cannot_be_packed(tmp_path, scheme):
+    """float16 from end to end: twice as far as a code times its scale may reach."""
+    source = write(tmp_path / "float", kind="F16")
+    name = "model.layers.0.mlp.up_proj.weight"
+    put(source, name, (0, slice(2)), [6e4, -6e4])
+    with pytest.raises(CheckpointError, match=f"tensor '{name}' cannot be .* w reach"):
+        pretrained.quantize(source, tmp_path / "packed", scheme)
+    assert [path.name for path in tmp_path.iterdir()] == ["float"]
+
+
+def put(source, name, place, numbers):
+    """Numbers in a tensor of a file, even such as `save` would not write."""
+    path = source / saved.WEIGHTS
+    weights = checkpoint.load(source, None)
+    arrays = {each: np.array(weights[each]) for each in weights}
+    arrays[name][place] = numbers
+    dtype = arrays[name].dtype
+    kind, whole = {4: ("F32", "I32"), 2: ("F16", "I16")}[dtype.itemsize]
+    bits = arrays[name].view(f"i{dtype.itemsize}")
+    checkpoint.save(path, {**arrays, name: Raw(whole, bits)})
+    head = f'"{name}":{{"dtype":"{whole}"'.encode()
+    assert head in path.read_bytes()
+    data = path.read_bytes().replace(head, head.replace(whole.encode(), kind.encode()))
+    path.write_bytes(data)
+
+
+@contract
+def test_quantize_says_which_number_of_a_norm_is_none(tmp_path):
+    """What stays is looked at too, and the source's own file and place are told."""
+    source = write(tmp_path / "float")
+    put(source, "model.norm.weight", 3, np.nan)
+    where = rf"{source}.*: tensor 'model.norm.weight' holds nan at \[3\]"
+    with pytest.raises(CheckpointError, match=where):
+        pretrained.quantize(source, tmp_path / "packed", "nf4")
+
+
+@law
+def test_quantize_leaves_out_a_mask_that_is_not_finite(tmp_path):
+    """Old files of GPT-2 keep one, which no model looks at."""
+    source = write(tmp_path / "float", "gpt2")
+    name = "transformer.h.0.attn.masked_bias"
+    path = source / saved.WEIGHTS
+    checkpoint.save(path, {**checkpoint.load(source), name: np.zeros(1, np.float32)})
+    put(source, name, 0, -np.inf)
+    before = logits(refvlm.load(source))
+    pretrained.quantize(source, tmp_path / "packed", "int8")
+    assert name not in checkpoint.load(tmp_path / "packed")
+    after = logits(refvlm.load(tmp_path / "packed"))
+    assert np.abs(after - before).max() < 0.1
+
+
+@contract
+def test_quantize_names_the_folder_that_a_full_disk_took_nothing_of(
+    tmp_path, monkeypatch
+):
+    """The hidden folder is gone when the message is read."""
+    source = write(tmp_path / "float")
+
+    def full(specs, path, metadata):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(saving, "serialize_file", full)
+    with pytest.raises(CheckpointError) as stop:
+        pretrained.quantize(source, tmp_path / "packed", "nf4")
+    said = f"{tmp_path / 'packed'} cannot be written: No space left on device"
+    assert str(stop.value) == said
+    assert [path.name for path in tmp_path.iterdir()] == ["float"]
+
+
+@contract
+def test_quantize_takes_a_name_as_long_as_the_disk_does(tmp_path):
+    """The hidden name is no longer; one that is too long is told at once."""
+    source = write(tmp_path / "float")
+    pretrained.quantize(source, tmp_path / ("n" * 250), "nf4")
+    with pytest.raises(CheckpointError, match="n cannot be written: .*too long"):
+        pretrained.quantize(source, tmp_path / ("n" * 300), "nf4")
 
 
 @contract
