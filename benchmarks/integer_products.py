@@ -5,8 +5,10 @@
 `matmul_integer` and `conv_integer` against NumPy's own product of int32, the product of
 float32 that they are made of (of operands that are floats already), PyTorch's
 `_int_mm`, and onnxruntime's MatMulInteger and ConvInteger, with weights as constants.
-The sums of all have to be the same, but for float32's, of which it is said. 5 rounds
-take three minutes, most of them NumPy's int32.
+Each opponent stands in several forms: weights in both orders of memory, codes with a
+sign and without. The quickest counts of those whose sums are refvlm's; that is looked
+at on sums beyond 2^24 too, which float32 cannot hold. 5 rounds take about five minutes,
+most of them NumPy's int32.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from importlib.util import find_spec
 from time import perf_counter
 
 from . import identity, records, rows
-from .integer_products_worker import CASES, FORMS
+from .integer_products_worker import CASES, FORMS, INEXACT
 from .turns import Peer, RefusedError, take_turns, time_left, versions
 
 NEEDS = ("torch",)
@@ -29,20 +31,51 @@ def measure(options):
     measured, table, start = versions(peers.values()), {}, perf_counter()
     chosen = [name for name in CASES if options.only in name]
     for number, name in enumerate(chosen, 1):
-        asked = {who: peers[of] for who, of in FORMS.items() if of in peers}
+        asked = {form: peers[of] for form, of in FORMS.items() if of in peers}
         same = equality(name, asked)
         turns = {
-            who: (peer, {"task": "run", "name": name, "form": who})
-            for who, peer in asked.items()
+            form: (peer, {"task": "run", "name": name, "form": form})
+            for form, peer in asked.items()
         }
         answers, disturbance = take_turns(options.rounds, turns)
-        table[name] = rows.row(answers, CASES[name].cost(), disturbance)
-        table[name]["equal"] = same
+        table[name] = row(answers, same, CASES[name].cost(), disturbance)
         print(rows.in_words(name, table[name]))
+        print(others(table[name]))
         print(time_left(start, number, len(chosen)), flush=True)
     for peer in peers.values():
         peer.close()
     return {"versions": measured, "rows": table}
+
+
+def row(answers, same, cost, disturbance):
+    """The row of {form: seconds in each round}: of each opponent the quickest form
+    counts that gives the same sums, and float32 as it is. All forms stand beside it."""
+    forms = {form: rows.timing(samples) for form, samples in answers.items()}
+    best: dict[str, str] = {}
+    for form, time in forms.items():
+        who = form.partition(", ")[0]
+        may_count = form not in INEXACT or form == "float32" or same.get(form)
+        if may_count and quicker(time, forms.get(best.get(who))):
+            best[who] = form
+    times = {who: answers[form] for who, form in best.items()}
+    beside = {"forms": forms, "counts": best, "equal": same}
+    return rows.row(times, cost, disturbance) | beside
+
+
+def others(row):
+    """A line of the forms that do not count, and of which give other sums."""
+    said = [
+        f"{form} {time['median'] * 1e3:.2f} ms"
+        f"{'' if row['equal'][form] else ' (other sums)'}"
+        for form, time in row["forms"].items()
+        if time and form not in row["counts"].values()
+    ]
+    return f"{'':4}beside: {', '.join(said)}"
+
+
+def quicker(time, other):
+    """Whether there is no other, or one that takes longer."""
+    return other is None or (time is not None and time["median"] < other["median"])
 
 
 def libraries(options):
@@ -59,12 +92,14 @@ def libraries(options):
 
 
 def equality(name, asked):
-    """Whose sums are refvlm's; refused where whole numbers give others."""
-    sums = {who: peer.ask("digest", name=name, form=who) for who, peer in asked.items()}
-    same = {who: each == sums["refvlm"] for who, each in sums.items() if each}
-    for who, is_same in same.items():
-        if not is_same and who != "float32":
-            raise RefusedError(f"{name}: {who} gives other sums")
+    """Which forms' sums are refvlm's; refused where one gives others that may not."""
+    sums = {
+        form: peer.ask("digest", name=name, form=form) for form, peer in asked.items()
+    }
+    same = {form: each == sums["refvlm"] for form, each in sums.items() if each}
+    for form, is_same in same.items():
+        if not is_same and form not in INEXACT:
+            raise RefusedError(f"{name}: {form} gives other sums")
     return same
 
 
