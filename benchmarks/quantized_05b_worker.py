@@ -1,6 +1,6 @@
 """Qwen2-0.5B's shape as a directory, and the worker that answers with one like it.
 
-python -m benchmarks.quantized_05b_worker DIRECTORY
+python -m benchmarks.quantized_05b_worker DIRECTORY ["half table"]
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import refvlm
 from refvlm import checkpoint, generate
 from refvlm.models.qwen2 import Qwen2Config, expected_shapes
 from refvlm.ops.rounding import bfloat16_bits
+from refvlm.pretrained.linear_matrices import is_linear
+from refvlm.quantize import Half
 
 from .checkpoint_05b import TEXT, random_tensor
 from .identity import numpy_versions
@@ -39,11 +41,21 @@ def write(directory):
     (directory / "config.json").write_text(json.dumps(DOCUMENT, indent=2))
 
 
-class Worker:
-    """The model as `refvlm.load` gives it."""
+def in_half(weights):
+    """The same, whose tables stay in the sixteen bits of their file: embeddings and
+    heads, as `refvlm.load` keeps them of a quantised directory."""
+    shapes = {name: s for name, s in weights.shapes().items() if len(s) == 2}
+    tables = [name for name, shape in shapes.items() if not is_linear(name, shape)]
+    return weights.add({name: Half(weights.tensor(name)) for name in tables})
 
-    def __init__(self, directory):
+
+class Worker:
+    """The model as `refvlm.load` gives it, or with its tables in half."""
+
+    def __init__(self, directory, is_half=False):
         self.model = refvlm.load(directory)
+        if is_half:
+            self.model.weights = in_half(self.model.weights)
 
     def text(self, ids, steps):
         """Seconds for the prompt, and for each further token; and the tokens."""
@@ -64,5 +76,5 @@ class Worker:
 
 
 if __name__ == "__main__":
-    worker = Worker(sys.argv[1])
+    worker = Worker(sys.argv[1], is_half=len(sys.argv) > 2)
     serve({name: getattr(worker, name) for name in ("text", "versions")})

@@ -8,7 +8,7 @@ import pytest
 import refvlm
 from benchmarks import believable, quantized_05b, rows
 from benchmarks import quantized_05b_worker as worker
-from refvlm import checkpoint
+from refvlm import checkpoint, pretrained, quantize
 
 from ..spec import example, house, law
 from . import recorded
@@ -62,26 +62,67 @@ def test_a_plain_file_has_nothing_packed(plain):
     assert found["bits_of_all"] == 16
 
 
-@law
-def test_the_worker_says_what_the_model_says(tmp_path, monkeypatch):
-    """Of two layers as narrow as they may be."""
-    small = {
-        "hidden_size": 28,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "vocab_size": 50,
-    }
-    document = worker.DOCUMENT | small
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A directory with two layers, as narrow as groups of 64 may be."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 50}
+    document = worker.DOCUMENT | sizes | heads
     monkeypatch.setattr(worker, "DOCUMENT", document)
     monkeypatch.setattr(worker, "CONFIG", worker.Qwen2Config.from_json(document))
     worker.write(tmp_path / "qwen2")
-    before = (tmp_path / "qwen2" / "model.safetensors").stat().st_mtime_ns
-    worker.write(tmp_path / "qwen2")
-    assert (tmp_path / "qwen2" / "model.safetensors").stat().st_mtime_ns == before
-    answer = worker.Worker(tmp_path / "qwen2").text([1, 2, 3], 4)
-    said = refvlm.load(tmp_path / "qwen2").generate(np.array([[1, 2, 3]]), 5)
-    assert answer["tokens"] == said[0].tolist()
-    assert answer["prompt"] > 0 and answer["token"] > 0
+    return tmp_path / "qwen2"
+
+
+@law
+def test_the_worker_says_what_the_model_says(small):
+    """And writes nothing that is there."""
+    before = (small / "model.safetensors").stat().st_mtime_ns
+    worker.write(small)
+    assert (small / "model.safetensors").stat().st_mtime_ns == before
+    said = refvlm.load(small).generate(np.array([[1, 2, 3]]), 5)
+    for is_half in (False, True):
+        answer = worker.Worker(small, is_half).text([1, 2, 3], 4)
+        assert answer["tokens"] == said[0].tolist()
+        assert answer["prompt"] > 0 and answer["token"] > 0
+
+
+@law
+def test_a_table_in_half_is_what_a_quantised_directory_has(small, tmp_path):
+    """The embedding, and nothing but it."""
+    pretrained.quantize(small, tmp_path / "few", "nf4")
+    name = "model.embed_tokens.weight"
+    loaded = refvlm.load(tmp_path / "few").weights
+    ours = worker.Worker(small, is_half=True).model.weights
+    assert isinstance(loaded.tensor(name), quantize.Half)
+    assert [n for n in ours if isinstance(ours.tensor(n), quantize.Half)] == [name]
+    assert ours.tensor(name).nbytes == loaded.tensor(name).nbytes == 2 * 50 * 64
+    np.testing.assert_array_equal(ours[name], loaded[name])
+
+
+@law
+@pytest.mark.parametrize("scheme", quantized_05b.SCHEMES)
+def test_bits_are_those_of_the_report(small, tmp_path, scheme):
+    """One meaning of a weight's bits: what the file holds, code books and all."""
+    report = pretrained.quantize(small, tmp_path / "few", scheme)
+    found = quantized_05b.contents(small, tmp_path / "few")
+    assert found["bits_of_packed"] == report.bits
+    assert found["packed_weights"] == sum(layer.numbers for layer in report.layers)
+    assert found["bytes"] == report.bytes_after
+
+
+@example
+def test_a_scheme_is_compared_with_both():
+    """And float32 with a table in half with float32 alone."""
+    answers = {
+        who: [{"prompt": at, "token": 10 * at}]
+        for at, who in enumerate(["float32", "half table", "int4"], 1)
+    }
+    row = quantized_05b.times_of("token", "int4", answers)
+    assert row == {"refvlm": [30], "float32": [10], "half table": [20]}
+    row = quantized_05b.times_of("prompt", "half table", answers)
+    assert row == {"refvlm": [2], "float32": [1]}
+    assert quantized_05b.times_of("prompt", "float32", answers) == {"refvlm": [1]}
 
 
 @house
