@@ -20,18 +20,19 @@ def is_number(value) -> TypeGuard[float]:
     return isinstance(value, Real)
 
 
-def check_whole(function: str, least: int = 0, **numbers):
-    """Refuse what is not a whole number of at least `least`.
+def check_whole(function: str, least: int = 0, most: float = np.inf, **numbers):
+    """Refuse what is not a whole number of at least `least`, and at most `most`.
 
     >>> check_whole("topk", least=1, k=0)
     Traceback (most recent call last):
     ValueError: topk: k must be a whole number of at least 1, not 0
     """
     for name, number in numbers.items():
-        if not is_whole(number) or number < least:
+        if not is_whole(number) or not least <= number <= most:
+            bound = "" if most == np.inf else f" and at most {most}"
             raise ValueError(
-                f"{function}: {name} must be a whole number of at least {least}, "
-                f"not {number!r:.60}"
+                f"{function}: {name} must be a whole number of at least {least}"
+                f"{bound}, not {number!r:.60}"
             )
 
 

@@ -25,6 +25,8 @@ from . import demands
 from .number_formats import integer_format
 from .ranges import affine_parameters, symmetric_parameters
 
+MOST_CANDIDATES = 256  # their square is tried
+
 
 class Range(NamedTuple):
     """From the lowest to the highest number: one of each, or one for each channel."""
@@ -102,11 +104,11 @@ def percentile_range(x, percentile=99.9, axis=None):
 def mse_range(x, dtype="uint8", symmetric=False, candidates=64, axis=None):
     r"""The range whose grid errs least: $\arg\min_{l,h} \sum_i (x_i - \hat x_i)^2$.
 
-    Both ends are tried at every multiple of a `candidates`-th of the extremes, each
-    with each, and the grid is that of `affine_parameters`; or, symmetric, every [-t, t]
-    with that of `symmetric_parameters`. The sums are exact and quickly taken: among
-    sorted samples those of one level stand together, and with running sums of x and
-    $x^2$ a level v costs $\sum x^2 - 2v\sum x + nv^2$ however many they are.
+    Both ends are tried at every multiple of a `candidates`-th of the extremes, at most
+    256 of them, each with each, and the grid is that of `affine_parameters`; or,
+    symmetric, every [-t, t] with that of `symmetric_parameters`. The sums are exact and
+    quickly taken: among sorted samples those of one level stand together, and with
+    running sums of x and $x^2$ a level v costs $\sum x^2 - 2v\sum x + nv^2$ however many they are.
 
     Source: [DeepDive] calibration optimization; [Krishnamoorthi2018]. Oracle: trying
     each range by `fake_quantize`.
@@ -116,7 +118,7 @@ def mse_range(x, dtype="uint8", symmetric=False, candidates=64, axis=None):
     [1.125, 2.90625]
     """
     known = integer_format(dtype, "mse_range: dtype")
-    check_whole("mse_range", least=1, candidates=candidates)
+    check_whole("mse_range", least=1, most=MOST_CANDIDATES, candidates=candidates)
     x = np.asarray(x)
     demands.samples_to_measure("mse_range", x, axis)
     if axis is not None:

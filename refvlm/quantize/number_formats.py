@@ -79,7 +79,7 @@ FORMATS: dict[str, IntegerFormat | FloatFormat] = {each.name: each for each in _
 
 
 def number_format(name, asked="") -> IntegerFormat | FloatFormat:
-    """The format of a name, or of a NumPy dtype that is one.
+    """The format of a name, or of a NumPy dtype, or scalar type, that is one.
 
     `asked` says where a name that is none was given, as "quantize_linear: dtype".
 
@@ -90,6 +90,8 @@ def number_format(name, asked="") -> IntegerFormat | FloatFormat:
     >>> number_format(np.dtype(np.uint8)).high
     255
     """
+    if isinstance(name, type) and issubclass(name, np.generic):
+        name = np.dtype(name)
     known = FORMATS.get(name.name if isinstance(name, np.dtype) else str(name))
     if known is None:
         raise ValueError(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..shapes import ShapeError
 from .double_quantization import double_quantize
 from .group_wise import group_quantize
 from .matrices import FourBit, GroupWise, Ternary
@@ -45,10 +46,12 @@ def group_of(columns: int) -> int | None:
 
 def pack_groups(weight: np.ndarray, bits: int) -> GroupWise:
     """Each group of a row on a grid of so many bits, as MLX does it."""
+    _check_matrix("pack_groups", weight)
     size = group_of(weight.shape[-1])
     if size is None:
-        raise ValueError(
-            f"a matrix of {weight.shape} has rows that groups of {GROUPS} do not divide"
+        raise ShapeError(
+            f"pack_groups: weight {weight.shape} has rows that no group of "
+            f"{' or '.join(map(str, GROUPS))} divides: take nf4 or ternary"
         )
     codes, scales, biases = group_quantize(weight, size, bits)
     return GroupWise(
@@ -65,6 +68,7 @@ def pack_groups(weight: np.ndarray, bits: int) -> GroupWise:
 def pack_nf4(weight: np.ndarray, nested: bool) -> FourBit:
     """Blocks of 64 on the sixteen levels of NF4, as bitsandbytes does it; `nested`
     packs the scales as well."""
+    _check_matrix("pack_nf4", weight)
     codes, absmax = nf4_quantize(weight)
     stored = "float16" if weight.dtype == np.float16 else "float32"
     parts = {"absmax": absmax}
@@ -76,9 +80,22 @@ def pack_nf4(weight: np.ndarray, nested: bool) -> FourBit:
 
 def pack_ternary(weight: np.ndarray) -> Ternary:
     """Every number as -1, 0 or 1 times one scale for all."""
+    _check_matrix("pack_ternary", weight)
     values, scale = ternary_quantize(weight)
     codes = pack_trits(values.reshape(-1))
     return Ternary(weight.shape, weight.dtype, codes=codes, scale=np.asarray(scale))
+
+
+def _check_matrix(function, weight):
+    if not isinstance(weight, np.ndarray) or weight.dtype.kind != "f":
+        what = getattr(weight, "dtype", type(weight).__name__)
+        raise ValueError(
+            f"{function}: weight is an array of floating numbers, not {what}"
+        )
+    if weight.ndim != 2 or not weight.size:
+        raise ShapeError(
+            f"{function}: weight is {weight.shape}, where a matrix (out, in) is wanted"
+        )
 
 
 SCHEMES = {

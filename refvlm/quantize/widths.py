@@ -229,7 +229,13 @@ def _finite_loss(value, which):
 
 
 def _problem(function, costs, sizes, budget):
-    costs, sizes = np.asarray(costs, np.float64), np.asarray(sizes)
+    try:
+        costs, sizes = np.asarray(costs, np.float64), np.asarray(sizes)
+    except (TypeError, ValueError):  # ragged lists, or no numbers
+        raise ShapeError(
+            f"{function}: costs and sizes are tables of numbers, (layers, widths), in "
+            "which each layer has as many widths as every other"
+        ) from None
     if costs.ndim != 2 or costs.shape != sizes.shape or not costs.size:
         raise ShapeError(
             f"{function}: costs are {costs.shape} and sizes {sizes.shape}, but both "

@@ -475,3 +475,12 @@ def test_bad_input_leaves_nobody_out():
         if inspect.isfunction(value) and not name.endswith("_vjp")
     }
     assert offered == TABLE.keys() | ELSEWHERE.keys()
+
+
+@contract
+@pytest.mark.parametrize("function", [f for f in TABLE if "block_size" in TABLE[f]])
+def test_blocks_are_no_larger_than_any_array(function):
+    """2**63 is no number of NumPy's."""
+    for size in (2**31 + 1, 2**63, 2**80):
+        with pytest.raises(ValueError, match="block_size must be .* at most"):
+            getattr(quantize, function)(**arguments_of(function) | {"block_size": size})

@@ -311,3 +311,28 @@ def test_range_refuses_options_that_are_none(name, option, message):
     """A percentile of 0.999 is a share given for a percentage."""
     with pytest.raises(ValueError, match=message):
         getattr(quantize, name)(np.ones(3), **option)
+
+
+@contract
+@pytest.mark.parametrize("name", ["min_max_range", "moving_average_range"])
+@pytest.mark.parametrize(
+    "state", [5, [1.0], [1.0, 2.0, 3.0], "ab", {}, [None, None], ["a", 1.0]]
+)
+def test_ranges_say_what_state_is(name, state):
+    """What the call before gave, and nothing like it."""
+    with pytest.raises(ValueError, match=rf"^{name}: state is the Range\(low, high\)"):
+        getattr(quantize, name)(np.ones(3, np.float32), state)
+
+
+@contract
+def test_ranges_refuse_a_state_that_is_no_number():
+    """A NaN would stay one for all batches to come."""
+    with pytest.raises(ValueError, match="min_max_range: state holds 1 number that"):
+        quantize.min_max_range(np.ones(3, np.float32), (np.nan, 1.0))
+
+
+@contract
+def test_mse_range_tries_no_more_than_65536_grids():
+    """Their number is the square of the candidates."""
+    with pytest.raises(ValueError, match="candidates .* at most 256, not 1000000"):
+        quantize.mse_range(np.ones(3, np.float32), candidates=10**6)

@@ -85,3 +85,15 @@ def test_integer_format_refuses_floats():
         ValueError, match="float8_e5m2 holds no whole numbers: take int"
     ):
         quantize.integer_format("float8_e5m2")
+
+
+@law
+def test_a_scalar_type_is_a_name():
+    """np.int8, "int8" and their dtype are one; Python's int is none of them."""
+    for kind in (np.int8, np.uint8, np.int16, np.uint16):
+        assert quantize.number_format(kind) is quantize.number_format(np.dtype(kind))
+    with pytest.raises(ValueError, match="no number format <class 'int'>"):
+        quantize.number_format(int)
+    x, scale = np.array([-2.0, 3.0], np.float32), np.float32(1)
+    codes = quantize.quantize_linear(x, scale, output_dtype=np.int8)
+    assert codes.dtype == np.int8 and codes.tolist() == [-2, 3]

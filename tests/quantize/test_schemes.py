@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refvlm.quantize.schemes import SCHEMES, group_of, pack_groups
+from refvlm.shapes import ShapeError
 
 from ..spec import contract, example, law, random_arrays
 
@@ -47,6 +48,21 @@ def test_schemes_keep_shape_and_dtype(name, dtype):
         np.testing.assert_allclose(SCHEMES[name].rounded(same), same, rtol=2e-3)
 
 
+@contract
+@EACH
+def test_schemes_refuse_what_is_no_matrix(name):
+    """Lists, whole numbers, one row alone: by the name of what packs them."""
+    for wrong in ([[1.0] * 64], np.ones((2, 64), np.int32), None):
+        with pytest.raises(ValueError, match="^pack_.*: weight is an array of"):
+            SCHEMES[name].rounded(wrong)
+    for shape in ((), (64,), (0, 64), (2, 2, 64)):
+        with pytest.raises(ShapeError, match="^pack_.*: weight is .* a matrix"):
+            SCHEMES[name].pack(np.ones(shape, np.float32))
+    if name.startswith("int"):
+        with pytest.raises(ShapeError, match="^pack_groups: weight .* take nf4"):
+            SCHEMES[name].pack(np.ones((2, 50), np.float32))
+
+
 @law
 def test_more_bits_are_nearer():
     """On numbers of a normal distribution, each by its mean square error."""
@@ -70,5 +86,5 @@ def test_more_bits_are_nearer():
 def test_groups_that_divide_no_row_are_refused():
     """By the shape, and before anything is packed."""
     assert group_of(100) is None
-    with pytest.raises(ValueError, match=r"\(4, 100\) has rows that groups of"):
+    with pytest.raises(ValueError, match=r"\(4, 100\) has rows that no group of"):
         pack_groups(WEIGHT[:4, :100], 4)

@@ -9,12 +9,12 @@ import numpy as np
 from ...arguments import check_whole, is_whole
 from ...autodiff import value_of
 from ...shapes import ShapeError
-from .numbers import finite
+from .numbers import LARGEST_BLOCK, finite
 
 
 def room_for_blocks(function, x, block_size):
     """Some numbers, each of them one that float32 holds, and a block of them."""
-    check_whole(function, least=1, block_size=block_size)
+    check_whole(function, least=1, most=LARGEST_BLOCK, block_size=block_size)
     if x.size == 0:
         raise ValueError(f"{function}: x is {x.shape}, and holds nothing to quantize")
     largest = max(float(x.max()), -float(x.min()))
@@ -27,7 +27,7 @@ def room_for_blocks(function, x, block_size):
 
 def whole_blocks(function, codes, absmax, shape, block_size, dtype):
     """A byte for two numbers, a scale for each block, and a dtype to give."""
-    check_whole(function, least=1, block_size=block_size)
+    check_whole(function, least=1, most=LARGEST_BLOCK, block_size=block_size)
     if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
         raise ValueError(f"{function}: shape is a tuple of sizes, not {shape!r}")
     count = math.prod(map(int, shape))
@@ -58,7 +58,7 @@ def levels_are_numbers(function, levels):
 
 def scales_to_quantize(function, absmax, block_size):
     """Some scales, all finite, and a block of them."""
-    check_whole(function, least=1, block_size=block_size)
+    check_whole(function, least=1, most=LARGEST_BLOCK, block_size=block_size)
     if absmax.size == 0:
         raise ValueError(f"{function}: absmax is empty, and has no mean")
     finite(function, absmax=absmax)
@@ -66,7 +66,7 @@ def scales_to_quantize(function, absmax, block_size):
 
 def nested_scales_fit(function, codes, nested_absmax, offset, block_size):
     """A byte for each scale, a scale for each block of them, and one offset."""
-    check_whole(function, least=1, block_size=block_size)
+    check_whole(function, least=1, most=LARGEST_BLOCK, block_size=block_size)
     if codes.dtype != np.uint8:
         raise ValueError(f"{function}: codes are bytes (uint8), not {codes.dtype}")
     blocks = -(-len(codes) // block_size)

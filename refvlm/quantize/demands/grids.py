@@ -7,7 +7,7 @@ import numpy as np
 from ...arguments import check_axes, check_whole
 from ...shapes import ShapeError
 from ..number_formats import FloatFormat, format_of, number_format
-from .numbers import finite
+from .numbers import LARGEST_BLOCK, finite
 
 
 def scales(function: str, name: str, scale):
@@ -23,7 +23,7 @@ def one_for_each(function, array, shape, axis, block_size, **parameters):
     Each is one number, or one for each place along `axis`, or, in blocks, of the
     array's shape with as many places along `axis` as there are blocks.
     """
-    check_whole(function, block_size=block_size)
+    check_whole(function, most=LARGEST_BLOCK, block_size=block_size)
     for name, parameter in parameters.items():
         if parameter is None or parameter.size == 1:
             continue

@@ -6,6 +6,8 @@ import numpy as np
 
 from ..number_formats import FORMATS, FloatFormat
 
+LARGEST_BLOCK = 2**31  # numbers that share a scale
+
 
 def finite(function: str, **arrays):
     """Refuse NaN and infinities: no code of whole numbers stands for them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...arguments import check_whole, is_whole
@@ -9,6 +11,7 @@ from ...kernels.code_geometry import walk_of
 from ...shapes import ShapeError
 
 EIGHT_BITS = (np.int8, np.uint8)
+LARGEST_STEP, LARGEST_PADDED = 2**24, 2**31
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -191,15 +194,23 @@ def _walk(function, x, w, auto_pad, dilations, kernel_shape, pads, strides):
         raise ValueError(
             f"{function}: kernel_shape {kernel_shape} is not that of w, {w.shape[2:]}"
         )
-    walk_of(function, x, w, auto_pad, dilations, pads, strides)
+    walk = walk_of(function, x, w, auto_pad, dilations, pads, strides)
+    room = [n + sum(p) for n, p in zip(walk.size, walk.padding)]
+    padded = x.shape[0] * x.shape[1] * math.prod(room)
+    if padded > max(LARGEST_PADDED, x.size):
+        raise ValueError(
+            f"{function}: pads make {padded} codes of x {x.shape}, more than "
+            f"{LARGEST_PADDED}"
+        )
 
 
 def _several(function, name, numbers, count, least=1):
     if numbers is None:
         return
     are_whole = isinstance(numbers, (tuple, list)) and all(map(is_whole, numbers))
-    if not are_whole or len(numbers) != count or min(numbers) < least:
+    within = are_whole and all(least <= n <= LARGEST_STEP for n in numbers)
+    if not within or len(numbers) != count:
         raise ValueError(
-            f"{function}: {name} lists {count} whole numbers of at least {least}, not "
-            f"{numbers!r:.60}"
+            f"{function}: {name} lists {count} whole numbers of at least {least} and "
+            f"at most {LARGEST_STEP}, not {numbers!r:.60}"
         )

@@ -24,11 +24,26 @@ def samples_to_measure(function, x, axis=None):
 
 def a_state_of_the_same_places(function, low, state):
     """As many ranges as the batch has, left by the batches before."""
-    if np.shape(state[0]) != low.shape:
-        raise ShapeError(
-            f"{function}: the state has ranges for {np.shape(state[0])}, and the batch "
-            f"for {low.shape}: it is of another tensor, or of another axis"
+    is_pair = isinstance(state, (tuple, list)) and len(state) == 2
+    if not is_pair or not all(_holds_numbers(end) for end in state):
+        raise ValueError(
+            f"{function}: state is the Range(low, high) that the call for the batch "
+            f"before gave, not {state!r:.60}"
         )
+    for end in state:
+        finite(function, state=end)
+        if np.shape(end) != low.shape:
+            raise ShapeError(
+                f"{function}: the state has ranges for {np.shape(end)}, and the batch "
+                f"for {low.shape}: it is of another tensor, or of another axis"
+            )
+
+
+def _holds_numbers(end):
+    try:
+        return np.asarray(end).dtype.kind in "fiu"
+    except ValueError:  # a ragged list
+        return False
 
 
 def averaging_is_a_share(averaging):
