@@ -4,6 +4,7 @@
     score           --json FILE              the counts
     train           --run DIR                the state and history of its own run
                     --out DIR                the finished model's files
+    quantize        --out DIR                the model in few bits, a new folder
 
 What is there already is never replaced, be it an input of the command or not; only a
 run goes on in its own folder. All of it is checked before the work begins.

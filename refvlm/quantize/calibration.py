@@ -108,7 +108,8 @@ def mse_range(x, dtype="uint8", symmetric=False, candidates=64, axis=None):
     256 of them, each with each, and the grid is that of `affine_parameters`; or,
     symmetric, every [-t, t] with that of `symmetric_parameters`. The sums are exact and
     quickly taken: among sorted samples those of one level stand together, and with
-    running sums of x and $x^2$ a level v costs $\sum x^2 - 2v\sum x + nv^2$ however many they are.
+    running sums of x and $x^2$ a level v costs $\sum x^2 - 2v\sum x + nv^2$ however
+    many they are.
 
     Source: [DeepDive] calibration optimization; [Krishnamoorthi2018]. Oracle: trying
     each range by `fake_quantize`.
