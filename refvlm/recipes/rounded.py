@@ -1,6 +1,6 @@
 r"""The recipe of a model that learns to be rounded: some hundred steps, in few bits.
 
-    published weights --(round forward, straight through back)--> published, rounded
+    published weights --(round forward, straight through back)--> masters --quantize-->
 
 It goes on where `weights/fastvlm-tiny` or `weights/clip-tiny` ended: the same batches
 of fresh scenes under another seed, the same optimiser at a smaller rate, and the same
@@ -12,12 +12,12 @@ whatever a few hundred more steps do by themselves.
     recipe = rounded.recipe("fastvlm-tiny", "int2", steps=300, peak=1e-3)
     state = running.run(recipe, "runs/fastvlm-tiny-int2")       # resumes, as any run
     rounded.publish(recipe, state, "runs/fastvlm-tiny-int2/model")
+    pretrained.quantize("runs/fastvlm-tiny-int2/model", "fastvlm-tiny-int2", "int2")
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from ..pretrained.linear_matrices import linear_matrices
 from ..pretrained.shipped import shipped
 from ..quantize import SCHEMES
 from ..train.loop import Recipe, Stage
-from ..train.quantization_aware import round_off, with_rounded
+from ..train.quantization_aware import with_rounded
 from ..train.state import State
 from . import clip_tiny, fastvlm_tiny
 
@@ -91,11 +91,13 @@ class Rounded(Recipe):
 
 
 def publish(recipe: Rounded, state: State, directory: str | Path) -> None:
-    """Write the model of a run, each of its matrices as it was shown."""
-    tensors = state.tensors
-    if recipe.rounding:
-        tensors = round_off(tensors, recipe.matrices, recipe.rounding)
-    recipe.model.file.publish(recipe.base, replace(state, tensors=tensors), directory)
+    """Write the model of a run with its fine matrices, the masters.
+
+    `quantize` in the recipe's scheme makes of it what training showed. Of matrices that
+    are rounded already it would not: in three values the scale is a mean, and the mean
+    of what was rounded is another one.
+    """
+    recipe.model.file.publish(recipe.base, state, directory)
 
 
 def matrices_of(model: str) -> list[str]:
