@@ -255,6 +255,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "linear_warmup": "train/test_schedules.py",
         "global_norm": "train/test_clipping.py",
         "greedy": "generate/test_decoding.py",
+        "nf4_quantize": "quantize/test_normal_float.py",
         "mix": "image/test_augmentation.py",
         "attention_rollout": "analysis/test_attention_maps.py",
         "receptive_fields": "analysis/test_reach.py",

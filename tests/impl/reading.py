@@ -90,4 +90,4 @@ def _calls(function, original):
 
 def _modules_of(function):
     values = map(function.__globals__.get, function.__code__.co_names)
-    return [value for value in values if value in HOMES]
+    return [v for v in values if inspect.ismodule(v) and v in HOMES]
