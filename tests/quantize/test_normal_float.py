@@ -81,6 +81,16 @@ def test_nf4_dequantize_of_four_codes():
 
 
 @example
+def test_nf4_dequantize_rounds_to_half_once():
+    """Neither a level nor a scale is rounded to float16, only their product."""
+    codes, absmax = np.array([0x89, 0xCD], np.uint8), np.array([0.1], np.float32)
+    numbers = quantize.nf4_dequantize(codes, absmax, (4,), dtype=np.float16)
+    once = np.array([0.00795746, 0.016098022, 0.04406738, 0.05627441], np.float16)
+    np.testing.assert_array_equal(numbers, once)
+    assert numbers.dtype == np.float16
+
+
+@example
 def test_nf4_quantize_fills_an_odd_count_with_the_code_of_zero():
     """The lower half of the last byte is 7."""
     assert quantize.nf4_quantize(np.array([-1.0]))[0].tolist() == [0x07]
