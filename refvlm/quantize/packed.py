@@ -14,8 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checkpoint.stored import HeldTensor, StoredTensor, Tensor
+from ..checkpoint.stored import BLOCK, HeldTensor, StoredTensor, Tensor
 from ..ops.rounding import bfloat16_from_bits
+from ..parallel import blocks
 
 
 class Packed(Tensor):
@@ -80,9 +81,10 @@ class Half(Packed):
     def _halves(self):
         tensor = self.parts["stored"]
         halves = tensor.stored() if isinstance(tensor, StoredTensor) else self["stored"]
-        exponents = halves.view(np.uint16) & _EXPONENT[halves.dtype.kind]
-        if (exponents == _EXPONENT[halves.dtype.kind]).any():
-            tensor.array()  # says which number is not finite, and where
+        flat, ones = halves.reshape(-1).view(np.uint16), _EXPONENT[halves.dtype.kind]
+        for some in blocks(flat.size, BLOCK):
+            if ((flat[some] & ones) == ones).any():
+                tensor.array()  # says which number is not finite, and where
         return halves
 
     def numbers(self):
