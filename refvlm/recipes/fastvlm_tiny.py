@@ -35,7 +35,7 @@ from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import publishing
-from .packing import Packed, Text, pack
+from .packing import PackedTexts, Text, pack
 from .pixels import to_pixels
 from .seeing import SEEING, SEEING_WEIGHT, Cells, cells_of, seeing_loss, seeing_shapes
 
@@ -107,7 +107,7 @@ class Shard(NamedTuple):
 
     pixels: np.ndarray
     cells: Cells
-    packed: Packed
+    packed: PackedTexts
     objects: int
     answers: float
 
@@ -161,7 +161,7 @@ class FastVLMTiny(Recipe):
             for part in parts
         ]
 
-    def hide(self, packed: Packed, rng) -> Packed:
+    def hide(self, packed: PackedTexts, rng) -> PackedTexts:
         """Some words of the answers made unreadable for the words after them.
 
         So each word must be looked for in the picture: what comes after "orange" is

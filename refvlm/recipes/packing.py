@@ -34,7 +34,7 @@ class Text(NamedTuple):
     weight: float = 1.0
 
 
-class Packed(NamedTuple):
+class PackedTexts(NamedTuple):
     """Rows of ids (b, t), what each is to be (IGNORE where nothing is), how much that
     counts, and who sees whom."""
 
@@ -44,7 +44,7 @@ class Packed(NamedTuple):
     layout: Packing
 
 
-def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> Packed:
+def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> PackedTexts:
     """One row for each list of texts, all behind the same prefix, padded at the end.
 
     >>> packed = pack([7, 8], [[Text([1], [2, 3]), Text([4], [5])]])
@@ -78,7 +78,7 @@ def pack(prefix: Sequence[int], rows: Sequence[Sequence[Text]]) -> Packed:
             labels[row, middle:end], weights[row, middle:end] = answer, weight
             owner[row, start:end] = number
             positions[row, start:end] = range(len(prefix), len(prefix) + end - start)
-    return Packed(ids, labels, weights, Packing(positions, _sees(owner)))
+    return PackedTexts(ids, labels, weights, Packing(positions, _sees(owner)))
 
 
 def _length(prefix, texts):
