@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from .. import ops
+from ..arguments import is_whole
 from ..blocks.transformer import layer_norm, transformer_block, transformer_block_shapes
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
@@ -113,10 +114,39 @@ def vision_tower(pixels, weights, config: VisionConfig):
     Hugging Face norms the class token alone; here each token is, since the norm
     treats tokens apart.
     """
+    tokens = vision_hidden(pixels, weights, config, layer=-1)
+    return layer_norm(tokens, weights.scope("post_layernorm"), config.layer_norm_eps)
+
+
+@shapes(pixels="b 3 h w", returns="b t d")
+def vision_hidden(pixels, weights, config: VisionConfig, layer: int = -2):
+    r"""The tokens between two blocks, $x_0, \dots, x_L$, without the tower's last norm:
+    (b, 1 + patches, hidden).
+
+    Layer 0 is what goes into the first block, L, or -1, what comes out of the last. The
+    default is what LLaVA reads: the last block was trained for the class token alone.
+
+    Oracle: transformers' CLIPVisionModel(output_hidden_states=True).hidden_states.
+    """
+    blocks = blocks_before("vision_hidden", layer, config.num_hidden_layers)
     tokens = patch_tokens(pixels, weights.scope("embeddings"), config)
     tokens = layer_norm(tokens, weights.scope("pre_layrnorm"), config.layer_norm_eps)
-    tokens = encoder(tokens, weights.scope("encoder"), config)
-    return layer_norm(tokens, weights.scope("post_layernorm"), config.layer_norm_eps)
+    return encoder(tokens, weights.scope("encoder"), config, blocks=blocks)
+
+
+def blocks_before(function: str, layer: int, blocks: int) -> int:
+    """How many of `blocks` stand before hidden state `layer`, which counts from the end
+    where it is negative.
+
+    >>> blocks_before("vision_hidden", -2, 12)
+    11
+    """
+    if not is_whole(layer) or not -blocks - 1 <= layer <= blocks:
+        raise ValueError(
+            f"{function}: layer is {layer!r:.60}, but a tower of {blocks} blocks has "
+            f"the hidden states 0 to {blocks}, or {-blocks - 1} to -1 from the end"
+        )
+    return layer % (blocks + 1)
 
 
 def patch_tokens(pixels, weights, config: VisionConfig):
@@ -208,9 +238,9 @@ def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
     return np.array([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
 
 
-def encoder(hidden, weights, config: TowerConfig, mask=None):
-    """The blocks, one after the other."""
-    for i in range(config.num_hidden_layers):
+def encoder(hidden, weights, config: TowerConfig, mask=None, blocks=None):
+    """The first `blocks` of the blocks, one after the other: all, unless it says."""
+    for i in range(config.num_hidden_layers)[:blocks]:
         hidden = transformer_block(
             hidden,
             weights.scope(f"layers.{i}"),

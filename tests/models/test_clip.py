@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from refvlm.autodiff import value_and_grad
+from refvlm.blocks.transformer import layer_norm
 from refvlm.checkpoint import MissingTensorError, Weights
 from refvlm.models import clip
 from refvlm.models.clip_config import CLIPConfig
@@ -192,6 +194,24 @@ def test_image_features_know_where_things_are():
 
 
 @law
+def test_vision_hidden_of_the_last_layer_is_the_tower_without_its_norm():
+    """Counted from either end; each block moves the tokens."""
+    tower = WEIGHTS.scope("vision_model")
+
+    def hidden(layer):
+        return clip.vision_hidden(PIXELS, tower, CONFIG.vision, layer)
+
+    states = [hidden(layer) for layer in range(3)]
+    for layer, state in enumerate(states):
+        np.testing.assert_array_equal(hidden(layer - 3), state)
+    assert min(np.abs(a - b).max() for a, b in pairwise(states)) > 0.1
+    normed = layer_norm(states[-1], tower.scope("post_layernorm"), 1e-3)
+    np.testing.assert_array_equal(
+        clip.vision_tower(PIXELS, tower, CONFIG.vision), normed
+    )
+
+
+@law
 def test_clip_keeps_float32():
     """float32 weights and pixels give float32 logits, close to those in float64."""
     single = Weights(
@@ -247,6 +267,36 @@ def test_clip_equals_transformers(compare, end, activation, padded):
     assert_close(images, answers["images"], 1e-11)
     assert_close(texts, answers["texts"], 1e-11)
     assert_close(logits, answers["logits"], 1e-11)
+
+
+@oracle
+@pytest.mark.parametrize("layer", [0, 1, -2, -1])
+def test_vision_hidden_equals_transformers(compare, layer):
+    """The hidden states of CLIPVisionModel, of which LLaVA reads the last but one."""
+
+    def ask(torch):
+        import_torchvision()
+        from transformers import CLIPVisionConfig, CLIPVisionModel
+
+        model = CLIPVisionModel(CLIPVisionConfig(**JSON["vision_config"])).double()
+        tower = {
+            name: torch.from_numpy(array.copy())
+            for name, array in TENSORS.items()
+            if name.startswith("vision_model.")
+        }
+        if not any(name.startswith("vision_model.") for name in model.state_dict()):
+            tower = {n.removeprefix("vision_model."): a for n, a in tower.items()}
+        model.load_state_dict(tower)
+        out = model(torch.from_numpy(PIXELS.copy()), output_hidden_states=True)
+        return {"hidden": out.hidden_states[layer].detach().numpy()}
+
+    answers = compare.answers(ask, (TENSORS, PIXELS, JSON, layer))
+    expected = answers["hidden"]
+    assert expected.std() > 0.1
+    tower = WEIGHTS.scope("vision_model")
+    assert_close(
+        clip.vision_hidden(PIXELS, tower, CONFIG.vision, layer), expected, 1e-12
+    )
 
 
 @derivative
@@ -322,6 +372,14 @@ def test_clip_refuses_what_it_was_not_built_for():
     with pytest.raises(MissingTensorError, match="logit_scale"):
         rest = {name: array for name, array in TENSORS.items() if name != "logit_scale"}
         clip.clip(PIXELS, IDS, Weights(rest), CONFIG)
+
+
+@contract
+@pytest.mark.parametrize("layer", [3, -4, 1.0, True, None])
+def test_vision_hidden_refuses_a_layer_that_is_not_there(layer):
+    """Two blocks have three places before, between and behind them."""
+    with pytest.raises(ValueError, match="vision_hidden: layer is .* 0 to 2, or -3"):
+        clip.vision_hidden(PIXELS, WEIGHTS.scope("vision_model"), CONFIG.vision, layer)
 
 
 @contract
