@@ -39,17 +39,11 @@ ACTIVATIONS: dict[str, Callable] = {
 
 def expected_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor by name: what loading checks."""
-    vision, text, shared = config.vision, config.text, config.projection_dim
-    looks, reads = vision.hidden_size, text.hidden_size
+    text, shared = config.text, config.projection_dim
+    looks, reads = config.vision.hidden_size, text.hidden_size
+    tower = vision_shapes(config.vision)
     towers = {
-        f"{VISION}.embeddings.class_embedding": (looks,),
-        f"{VISION}.embeddings.patch_embedding.weight": (
-            *(looks, 3, vision.patch_size, vision.patch_size),
-        ),
-        f"{VISION}.embeddings.position_embedding.weight": (vision.patches + 1, looks),
-        **_norm_shapes(f"{VISION}.pre_layrnorm", looks),
-        **_encoder_shapes(f"{VISION}.encoder.layers", vision),
-        **_norm_shapes(f"{VISION}.post_layernorm", looks),
+        **{f"{VISION}.{name}": shape for name, shape in tower.items()},
         f"{TEXT}.embeddings.token_embedding.weight": (text.vocab_size, reads),
         f"{TEXT}.embeddings.position_embedding.weight": (
             *(text.max_position_embeddings, reads),
@@ -59,6 +53,20 @@ def expected_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
     }
     heads = {VISUAL_PROJECTION: (shared, looks), TEXT_PROJECTION: (shared, reads)}
     return {**towers, **heads, LOGIT_SCALE: ()}
+
+
+def vision_shapes(config: VisionConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of the tower that looks, which other models lend: without
+    `vision_model.`."""
+    width, patch = config.hidden_size, config.patch_size
+    return {
+        "embeddings.class_embedding": (width,),
+        "embeddings.patch_embedding.weight": (width, 3, patch, patch),
+        "embeddings.position_embedding.weight": (config.patches + 1, width),
+        **_norm_shapes("pre_layrnorm", width),
+        **_encoder_shapes("encoder.layers", config),
+        **_norm_shapes("post_layernorm", width),
+    }
 
 
 def _norm_shapes(name, width):

@@ -9,6 +9,7 @@ from . import fields
 from .fields import ConfigError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
+VISION_KIND = "clip_vision_model"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class VisionConfig(TowerConfig):
 
     image_size: int = 224
     patch_size: int = 32
+
+    @classmethod
+    def from_json(cls, section: Mapping) -> VisionConfig:
+        """From the vision_config of a parsed config.json, strictly."""
+        fields.only(section, "model_type", VISION_KIND, default=VISION_KIND)
+        return _vision(section)
 
     @property
     def patches(self) -> int:
@@ -68,7 +75,7 @@ class CLIPConfig:
         """From the parsed config.json of a CLIP, strictly."""
         fields.only(config, "model_type", "clip", default="clip")
         return cls(
-            vision=_vision(_tower(config, "vision_config", "clip_vision_model")),
+            vision=_vision(_tower(config, "vision_config", VISION_KIND)),
             text=_text(_tower(config, "text_config", "clip_text_model")),
             projection_dim=fields.whole(config, "projection_dim", 512, high=1 << 16),
             logit_scale_init_value=fields.number(

@@ -11,7 +11,7 @@ from refvlm.autodiff import value_and_grad
 from refvlm.blocks.transformer import layer_norm
 from refvlm.checkpoint import MissingTensorError, Weights
 from refvlm.models import clip
-from refvlm.models.clip_config import CLIPConfig
+from refvlm.models.clip_config import CLIPConfig, VisionConfig
 from refvlm.models.fields import ConfigError
 from refvlm.shapes import ShapeError
 
@@ -98,6 +98,15 @@ def test_expected_shapes_count_the_published_parameters(
     )
     shapes = clip.expected_shapes(config).values()
     assert sum(int(np.prod(shape)) for shape in shapes) == total
+
+
+@example
+def test_vision_shapes_are_those_of_the_tower_alone():
+    """What other models lend: the same tensors, without the name of the tower."""
+    shapes = clip.vision_shapes(VisionConfig.from_json(JSON["vision_config"]))
+    whole = clip.expected_shapes(CONFIG)
+    named = {n: s for n, s in whole.items() if n.startswith("vision_model.")}
+    assert {f"vision_model.{n}": s for n, s in shapes.items()} == named
 
 
 @example
@@ -342,6 +351,13 @@ def test_clip_config_refuses_what_it_cannot_build(tower, change, message):
     """A configuration that means another model is an error, not another answer."""
     with pytest.raises(ConfigError, match=message):
         CLIPConfig.from_json(JSON | {tower: JSON[tower] | change})
+
+
+@contract
+def test_vision_config_alone_is_of_a_clip_tower():
+    """Another tower's section is refused by its name."""
+    with pytest.raises(ConfigError, match="model_type is 'siglip_vision_model'"):
+        VisionConfig.from_json({"model_type": "siglip_vision_model"})
 
 
 @contract
