@@ -45,6 +45,14 @@ from .resampling import (
     resize_by_definition,
     resize_matrix,
 )
+from .tiles import (
+    Tiler,
+    divide_to_tiles,
+    fitted_size,
+    resize_and_pad,
+    select_best_resolution,
+    unpadded,
+)
 from .values import (
     CLIP_MEAN,
     CLIP_STD,
@@ -73,6 +81,7 @@ __all__ = [
     "RESAMPLING",
     "ImageError",
     "Preprocessor",
+    "Tiler",
     "adjust_brightness",
     "adjust_contrast",
     "center_crop",
@@ -80,8 +89,10 @@ __all__ = [
     "color_jitter",
     "crop_box",
     "cubic_kernel",
+    "divide_to_tiles",
     "fastvlm_apple",
     "fastvlm_huggingface",
+    "fitted_size",
     "horizontal_flip",
     "interpolation_matrix",
     "linear_kernel",
@@ -98,10 +109,13 @@ __all__ = [
     "read_preprocessor",
     "rescale",
     "resize",
+    "resize_and_pad",
     "resize_by_definition",
     "resize_matrix",
     "resize_shortest_edge",
+    "select_best_resolution",
     "to_channels_first",
     "to_channels_last",
+    "unpadded",
     "upright",
 ]

@@ -57,8 +57,15 @@ def processor(name, config):
     from transformers.models.llava.image_processing_pil_llava import (
         LlavaImageProcessorPil,
     )
+    from transformers.models.llava_next.image_processing_pil_llava_next import (
+        LlavaNextImageProcessorPil,
+    )
 
-    kinds = {"CLIP": CLIPImageProcessorPil, "Llava": LlavaImageProcessorPil}
+    kinds = {
+        "CLIP": CLIPImageProcessorPil,
+        "Llava": LlavaImageProcessorPil,
+        "LlavaNext": LlavaNextImageProcessorPil,
+    }
     return kinds[name](**config)
 
 
