@@ -1,4 +1,4 @@
-r"""The sub-layers of BERT: each adds what it computes to what it read, and norms the sum.
+r"""The sub-layers of BERT: each adds what it computes to what it read, then norms it.
 
     x = LayerNorm(x + W_o attention(W_q x, W_k c, W_v c))
     x = LayerNorm(x + W_2 GELU(W_1 x))

@@ -1,6 +1,6 @@
 r"""The Q-Former: a few learnt questions, asked of a picture, become a few tokens.
 
-    z = LayerNorm(queries)                                    (b, 32, d), words after them
+    z = LayerNorm(queries)                                (b, 32, d), words after them
     z = bert_attention(z)                      all of them \
     z = bert_attention(z, picture)    queries, every 2nd    }  12 times
     z = bert_feed_forward(z)    queries and words apart    /
@@ -144,7 +144,7 @@ def qformer(
     image_mask=None,
     watch: list[np.ndarray] | None = None,
 ):
-    """What the queries became, having asked the picture: (b, m, d_v) -> (b, queries, d).
+    """What the queries become by asking a picture: (b, m, d_v) -> (b, queries, d).
 
     With input_ids (b, t) queries and words see each other, the words never the picture,
     and both come back, (b, queries + t, d). The masks are True where a word, or a token
