@@ -54,7 +54,7 @@ def multi_head_attention(
         )
     queries, keys, values = (
         split_heads(ops.linear(x, weight, bias), num_heads)
-        for x, (weight, bias) in zip((query, key, value), _projections(weights, width))
+        for x, (weight, bias) in zip((query, key, value), projections(weights, width))
     )
     attended = ops.scaled_dot_product_attention(
         queries, keys, values, attn_mask, is_causal=is_causal
@@ -68,17 +68,19 @@ def multi_head_attention(
 
 def split_heads(x, num_heads: int):
     """(..., t, heads d) -> (..., heads, t, d): each head a slice of the features."""
-    return x.reshape(*x.shape[:-1], num_heads, -1).swapaxes(-3, -2)
+    *batch, width = x.shape
+    return x.reshape(*batch, num_heads, width // num_heads).swapaxes(-3, -2)
 
 
 def merge_heads(x):
     """(..., heads, t, d) -> (..., t, heads d): back again."""
     x = x.swapaxes(-3, -2)
-    return x.reshape(*x.shape[:-2], -1)
+    *batch, num_heads, head_dim = x.shape
+    return x.reshape(*batch, num_heads * head_dim)
 
 
-def _projections(weights, width):
-    """(weight, bias) for queries, for keys and for values."""
+def projections(weights, width: int):
+    """(weight, bias) for queries, for keys and for values, `width` rows each."""
     parts = [slice(i * width, (i + 1) * width) for i in range(3)]
     if "in_proj_weight" in weights:
         stacked = weights["in_proj_weight"]

@@ -65,6 +65,16 @@ def test_split_heads_and_merge_heads_are_inverse():
 
 
 @law
+def test_multi_head_attention_of_no_tokens():
+    """No question, no answer; and where there is nothing to look at, only the bias."""
+    x, weights = random_arrays(9)(2, 4, WIDTH), random_weights(SELF)
+    none = x[:, :0]
+    assert multi_head_attention(none, x, x, weights, HEADS).shape == (2, 0, WIDTH)
+    blind = multi_head_attention(x, none, none, weights, HEADS)
+    assert_close(blind, np.broadcast_to(weights["out_proj.bias"], x.shape))
+
+
+@law
 @given(st.permutations(range(5)))
 def test_multi_head_attention_of_a_shuffled_sequence_is_shuffled(order):
     """Self-attention without a mask sees a set: it moves with its tokens."""
