@@ -49,7 +49,7 @@ def look(picture, weights: Weights, num_heads: int) -> Look:
     return Look(keys, split_heads(ops.linear(picture, w_value, b_value), num_heads))
 
 
-@shapes(hidden="b t d", returns="b t d")
+@shapes(hidden="b t d", returns="b n d")
 def cross_decoder_layer(
     hidden,
     picture,
@@ -62,23 +62,27 @@ def cross_decoder_layer(
     activation: Callable = ops.gelu,
     eps: float = 1e-5,
     keep: tuple[KVCache, int] | None = None,
+    watch: list | None = None,
+    last: int | None = None,
 ):
     r"""Self-attention, cross-attention and a feed-forward network, each added to what
-    it read: $h \leftarrow h + \operatorname{MHA}(h, h)$,
-    $h \leftarrow h + \operatorname{MHA}(h, v)$,
-    $h \leftarrow h + \operatorname{FFN}(h)$,
+    it read: $h + \operatorname{MHA}(h, h)$, of that $h + \operatorname{MHA}(h, v)$, and
+    of that $h + \operatorname{FFN}(h)$,
     with the norms inside the brackets (norm_first) or around the sums.
 
-    hidden (b, t, d); picture (b, m, d_v), or what `look` made of it. Both masks are
-    those of `ops.scaled_dot_product_attention`: attn_mask over (b, heads, t, all words
-    so far), picture_mask over (b, heads, t, m). `keep` is (cache, layer): the words
-    then continue those in the cache. Weights: `self_attn.` and `multihead_attn.` as in
-    `multi_head_attention`, `linear1.`, `linear2.`, `norm1.` to `norm3.`.
+    hidden (b, t, d); picture (b, m, d_v), or what `look` made of it; without one (None)
+    a layer only reads and thinks, and has two norms. Both masks are those of
+    `ops.scaled_dot_product_attention`: attn_mask over (b, heads, t, all words so far),
+    picture_mask over (b, heads, t, m). `keep` is (cache, layer): the words continue
+    those in the cache. `watch` collects where they look, (b, heads, t, m); only the
+    `last` of them go on to look. Weights: `self_attn.`, `multihead_attn.` (those of
+    `multi_head_attention`), `linear1.`, `linear2.`, `norm1.` to `norm3.`.
 
-    Source: [Cortes] 5.3, 7.3. Oracle: torch.nn.TransformerDecoderLayer(norm_first=...).
+    Source: [Cortes] 5.3, 7.3. Oracle: torch.nn.TransformerDecoderLayer(norm_first=...),
+    and TransformerEncoderLayer's where there is no picture.
     """
     demands.heads_share("cross_decoder_layer", hidden.shape[-1], num_heads)
-    if not isinstance(picture, Look):
+    if picture is not None and not isinstance(picture, Look):
         picture = look(picture, weights, num_heads)
     _check(hidden, picture, weights, num_heads, attn_mask, picture_mask, keep)
 
@@ -90,19 +94,21 @@ def cross_decoder_layer(
         return self_attention(x, scope, num_heads, attn_mask, is_causal, keep)
 
     def looks(x):
-        return cross_attention(
-            x, picture, weights.scope("multihead_attn"), picture_mask
-        )
+        scope = weights.scope("multihead_attn")
+        return cross_attention(x, picture, scope, picture_mask, watch)
 
     def thinks(x):
         wide = activation(linear(x, weights.scope("linear1")))
         return linear(wide, weights.scope("linear2"))
 
-    for i, part in enumerate((reads, looks, thinks), start=1):
+    parts = [reads, thinks] if picture is None else [reads, looks, thinks]
+    for i, part in enumerate(parts, start=1):
         if norm_first:
             hidden = hidden + part(norm(hidden, i))
         else:
             hidden = norm(hidden + part(hidden), i)
+        if part is reads and last is not None:  # words meet here and nowhere else
+            hidden = hidden[:, -last:]
     return hidden
 
 
@@ -125,10 +131,12 @@ def self_attention(x, weights, num_heads: int, attn_mask, is_causal: bool, keep=
     return _out(attended, weights)
 
 
-def cross_attention(x, picture: Look, weights, attn_mask=None):
+def cross_attention(x, picture: Look, weights, attn_mask=None, watch=None):
     """`multi_head_attention` of words with a picture that was looked at."""
     weight, bias = projections(weights, x.shape[-1])[0]
     queries = split_heads(ops.linear(x, weight, bias), picture.keys.shape[1])
+    if watch is not None:
+        watch.append(ops.attention_weights(queries, picture.keys, attn_mask))
     return _out(ops.scaled_dot_product_attention(queries, *picture, attn_mask), weights)
 
 
@@ -142,7 +150,6 @@ def _check(hidden, picture, weights, num_heads, attn_mask, picture_mask, keep):
     batch, tokens, width = hidden.shape
     scale = weights["norm1.weight"]
     demands.features_fit(name, "hidden", hidden, "norm1.weight", scale)
-    demands.as_many(name, hidden=hidden, picture=picture.keys)
     past = 0
     if keep is not None:
         past = keep[0].length
@@ -155,15 +162,18 @@ def _check(hidden, picture, weights, num_heads, attn_mask, picture_mask, keep):
             )
     scores = batch, num_heads, tokens
     demands.mask_fits(name, "attn_mask", attn_mask, (*scores, past + tokens))
-    seen = picture.keys.shape[2]
-    demands.mask_fits(name, "picture_mask", picture_mask, (*scores, seen))
+    if picture is not None:
+        demands.as_many(name, hidden=hidden, picture=picture.keys)
+        seen = picture.keys.shape[2]
+        demands.mask_fits(name, "picture_mask", picture_mask, (*scores, seen))
 
 
 def cross_decoder_layer_shapes(
-    dim: int, hidden: int, picture: int | None = None
+    dim: int, hidden: int, picture: int | None = None, looks: bool = True
 ) -> dict[str, tuple[int, ...]]:
     """The tensors of one layer by name; `hidden` is the width of the feed-forward,
-    `picture` that of the picture's tokens where it is another than `dim`.
+    `picture` that of the picture's tokens where it is another than `dim`; a layer that
+    does not look has no `multihead_attn.` and one norm less.
 
     >>> import math
     >>> shapes = cross_decoder_layer_shapes(512, 2048).values()
@@ -182,13 +192,17 @@ def cross_decoder_layer_shapes(
         "out_proj.weight": (dim, dim),
         "out_proj.bias": (dim,),
     }
-    looks = (joined if seen == dim else apart) | ends
+    cross = (joined if seen == dim else apart) | ends
     return {
         **{f"self_attn.{name}": shape for name, shape in (joined | ends).items()},
-        **{f"multihead_attn.{name}": shape for name, shape in looks.items()},
+        **{f"multihead_attn.{name}": shape for name, shape in cross.items() if looks},
         "linear1.weight": (hidden, dim),
         "linear1.bias": (hidden,),
         "linear2.weight": (dim, hidden),
         "linear2.bias": (dim,),
-        **{f"norm{i}.{n}": (dim,) for i in (1, 2, 3) for n in ("weight", "bias")},
+        **{
+            f"norm{i}.{n}": (dim,)
+            for i in range(1, 3 + looks)
+            for n in ("weight", "bias")
+        },
     }

@@ -112,6 +112,16 @@ def test_cross_decoder_layer_without_a_picture_adds_only_its_bias():
 
 @law
 @norms
+def test_cross_decoder_layer_of_the_last_words_is_the_end_of_the_whole(norm_first):
+    """The others are read by the last, and need not look or think themselves."""
+    whole, watch = layer(norm_first=norm_first), []
+    assert_close(layer(norm_first=norm_first, last=2, watch=watch), whole[:, -2:])
+    (looked,) = watch
+    assert_close(looked.sum(-1), np.ones((2, HEADS, 2)))
+
+
+@law
+@norms
 def test_cross_decoder_layer_keeps_the_dtype(norm_first):
     """float32 words, picture and weights give float32, through a cache too."""
     weights = Weights({n: a.astype(np.float32) for n, a in TENSORS.items()})
@@ -183,6 +193,33 @@ def test_cross_decoder_layer_that_is_not_causal_equals_torch(compare):
 
     answers = compare.answers(ask, (TENSORS, WORDS, PICTURE))
     assert_close(layer(is_causal=False, activation=ops.relu), answers["out"])
+
+
+@oracle
+@norms
+def test_a_layer_that_does_not_look_equals_torchs_encoder_layer(compare, norm_first):
+    """nn.TransformerEncoderLayer, causal: its names, and two norms."""
+    shapes = cross_decoder_layer_shapes(DIM, HIDDEN, looks=False)
+    tensors = random_weights(shapes, seed=5)
+
+    def ask(torch):
+        module = torch.nn.TransformerEncoderLayer(
+            *(DIM, HEADS, HIDDEN),
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=norm_first,
+        ).double()
+        state = {n: torch.from_numpy(a.copy()) for n, a in tensors.items()}
+        module.load_state_dict(state)
+        causal = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1)
+        out = module(torch.from_numpy(WORDS), src_mask=causal)
+        return {"out": out.detach().numpy()}
+
+    expected = compare.answers(ask, (tensors, WORDS, norm_first))["out"]
+    assert expected.std() > 0.3
+    out = layer(picture=None, weights=Weights(tensors), norm_first=norm_first)
+    assert_close(out, expected)
 
 
 @derivative
