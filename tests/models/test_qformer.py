@@ -181,7 +181,7 @@ def test_qformer_equals_transformers(compare, reads, masked):
         counts = None
         if (
             seen is not None
-        ):  # as scores: a plain mask it widens to the words, and fails
+        ):  # as scores: it widens a plain mask to the words, and fails
             counts = torch.from_numpy(np.where(seen, 0.0, -1e300))[:, None, None]
         return (
             layers(

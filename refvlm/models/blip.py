@@ -1,0 +1,140 @@
+r"""BLIP: it says what it sees, and judges whether a text and a picture belong together.
+
+    pixels --tower--> z (b, 1 + patches, d)
+    caption   [DEC] a red ring --text model, causal, looking at z--> next words
+    match     [CLS] a red ring --text model, looking at z--> W h_[CLS]     no, yes
+    compare   cos(W_v z_class, W_t h_[CLS])      the two apart, as CLIP does
+
+Two published models share the tower and, almost, the text model: one of captions, one
+of matching and comparing. Names of weights are those of Hugging Face. Sources: [Cortes]
+1.2, 5.3; Li et al., BLIP. Oracle: transformers.BlipForConditionalGeneration,
+BlipForImageTextRetrieval.
+"""
+
+from __future__ import annotations
+
+from .. import ops
+from ..blocks import tables
+from ..blocks.transformer import linear
+from ..checkpoint import Weights
+from ..shapes import ShapeError, shapes
+from .blip_config import BlipConfig
+from .blip_text import (
+    WORDS,
+    blip_text,
+    head_shapes,
+    picture_memory,
+    text_shapes,
+    word_scores,
+)
+from .blip_tower import blip_tower, tower_shapes
+
+VISION, WRITER, READER = "vision_model", "text_decoder", "text_encoder"
+VISION_PROJECTION, TEXT_PROJECTION, JUDGE = "vision_proj", "text_proj", "itm_head"
+MATCH = 1  # of the two scores, the one for yes
+
+
+def captioning_shapes(config: BlipConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a model that captions; its head is the table of words."""
+    head, text = head_shapes(config.text), text_shapes(config.text)
+    return {
+        **_scoped(VISION, tower_shapes(config.vision)),
+        **_scoped(f"{WRITER}.bert", text),
+        **_scoped(f"{WRITER}.cls.predictions", head),
+    }
+
+
+def matching_shapes(config: BlipConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a model that matches and compares."""
+    looks, reads = config.vision.hidden_size, config.text.hidden_size
+    shared = config.image_text_hidden_size
+    heads = {
+        VISION_PROJECTION: (shared, looks),
+        TEXT_PROJECTION: (shared, reads),
+        JUDGE: (2, reads),
+    }
+    return {
+        **_scoped(VISION, tower_shapes(config.vision)),
+        **_scoped(READER, text_shapes(config.text)),
+        **{f"{name}.weight": shape for name, shape in heads.items()},
+        **{f"{name}.bias": shape[:1] for name, shape in heads.items()},
+    }
+
+
+def _scoped(name, tensors):
+    return {f"{name}.{tensor}": shape for tensor, shape in tensors.items()}
+
+
+def encode_image(pixels, weights: Weights, config: BlipConfig, progress=None):
+    """What a text looks at: the class token and every patch, (n, m, width)."""
+    scope = weights.scope(VISION)
+    return blip_tower(pixels, scope, config.vision, progress=progress)
+
+
+@shapes(input_ids="b t of integers", attention_mask="b t of anything")
+def captioner(
+    pixels, input_ids, weights: Weights, config: BlipConfig, attention_mask=None
+):
+    """Scores of every next word of a caption, (b, t, vocabulary).
+
+    pixels (b, 3, s, s), a picture for each row of input_ids (b, t); attention_mask
+    (b, t) is True where a token counts.
+    """
+    picture = encode_image(pixels, weights, config)
+    check_pairs("blip", picture, input_ids)
+    writer = weights.scope(f"{WRITER}.bert")
+    hidden = blip_text(
+        *(tables.look_up(input_ids, writer, WORDS), writer, config.text),
+        attention_mask=attention_mask,
+        memory=picture_memory(picture, writer, config.text),
+        causal=True,
+    )
+    return word_scores(hidden, weights.scope(WRITER), config.text)
+
+
+@shapes(input_ids="b t of integers", attention_mask="b t of anything", returns="b 2")
+def match_scores(
+    picture, input_ids, weights: Weights, config: BlipConfig, attention_mask=None
+):
+    """(no, yes) for each text with the picture beside it: scores before a softmax.
+
+    picture (b, m, width) is what `encode_image` returns, input_ids (b, t). Every word
+    looks at every patch: a text's score is no product of what the two are alone, so n
+    pictures and n texts cost n times n passes.
+    """
+    check_pairs("match_scores", picture, input_ids)
+    memory = picture_memory(picture, weights.scope(READER), config.text)
+    hidden = read_text(input_ids, weights, config, attention_mask, memory)
+    return linear(hidden[:, 0], weights.scope(JUDGE))
+
+
+def image_features(picture, weights: Weights, config: BlipConfig):
+    """Pictures as directions of the shared space, (b, m, width) -> (b, d)."""
+    del config
+    out = linear(picture[:, 0], weights.scope(VISION_PROJECTION))
+    return ops.normalize(out, dim=-1)
+
+
+def text_features(input_ids, weights: Weights, config: BlipConfig, attention_mask=None):
+    """Texts as directions of the shared space, (n, t) -> (n, d): read without looking."""
+    hidden = read_text(input_ids, weights, config, attention_mask)
+    return ops.normalize(linear(hidden[:, 0], weights.scope(TEXT_PROJECTION)), dim=-1)
+
+
+def read_text(input_ids, weights, config, attention_mask=None, memory=None):
+    """What each word has become, all seeing all, and the picture where there is one."""
+    reader = weights.scope(READER)
+    return blip_text(
+        *(tables.look_up(input_ids, reader, WORDS), reader, config.text),
+        attention_mask=attention_mask,
+        memory=memory,
+    )
+
+
+def check_pairs(function, picture, input_ids) -> None:
+    """Refuse texts that have no picture beside them."""
+    if len(picture) != len(input_ids):
+        raise ShapeError(
+            f"{function}: {len(picture)} pictures for {len(input_ids)} texts: each row "
+            "of input_ids has its picture beside it; repeat one that several go with"
+        )

@@ -1,0 +1,191 @@
+r"""BLIP's text model: BERT, each of whose layers can look at a picture.
+
+    x = LayerNorm(E[ids] + P[positions])
+    x = bert_attention(x)             to itself, causal where it writes  \
+    x = bert_attention(x, picture)    where there is a picture            }  12 times
+    x = bert_feed_forward(x)                                             /
+    scores = E LayerNorm(GELU(W x + b)) + bias
+
+Without a picture it reads a text, with one it judges whether the two belong together,
+and with causality it writes what it sees: three uses of almost the same weights. Names
+are those of Hugging Face's BlipTextModel. Source: [Cortes] 5.3; Li et al., BLIP.
+Oracle: transformers.BlipTextModel, BlipTextLMHeadModel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import ops
+from ..blocks import tables
+from ..blocks.bert import (
+    KeysAndValues,
+    attention_shapes,
+    bert_attention,
+    bert_feed_forward,
+    ending_shapes,
+    feed_forward_shapes,
+    keys_and_values,
+)
+from ..blocks.kv_cache import KVCache
+from ..blocks.transformer import layer_norm, linear
+from ..checkpoint import Weights
+from ..shapes import shapes
+from .blip_config import BlipTextConfig
+from .causal import check_context, check_last, places
+
+WORDS = "embeddings.word_embeddings.weight"
+Memory = Sequence[KeysAndValues]
+
+
+def text_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of the text model by name, without the head that writes."""
+    width, hidden = config.hidden_size, config.intermediate_size
+    looks = attention_shapes(width, config.encoder_hidden_size)
+    block = {
+        **{f"attention.{n}": s for n, s in attention_shapes(width, width).items()},
+        **{f"crossattention.{n}": s for n, s in looks.items()},
+        **feed_forward_shapes(width, hidden),
+    }
+    return {
+        WORDS: (config.vocab_size, width),
+        "embeddings.position_embeddings.weight": (
+            *(config.max_position_embeddings, width),
+        ),
+        "embeddings.LayerNorm.weight": (width,),
+        "embeddings.LayerNorm.bias": (width,),
+        **{
+            f"encoder.layer.{i}.{name}": shape
+            for i in range(config.num_hidden_layers)
+            for name, shape in block.items()
+        },
+    }
+
+
+def head_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
+    """The head that writes; its matrix is the table of words."""
+    width = config.hidden_size
+    return {"bias": (config.vocab_size,), **ending_shapes("transform", width, width)}
+
+
+def picture_memory(picture, weights: Weights, config: BlipTextConfig) -> Memory:
+    """The picture's keys and values, in each layer: made once, asked by every token.
+
+    picture (b, m, d_v) is what the tower hands on.
+    """
+    return [
+        keys_and_values(
+            picture,
+            weights.scope(f"encoder.layer.{i}.crossattention.self"),
+            config.num_attention_heads,
+        )
+        for i in range(config.num_hidden_layers)
+    ]
+
+
+def new_cache(config: BlipTextConfig, batch: int, capacity: int, dtype=np.float32):
+    """An empty cache for `capacity` tokens; more than the context is refused."""
+    check_context(config, capacity)
+    head_dim = config.hidden_size // config.num_attention_heads
+    return KVCache(
+        *(config.num_hidden_layers, batch, config.num_attention_heads),
+        *(capacity, head_dim, dtype),
+    )
+
+
+@shapes(embeddings="b t h", attention_mask="b k of anything", returns="b n h")
+def blip_text(
+    embeddings,
+    weights: Weights,
+    config: BlipTextConfig,
+    attention_mask=None,
+    cache: KVCache | None = None,
+    memory: Memory | None = None,
+    causal: bool = False,
+    last: int | None = None,
+    watch: list[np.ndarray] | None = None,
+):
+    """Words' embeddings, before their places are added, to what each has become.
+
+    `memory` is the picture, if there is one: see `picture_memory`. With `causal` no
+    token sees those behind it, and a cache keeps those before it; `last` tokens are
+    handed on, all unless said. `watch` collects where each looked in the picture.
+    """
+    tokens = embeddings.shape[1]
+    check_last("blip", last, tokens)
+    positions, mask = places(tokens, cache, attention_mask)
+    check_context(config, int(positions.max(initial=-1)) + 1)
+    if not causal and attention_mask is not None:
+        mask = attention_mask.astype(bool)[:, None, None, :]
+    table = weights["embeddings.position_embeddings.weight"]
+    hidden = layer_norm(
+        embeddings + ops.embedding(positions, table),
+        weights.scope("embeddings.LayerNorm"),
+        config.layer_norm_eps,
+    )
+    for i in range(config.num_hidden_layers):
+        hidden = text_layer(
+            *(hidden, weights.scope(f"encoder.layer.{i}"), config, mask),
+            is_causal=causal and mask is None,
+            keep=None if cache is None else (cache, i),
+            picture=None if memory is None else memory[i],
+            last=last if i == config.num_hidden_layers - 1 else None,
+            watch=watch,
+        )
+    if cache is not None:
+        cache.advance(tokens)
+    return hidden
+
+
+def text_layer(
+    hidden,
+    weights,
+    config,
+    mask,
+    is_causal=False,
+    keep=None,
+    picture=None,
+    last=None,
+    watch=None,
+):
+    """Read the text, look at the picture, think; tokens meet in the first part only, so
+    the `last` ones can go on without the others."""
+    heads, eps = config.num_attention_heads, config.layer_norm_eps
+    reads = weights.scope("attention")
+    known = keys_and_values(hidden, reads.scope("self"), heads)
+    if keep is not None:
+        cache, layer = keep
+        known = KeysAndValues(*cache.store(layer, *known))
+    hidden = bert_attention(
+        *(hidden, reads, heads),
+        attn_mask=mask,
+        is_causal=is_causal,
+        eps=eps,
+        known=known,
+    )
+    if last is not None:
+        hidden = hidden[:, -last:]
+    if picture is not None:
+        hidden = bert_attention(
+            *(hidden, weights.scope("crossattention"), heads),
+            eps=eps,
+            known=picture,
+            watch=watch,
+        )
+    return bert_feed_forward(
+        hidden, weights.scope("intermediate"), weights.scope("output"), eps
+    )
+
+
+def word_scores(hidden, weights: Weights, config: BlipTextConfig):
+    r"""How likely each word is next: $E\,\operatorname{LN}(\operatorname{GELU}(Wx + b))
+    + c$, with the table E of words and a bias c for each.
+
+    `weights` hold `bert.` and `cls.`. Source: [Cortes] 4. Oracle: BlipTextLMHeadModel.
+    """
+    head = weights.scope("cls.predictions")
+    bent = ops.gelu(linear(hidden, head.scope("transform.dense")))
+    bent = layer_norm(bent, head.scope("transform.LayerNorm"), config.layer_norm_eps)
+    return tables.scores(bent, weights, f"bert.{WORDS}") + head["bias"]
