@@ -136,10 +136,30 @@ def vision_hidden(pixels, weights, config: VisionConfig, layer: int = -2):
 
     Oracle: transformers' CLIPVisionModel(output_hidden_states=True).hidden_states.
     """
-    blocks = blocks_before("vision_hidden", layer, config.num_hidden_layers)
+    return vision_states(pixels, weights, config, [layer])[0]
+
+
+def vision_states(
+    pixels,
+    weights,
+    config: VisionConfig,
+    layers: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+) -> list:
+    """What `vision_hidden` gives of each of `layers`, in one pass, which goes no deeper
+    than the deepest of them. `progress(done, blocks)` is called after each block."""
+    depth = config.num_hidden_layers
+    wanted = [blocks_before("vision_hidden", layer, depth) for layer in layers]
     tokens = patch_tokens(pixels, weights.scope("embeddings"), config)
     tokens = layer_norm(tokens, weights.scope("pre_layrnorm"), config.layer_norm_eps)
-    return encoder(tokens, weights.scope("encoder"), config, blocks=blocks)
+    states = {0: tokens}
+    for i in range(max(wanted)):
+        tokens = block(tokens, weights.scope(f"encoder.layers.{i}"), config)
+        if i + 1 in wanted:
+            states[i + 1] = tokens
+        if progress is not None:
+            progress(i + 1, max(wanted))
+    return [states[place] for place in wanted]
 
 
 def blocks_before(function: str, layer: int, blocks: int) -> int:
@@ -246,15 +266,20 @@ def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
     return np.array([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
 
 
-def encoder(hidden, weights, config: TowerConfig, mask=None, blocks=None):
-    """The first `blocks` of the blocks, one after the other: all, unless it says."""
-    for i in range(config.num_hidden_layers)[:blocks]:
-        hidden = transformer_block(
-            hidden,
-            weights.scope(f"layers.{i}"),
-            config.num_attention_heads,
-            mask,
-            activation=ACTIVATIONS[config.hidden_act],
-            eps=config.layer_norm_eps,
-        )
+def encoder(hidden, weights, config: TowerConfig, mask=None):
+    """The blocks, one after the other."""
+    for i in range(config.num_hidden_layers):
+        hidden = block(hidden, weights.scope(f"layers.{i}"), config, mask)
     return hidden
+
+
+def block(hidden, weights, config: TowerConfig, mask=None):
+    """`transformer_block`, by the numbers of a tower."""
+    return transformer_block(
+        hidden,
+        weights,
+        config.num_attention_heads,
+        mask,
+        activation=ACTIVATIONS[config.hidden_act],
+        eps=config.layer_norm_eps,
+    )

@@ -38,9 +38,14 @@ class VisionConfig(TowerConfig):
         return _vision(section)
 
     @property
+    def side(self) -> int:
+        """Patches along each side; what is left over at the edges belongs to none."""
+        return self.image_size // self.patch_size
+
+    @property
     def patches(self) -> int:
-        """Patches in a picture; what is left over at its edges belongs to none."""
-        return (self.image_size // self.patch_size) ** 2
+        """Patches in a picture."""
+        return self.side**2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,139 @@
+r"""LLaVA: CLIP's tower looks, a connector translates, LLaMA speaks.
+
+    pixels (n, 3, s, s) --CLIP, up to the last block but one--> features (n, p, c)
+        --connector--> image tokens (n, p, hidden)
+    ids --embedding--> text tokens --splice the image in--> LLaMA --> logits
+
+The class token is left out ("default") or stays ("full"), and where several hidden
+states are looked at, a patch's features stand side by side. Names of weights are those
+of transformers' model; files have three others, see `llava_names`.
+
+Sources: [Foundations] LLaVA; Liu et al., Visual Instruction Tuning, and Improved
+Baselines with Visual Instruction Tuning. Oracle:
+transformers.LlavaForConditionalGeneration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from .. import ops
+from ..blocks import connectors
+from ..checkpoint import Weights
+from ..shapes import shapes
+from . import clip, fastvlm
+from .decoders import DECODERS, HEAD, Decoder
+from .llava_config import LlavaConfig
+
+TOWER = "model.vision_tower"
+PROJECTOR = "model.multi_modal_projector"
+DECODER = "model.language_model"
+EMBEDDING = f"{DECODER}.embed_tokens.weight"
+
+ACTIVATIONS: dict[str, Callable] = {
+    **clip.ACTIVATIONS,
+    "gelu_new": partial(ops.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(ops.gelu, approximate="tanh"),
+}
+
+
+def speaker(config: LlavaConfig) -> Decoder:
+    """The decoder, by the names that its tensors have in a LLaVA."""
+    family = DECODERS[config.decoder]
+    return family._replace(scope=DECODER, embedding=EMBEDDING, head=HEAD)
+
+
+def expected_shapes(config: LlavaConfig, tied: bool) -> dict[str, tuple[int, ...]]:
+    """Every tensor by name; a tied head is the embedding and has none of its own."""
+    tower, joint = clip.vision_shapes(config.vision), connector_shapes(config)
+    return {
+        **{f"{TOWER}.{name}": shape for name, shape in tower.items()},
+        **{f"{PROJECTOR}.{name}": shape for name, shape in joint.items()},
+        **speaker(config).expected_shapes(config.text, tied),
+    }
+
+
+def connector_shapes(config: LlavaConfig) -> dict[str, tuple[int, ...]]:
+    """The tensors between the tower and the decoder, without what stands before."""
+    sides = config.width, config.text.hidden_size
+    if config.connector == "queries":
+        return connectors.query_connector_shapes(*sides, config.queries)
+    if config.connector == "linear":
+        return connectors.linear_connector_shapes(*sides, config.projector_bias)
+    return connectors.mlp_connector_shapes(*sides, config.projector_bias)
+
+
+def image_grid(config: LlavaConfig, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the tokens of a picture, which are those of every picture:
+    one of another size than (height, width) of the tower is refused when it is seen."""
+    return config.grid
+
+
+def encode_image(
+    pixel_values,
+    weights: Weights,
+    config: LlavaConfig,
+    progress: Callable[[int, int], None] | None = None,
+):
+    """Pictures to tokens of the decoder: (n, 3, s, s) -> (n, m, hidden)."""
+    seen = features(pixel_values, weights, config, progress)
+    return connect(seen, weights.scope(PROJECTOR), config)
+
+
+@shapes(pixel_values="n 3 h w", returns="n p c")
+def features(pixel_values, weights: Weights, config: LlavaConfig, progress=None):
+    """What the tower has seen of every patch, (n, p, c), before anything is learnt to
+    translate it: with a frozen tower, the same at every step of training."""
+    states = clip.vision_states(
+        pixel_values,
+        weights.scope(TOWER),
+        config.vision,
+        config.feature_layers,
+        progress,
+    )
+    if config.select == "default":
+        states = [state[:, 1:] for state in states]
+    return states[0] if len(states) == 1 else np.concatenate(states, axis=-1)
+
+
+@shapes(features="n p c", returns="n m h")
+def connect(features, weights, config: LlavaConfig):
+    """From what the tower sees to what the decoder reads: (n, p, c) -> (n, m, h)."""
+    if config.connector == "queries":
+        return connectors.query_connector(features, weights, config.query_heads)
+    if config.connector == "linear":
+        return connectors.linear_connector(features, weights)
+    activation = ACTIVATIONS[config.projector_act]
+    return connectors.mlp_connector(features, weights, activation)
+
+
+def llava(
+    pixel_values,
+    input_ids: np.ndarray,
+    weights: Weights,
+    config: LlavaConfig,
+    attention_mask: np.ndarray | None = None,
+):
+    """Pictures and ids to logits: (b, tokens, vocabulary) for every position.
+
+    pixel_values (n, 3, s, s) or None; input_ids (b, t) marks the pictures, in order,
+    either with one `IMAGE` each or with the image token repeated. attention_mask
+    (b, t).
+    """
+    image = None
+    if pixel_values is not None:
+        image = encode_image(pixel_values, weights, config)
+        room = input_ids, image.shape[1], attention_mask
+        input_ids, attention_mask = fastvlm.make_room(*room)
+    decoder = speaker(config)
+    hidden = decoder.forward(
+        fastvlm.embed(input_ids, image, weights, cast(Any, config)),
+        weights.scope(DECODER),
+        config.text,
+        attention_mask,
+    )
+    return decoder.logits(hidden, weights)
