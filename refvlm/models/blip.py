@@ -116,7 +116,7 @@ def image_features(picture, weights: Weights, config: BlipConfig):
 
 
 def text_features(input_ids, weights: Weights, config: BlipConfig, attention_mask=None):
-    """Texts as directions of the shared space, (n, t) -> (n, d): read without looking."""
+    """Texts as directions of the shared space, (n, t) -> (n, d): they do not look."""
     hidden = read_text(input_ids, weights, config, attention_mask)
     return ops.normalize(linear(hidden[:, 0], weights.scope(TEXT_PROJECTION)), dim=-1)
 

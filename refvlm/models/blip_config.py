@@ -130,9 +130,7 @@ class BlipConfig:
         fields.only(config, "tie_word_embeddings", True, default=True)
         vision = BlipVisionConfig.from_json(fields.section(config, "vision_config"))
         if not vision.qkv_bias:
-            raise ConfigError(
-                "config.json: qkv_bias is false, which BLIP's towers lack"
-            )
+            raise ConfigError("config.json: qkv_bias is false, but BLIP has it")
         return cls(
             vision=vision,
             text=BlipTextConfig.from_json(

@@ -90,8 +90,8 @@ def patch_tokens(pixels, weights, config: BlipVisionConfig, interpolate=False):
     if size != (side, side):
         if not interpolate:
             raise ShapeError(
-                f"blip: pixels are {pixels.shape}, but this tower sees {side} x {side}: "
-                "resize the picture, or interpolate the positions"
+                f"blip: pixels are {pixels.shape}, but this tower sees {side} x "
+                f"{side}: resize the picture, or interpolate the positions"
             )
         grid = tuple(pixels // config.patch_size for pixels in size)
         if 0 in grid:

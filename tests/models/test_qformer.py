@@ -179,9 +179,7 @@ def test_qformer_equals_transformers(compare, reads, masked):
             tokens = words(torch.from_numpy(IDS), query_embeds=tokens)
             sees = torch.from_numpy(np.concatenate([np.ones((2, 5), int), mask], 1))
         counts = None
-        if (
-            seen is not None
-        ):  # as scores: it widens a plain mask to the words, and fails
+        if seen is not None:  # as scores: a plain mask is widened to the words
             counts = torch.from_numpy(np.where(seen, 0.0, -1e300))[:, None, None]
         return (
             layers(
