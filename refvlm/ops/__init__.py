@@ -70,6 +70,15 @@ from .normalization import (
     rms_norm,
     rms_norm_vjp,
 )
+from .patch_tokens import (
+    flatten_maps,
+    patch_embedding,
+    patchify,
+    patchify_vjp,
+    prepend_tokens,
+    unpatchify,
+    unpatchify_vjp,
+)
 from .patches import fold, fold_vjp, unfold, unfold_vjp
 from .pooling import (
     adaptive_avg_pool2d,

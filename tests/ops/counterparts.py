@@ -1,5 +1,9 @@
 """PyTorch's function for each operator, or the reason why there is none."""
 
+import math
+
+import numpy as np
+
 
 def functional(name):
     """`torch.nn.functional.<name>`, as most are called."""
@@ -60,6 +64,45 @@ def means_of_planes(torch):
     return lambda x: x.mean((-2, -1))
 
 
+def into_patches(torch):
+    def patchify(x, patch_size, order="chw"):
+        unfold = torch.nn.functional.unfold
+        rows = unfold(x, patch_size, stride=patch_size).transpose(-1, -2)
+        if order == "hwc":
+            rows = rows.unflatten(-1, (x.shape[-3], -1)).transpose(-1, -2).flatten(-2)
+        return rows
+
+    return patchify
+
+
+def out_of_patches(torch):
+    def unpatchify(patches, output_size, patch_size, order="chw"):
+        if order == "hwc":
+            channels = patches.shape[-1] // math.prod(np.broadcast_to(patch_size, 2))
+            patches = patches.unflatten(-1, (-1, channels)).mT.flatten(-2)
+        fold = torch.nn.functional.fold
+        return fold(patches.mT, output_size, patch_size, stride=patch_size)
+
+    return unpatchify
+
+
+def strided(torch):
+    def embed(x, weight, bias=None):
+        stride = weight.shape[2:]
+        maps = torch.nn.functional.conv2d(x, weight, bias, stride=stride)
+        return maps.flatten(-2).transpose(-1, -2)
+
+    return embed
+
+
+def put_before(torch):
+    def prepend(tokens, prefix):
+        first = prefix.expand(*tokens.shape[:-2], *prefix.shape)
+        return torch.cat([first, tokens], -2)
+
+    return prepend
+
+
 # PyTorch's function, where it is not torch.nn.functional's of the same name.
 COUNTERPARTS = {
     **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
@@ -69,15 +112,20 @@ COUNTERPARTS = {
     "bfloat16_bits": lambda torch: lambda x: x.bfloat16().view(torch.uint16),
     "channel_layer_norm": along_channels,
     "cosine_similarity_matrix": every_pair,
+    "flatten_maps": lambda torch: lambda maps: maps.flatten(-2).transpose(-1, -2),
     "gated_linear": gated,
     "global_avg_pool2d": means_of_planes,
     "log_softmax": lambda torch: lambda scores, dim=-1: scores.log_softmax(dim),
+    "patch_embedding": strided,
+    "patchify": into_patches,
     "pointwise_mlp": two_layers,
+    "prepend_tokens": put_before,
     "round_to_bfloat16": lambda torch: lambda x: x.bfloat16().to(x.dtype),
     "round_to_float16": lambda torch: lambda x: x.half().to(x.dtype),
     "scaled_dot_product_attention": attention,
     "softmax": lambda torch: lambda scores, dim=-1: scores.softmax(dim),
     "swish": lambda torch: lambda x, beta=1.0: x * torch.sigmoid(beta * x),
+    "unpatchify": out_of_patches,
 }
 
 NO_ARRAY = "nothing floating goes in"

@@ -87,6 +87,7 @@ PARTINGS = {
     },
     "smooth_l1_loss": {A_NUMBER: ("no axes",)},
     "unfold": {NOTHING: ("no axis 1",)},
+    "unpatchify": {NOTHING: ("no axis 1",)},
 }
 
 # Arguments that have no gradient, in PyTorch or here.

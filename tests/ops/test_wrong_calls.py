@@ -80,6 +80,11 @@ WRONG = {
     "add_positions: offset": lambda: ops.add_positions(ROWS, ROWS, offset=0.0),
     "rotary_angles: positions": lambda: ops.rotary_angles("here", 4),
     "apply_rotary: sin": lambda: ops.apply_rotary(ROWS[:, :4], ROWS[:, :2], None),
+    "patchify: patch_size": lambda: ops.patchify(PICTURE, 0.5),
+    "unpatchify: output_size": lambda: ops.unpatchify(ROWS, "all", 2),
+    "patch_embedding: weight": lambda: ops.patch_embedding(PICTURE, ROWS),
+    "flatten_maps: maps": lambda: ops.flatten_maps(ROWS),
+    "prepend_tokens: prefix": lambda: ops.prepend_tokens(ROWS, ROWS[:, :2]),
     "interpolate_positions: new_size": lambda: ops.interpolate_positions(
         ROWS, (2, 2, 2)
     ),

@@ -73,11 +73,15 @@ from .targets import (
 )
 from .walks import (
     a_convolution,
+    a_filter_that_fits,
     a_grid_of_windows,
     a_mode_of_overlap,
     a_way_back,
+    an_order_of_patches,
     columns_of_windows,
+    patches_that_fit,
     pixels_to_average,
+    rows_of_patches,
     window_of_max,
     window_of_mean,
     windows_that_fit,

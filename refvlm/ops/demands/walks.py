@@ -67,6 +67,47 @@ def columns_of_windows(
         )
 
 
+def patches_that_fit(function, x, patch_size):
+    """A patch of some size, at least one of which the picture holds."""
+    _patch(function, x.shape[-2:], patch_size, f"x {x.shape}")
+
+
+def rows_of_patches(function, patches, output_size, patch_size):
+    """As many rows as patches lie in the picture, of some channels each."""
+    height, width = per_axis(output_size, 2, f"{function}: output_size", least=1)
+    high, wide = _patch(function, (height, width), patch_size, "output_size")
+    places, numbers = patches.shape[-2:]
+    count = (height // high) * (width // wide)
+    if places != count or numbers % (high * wide):
+        raise ShapeError(
+            f"{function}: patches is {patches.shape}, but a picture of {height} x "
+            f"{width} in patches of {high} x {wide} has {count} rows, of a multiple of "
+            f"{high * wide} numbers"
+        )
+
+
+def an_order_of_patches(function, order):
+    """One of the two in which the numbers of a patch are laid out."""
+    if order not in ("chw", "hwc"):
+        raise ValueError(f'{function}: order is "chw" or "hwc", not {order!r:.60}')
+
+
+def a_filter_that_fits(function, x, weight):
+    """A patch of the size of the filters."""
+    _patch(function, x.shape[-2:], weight.shape[2:], f"x {x.shape}")
+
+
+def _patch(function, size, patch_size, where):
+    """(height, width) of a patch that fits into a picture of `size`."""
+    high, wide = per_axis(patch_size, 2, f"{function}: patch_size", least=1)
+    if high > size[0] or wide > size[1]:
+        raise ShapeError(
+            f"{function}: a patch of {high} x {wide} does not fit into {where}, a "
+            f"picture of {size[0]} x {size[1]}"
+        )
+    return high, wide
+
+
 def window_of_max(function, x, kernel_size, stride, padding, dilation, ceil_mode):
     """A window that fits, and nowhere lies wholly in the padding."""
     walk = kernel_size if stride in (None, ()) else stride, padding, dilation, ceil_mode
