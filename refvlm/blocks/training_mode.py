@@ -73,3 +73,15 @@ def drop_path(branch, rate: float, training: Training | None = None):
     if training is None:
         return branch
     return ops.drop_path(branch, rate, rng=training.rng)
+
+
+def rising_rates(rate: float, depths) -> list[list[float]]:
+    """Stochastic depth for each block of each stage: from 0 up to `rate`, evenly.
+
+    >>> rising_rates(0.5, (1, 2))
+    [[0.0], [0.25, 0.5]]
+    """
+    last = max(sum(depths) - 1, 1)
+    rates = [rate * i / last for i in range(sum(depths))]
+    ends = [sum(depths[: i + 1]) for i in range(len(depths))]
+    return [rates[end - depth : end] for end, depth in zip(ends, depths)]

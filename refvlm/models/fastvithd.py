@@ -23,7 +23,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..autodiff import value_of
 from ..blocks.convolutional.conditional_position import (
     conditional_position,
     fold_conditional_position,
@@ -32,10 +31,11 @@ from ..blocks.convolutional.conv_norm import fold_conv_norm
 from ..blocks.convolutional.large_kernel import fold_large_kernel, patch_embed
 from ..blocks.convolutional.map_attention import attention_block, map_to_tokens
 from ..blocks.convolutional.mobileone import fold_mobileone, mobileone_block
+from ..blocks.convolutional.reparameterization import exchanged
 from ..blocks.convolutional.repmixer import fold_repmixer, repmixer_block
 from ..blocks.convolutional.stem import stem
 from ..blocks.training_mode import Training
-from ..checkpoint import CheckpointError, Weights
+from ..checkpoint import Weights
 from ..parallel import one_blas_thread
 from ..shapes import shapes
 from .fastvithd_config import FastViTHDConfig
@@ -141,7 +141,7 @@ def fold(weights, config: FastViTHDConfig, prefix: str = "") -> Weights:
             folded[f"{piece}.reparam_conv.bias"] = bias
     names = expected_shapes(replace(config, inference_mode=True))
     gone = expected_shapes(replace(config, inference_mode=False)).keys() - names.keys()
-    return _exchange(weights, prefix, gone, folded)
+    return exchanged(weights, prefix, gone, folded)
 
 
 def _foldable(config):
@@ -174,18 +174,4 @@ def prepare(weights, config: FastViTHDConfig, prefix: str = "") -> Weights:
             kernel, bias = fold_conv_norm(tower.scope(name))
             folded |= {f"{name}.conv.weight": kernel, f"{name}.conv.bias": bias}
             gone |= {f"{name}.bn.{term}" for term in tower.scope(f"{name}.bn")}
-    return _exchange(weights, prefix, gone, folded)
-
-
-def _exchange(weights, prefix, gone, new):
-    """The weights without some names of the tower, and with others, all finite."""
-    before = f"{prefix}." if prefix else ""
-    for name, value in new.items():
-        if not np.isfinite(value_of(value)).all():
-            raise CheckpointError(
-                f"{weights.origin}: folding makes {before}{name} infinite or NaN: a "
-                "running_var below zero, or numbers too large, went into it"
-            )
-    gone = {before + name for name in gone}
-    kept = weights.rename(lambda name: None if name in gone else name)
-    return kept.add({before + name: value for name, value in new.items()})
+    return exchanged(weights, prefix, gone, folded)

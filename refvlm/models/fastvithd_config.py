@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..blocks.convolutional.map_attention import HEAD_DIM
+from ..blocks.training_mode import rising_rates
 from . import fields
 from .fields import ConfigError
 
@@ -57,10 +58,7 @@ class FastViTHDConfig:
 
     def drop_rates(self) -> list[list[float]]:
         """Stochastic depth for each block: from 0 up to `drop_path_rate`, evenly."""
-        last = max(sum(self.layers) - 1, 1)
-        rates = [self.drop_path_rate * i / last for i in range(sum(self.layers))]
-        ends = [sum(self.layers[: i + 1]) for i in range(len(self.layers))]
-        return [rates[end - depth : end] for end, depth in zip(ends, self.layers)]
+        return rising_rates(self.drop_path_rate, self.layers)
 
     @classmethod
     def from_json(cls, config: Mapping) -> FastViTHDConfig:

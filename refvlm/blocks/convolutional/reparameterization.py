@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...autodiff import value_of
+from ...checkpoint import CheckpointError, Weights
 from ...shapes import ShapeError, shapes
 
 EPS = 1e-5  # of every normalisation in FastViTHD
@@ -105,3 +107,20 @@ def merge_branches(branches):
             f"{[kernel.shape for kernel, _ in branches]}"
         )
     return sum(kernels), sum(bias for _, bias in branches)
+
+
+def exchanged(weights: Weights, prefix: str, gone, new) -> Weights:
+    """The weights without some names of the tower, and with others, all finite.
+
+    `prefix` says where the tower is among the weights; the others stay.
+    """
+    before = f"{prefix}." if prefix else ""
+    for name, value in new.items():
+        if not np.isfinite(value_of(value)).all():
+            raise CheckpointError(
+                f"{weights.origin}: folding makes {before}{name} infinite or NaN: a "
+                "running_var below zero, or numbers too large, went into it"
+            )
+    gone = {before + name for name in gone}
+    kept = weights.rename(lambda name: None if name in gone else name)
+    return kept.add({before + name: value for name, value in new.items()})
