@@ -27,10 +27,10 @@ def patch_merging(x, weights, eps=1e-5):
     Source: [Foundations] mitigation strategies; [DeepDive] multi-scale; Liu et al.,
     Swin transformer. Oracle: timm's PatchMerging.
     """
-    neighbours = space_to_depth(even(x))
+    merged = space_to_depth(even(x))
     norm = weights.scope("norm")
-    width = neighbours.shape[-1:]
-    normed = ops.layer_norm(neighbours, width, norm["weight"], norm["bias"], eps)
+    width = merged.shape[-1:]
+    normed = ops.layer_norm(merged, width, norm["weight"], norm["bias"], eps)
     return ops.linear(normed, weights["reduction.weight"])
 
 
