@@ -23,8 +23,6 @@ from .values import CLIP_MEAN, CLIP_STD
 
 MAX_CONFIG_BYTES = 2**20
 
-KNOWN_TYPES = re.compile(r"(CLIP|Llava)(ImageProcessor(Fast|Pil)?|FeatureExtractor)")
-
 DEFAULTS = {
     "do_pad": False,
     "do_resize": True,
@@ -41,6 +39,19 @@ DEFAULTS = {
     "do_convert_rgb": True,
 }
 """What transformers assumes where a configuration is silent."""
+
+KINDS: dict[str, dict] = {
+    "CLIP": {},
+    "Llava": {},
+    "Blip": {  # squashed, so that nothing is left to be cropped or padded
+        "size": {"height": 384, "width": 384},
+        "default_to_square": True,
+        "do_center_crop": False,
+    },
+}
+"""What differs where it is the processor of another family, by how its name begins."""
+
+ENDINGS = r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
 
 HARMLESS = {
     "image_processor_type",
@@ -66,14 +77,16 @@ def preprocessor_from_json(config: Mapping, pad: bool = False) -> Preprocessor:
     >>> preprocessor_from_json({"size": 336, "crop_size": 336}).crop_to
     (336, 336)
     """
-    _check_keys(config)
-    values = DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    kind = _kind(config)
+    _check_keys(config, kind)
+    given = {k: v for k, v in config.items() if v is not None}
+    values = DEFAULTS | KINDS[kind] | given
     steps = {name: values[name] for name in DEFAULTS if name.startswith("do_")}
     for name, step in steps.items():
         if type(step) is not bool:
             raise ValueError(f"{name} is {quoted(step)}, but must be true or false")
     options = {"resample": _filter(values["resample"])}
-    if pad or steps["do_pad"]:
+    if pad or (steps["do_pad"] and kind != "Blip"):
         mean = _three("image_mean", values["image_mean"])
         options["fill"] = tuple(_level(value) for value in mean)
     if steps["do_resize"]:
@@ -135,23 +148,35 @@ def _is_padded(model):
     )
 
 
-def _check_keys(config):
+def _kind(config):
+    """The family whose processor it is: CLIP's where nothing is said."""
+    kind = "CLIP"
     for key in ("image_processor_type", "feature_extractor_type"):
-        kind = config.get(key)
-        if kind is not None and not KNOWN_TYPES.fullmatch(str(kind)):
+        said = config.get(key)
+        if said is None:
+            continue
+        known = re.fullmatch(f"({'|'.join(KINDS)}){ENDINGS}", str(said))
+        if known is None:
+            *most, last = (f"{name}ImageProcessor" for name in KINDS)
             raise ValueError(
-                f"{key} is {quoted(kind)}, but only CLIPImageProcessor and "
-                "LlavaImageProcessor are known here"
+                f"{key} is {quoted(said)}, but only {', '.join(most)} and {last} are "
+                "known here"
             )
+        kind = known[1]
+    return kind
+
+
+def _check_keys(config, kind):
     known = DEFAULTS.keys() | HARMLESS
+    if kind == "Blip":  # published files have it, and their processor does not read it
+        known |= {"size_divisor"}
     unknown = [k for k, v in config.items() if v is not None and k not in known]
     if unknown:
         raise ValueError(
             f"{', '.join(map(quoted, unknown))} may change the pixels in a way that is "
             f"not known here; known are {', '.join(DEFAULTS)}"
         )
-    is_llava = str(config.get("image_processor_type")).startswith("Llava")
-    if config.get("do_pad") and not is_llava:
+    if config.get("do_pad") and kind == "CLIP":
         raise ValueError("do_pad is known for LlavaImageProcessor only")
 
 

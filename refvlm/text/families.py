@@ -98,6 +98,7 @@ MODELS = {  # of a config.json, and the class that its model's tokenizer is of
     "clip": "CLIPTokenizer",
     "clip_text_model": "CLIPTokenizer",
     "bert": "BertTokenizer",
+    "blip": "BertTokenizer",
     "distilbert": "BertTokenizer",
     "electra": "BertTokenizer",
 }

@@ -53,6 +53,7 @@ def png(height, width, depth, color_type, rows=b""):
 def processor(name, config):
     """transformers' image processor of that name, in its Pillow version."""
     import_torchvision()
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     from transformers.models.llava.image_processing_pil_llava import (
         LlavaImageProcessorPil,
@@ -62,6 +63,7 @@ def processor(name, config):
     )
 
     kinds = {
+        "Blip": BlipImageProcessorPil,
         "CLIP": CLIPImageProcessorPil,
         "Llava": LlavaImageProcessorPil,
         "LlavaNext": LlavaNextImageProcessorPil,

@@ -143,6 +143,31 @@ def test_preprocessor_equals_transformers_bit_for_bit(compare, kind, config):
         np.testing.assert_array_equal(steps(pictures[name]), answer, name)
 
 
+@oracle
+def test_preprocessor_of_blip_equals_transformers_bit_for_bit(compare):
+    """The whole picture, squashed; published files ask for padding that is not done."""
+    config = {
+        "image_processor_type": "BlipImageProcessor",
+        "size": {"height": 12, "width": 9},
+        "do_pad": True,
+        "size_divisor": 32,
+    }
+    pictures = {name: in_mode(*case) for name, case in CASES.items()}
+
+    def ask(torch):
+        peer = processor("Blip", config)
+        return {
+            name: peer(picture, return_tensors="np")["pixel_values"][0]
+            for name, picture in pictures.items()
+        }
+
+    inputs = {name: np.array(picture) for name, picture in pictures.items()}
+    steps = image.preprocessor_from_json(config)
+    for name, answer in compare.answers(ask, (inputs, config)).items():
+        assert answer.shape == (3, 12, 9)
+        np.testing.assert_array_equal(steps(pictures[name]), answer, name)
+
+
 @contract
 @pytest.mark.parametrize(
     "options, message",
