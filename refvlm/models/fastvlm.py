@@ -19,12 +19,27 @@ import numpy as np
 from .. import ops
 from ..blocks import tables
 from ..checkpoint import Weights
-from ..shapes import ShapeError, shapes
-from . import fields, qwen2
-from .fastvithd import FastViTHDConfig, Progress, fastvithd
+from ..shapes import shapes
+from . import fields, qwen2, splicing
+from .fastvithd import FastViTHDConfig, Progress, fastvithd, trace_pieces
 from .fastvithd import expected_shapes as tower_shapes
+from .fastvithd import prepare as prepare_tower
+from .splicing import IMAGE, make_room
 
-IMAGE = -200  # where the picture goes, in ids that have one place for all of it
+__all__ = [
+    "IMAGE",
+    "FastVLMConfig",
+    "embed",
+    "encode_image",
+    "expected_shapes",
+    "fastvlm",
+    "head",
+    "image_grid",
+    "image_places",
+    "make_room",
+    "prepare",
+    "projector",
+]
 
 TOWER = "model.vision_tower.timm_model"
 PROJECTOR = "model.multi_modal_projector"
@@ -107,6 +122,11 @@ def expected_shapes(config: FastVLMConfig, tied: bool) -> dict[str, tuple[int, .
     return expected
 
 
+def prepare(weights: Weights, config: FastVLMConfig) -> Weights:
+    """Weights for inference alone: the tower's branches and norms folded."""
+    return prepare_tower(weights, config.vision, TOWER)
+
+
 def encode_image(
     pixel_values: np.ndarray,
     weights: Weights,
@@ -131,62 +151,22 @@ def projector(features, weights):
     return ops.linear(hidden, second["weight"], second["bias"])
 
 
-def make_room(input_ids, tokens: int, attention_mask=None):
-    """One `IMAGE` for each picture becomes `tokens` of them, side by side.
-
-    Returns ids and mask (None stays None) of the longer sequence. Every row needs the
-    same number of pictures, or the batch would not be a rectangle.
-    """
-    marked = input_ids == IMAGE
-    pictures = marked.sum(axis=1)
-    if not pictures.any():
-        return input_ids, attention_mask
-    if (pictures != pictures[0]).any():
-        raise ShapeError(
-            f"the rows of input_ids have {pictures.tolist()} pictures; a batch needs "
-            "the same number in each"
-        )
-    repeats = np.where(marked, tokens, 1)
-
-    def stretch(rows):
-        return np.stack([np.repeat(r, n) for r, n in zip(rows, repeats)])
-
-    mask = None if attention_mask is None else stretch(attention_mask)
-    return stretch(input_ids), mask
+def image_grid(config: FastVLMConfig, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the tokens that a picture becomes; a side that is no multiple
+    of 64 rounds up."""
+    _, rows, columns = trace_pieces(config.vision, height, width)[-1].shape
+    return rows, columns
 
 
 def image_places(input_ids, config: FastVLMConfig):
-    """Where the ids leave place for image tokens: at `IMAGE`, and at the image token
-    of the checkpoint, where it has one."""
-    places = input_ids == IMAGE
-    if config.image_token_id is not None:
-        places = places | (input_ids == config.image_token_id)
-    return places
+    """Where the ids leave place for image tokens; see `splicing.image_places`."""
+    return splicing.image_places(input_ids, config.image_token_id)
 
 
-@shapes(input_ids="b t of integers", image="n m h or None")
 def embed(input_ids, image, weights, config: FastVLMConfig):
-    """Ids to embeddings, with the image's tokens spliced in where the ids mark them.
-
-    input_ids (b, t); image (n, m, hidden) or None; the result (b, t, hidden). The
-    marks are `IMAGE` or the checkpoint's image token, one for each image token; the
-    number of marks must be n m.
-    """
-    marks = image_places(input_ids, config)
-    spaces = int(marks.sum())
-    tokens = 0 if image is None else image.shape[0] * image.shape[1]
-    if spaces != tokens:
-        raise ShapeError(
-            f"input_ids marks {spaces} places for image tokens, but the pictures make "
-            f"{tokens}"
-        )
-    words = np.where(input_ids == IMAGE, 0, input_ids)
-    text = tables.look_up(words, weights, EMBEDDING)
-    if image is None:
-        return text
-    flat = image.reshape(tokens, -1)
-    order = np.where(marks, np.cumsum(marks).reshape(marks.shape) - 1, 0)
-    return np.where(marks[..., None], flat[order], text)
+    """Ids (b, t) to embeddings (b, t, hidden), with the image's tokens (n, m, hidden)
+    where the ids mark them; see `splicing.splice`."""
+    return splicing.splice(input_ids, image, weights, EMBEDDING, config.image_token_id)
 
 
 def head(hidden, weights):

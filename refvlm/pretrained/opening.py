@@ -22,13 +22,13 @@ from ..models import fields
 from ..models.decoders import DECODERS
 from .clip import CLIP
 from .language_model import LanguageModel
+from .seers import SEERS
 from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
 CONFIG = "config.json"
 FAMILIES: dict[str, type[VLM] | type[CLIP] | type[LanguageModel]] = {
-    "fast_vlm": VLM,  # as Hugging Face writes it
-    "llava_qwen2": VLM,  # as Apple does
+    **dict.fromkeys(SEERS, VLM),
     "clip": CLIP,
     **dict.fromkeys(DECODERS, LanguageModel),
 }

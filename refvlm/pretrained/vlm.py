@@ -8,7 +8,8 @@
 
 The directory is Hugging Face's or Apple's, as downloaded: `config.json`, safetensors,
 a tokenizer and a preprocessor. Its tensors are held against its configuration before
-anything is computed; nothing is fetched from a network.
+anything is computed; nothing is fetched from a network. What differs between families
+is a row of `seers.SEERS`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,9 @@ from ..arguments import check_whole, several
 from ..blocks.kv_cache import ContextError
 from ..generate import Confidence, Randomness, Reading, Settings, Watch
 from ..generate.demands import check_rng
-from ..models import fastvlm, fields, qwen2
-from ..models.decoders import DECODERS
-from ..models.dialects import canonical
-from ..models.fastvithd import Progress, prepare, trace_pieces
-from ..models.fastvlm_inputs import LARGEST_PIXEL, check_inputs
+from ..models import fields
+from ..models.fastvithd import Progress
+from ..models.vlm_inputs import LARGEST_PIXEL
 from ..quantize import formats
 from .generation import read_generation
 from .reading import (
@@ -41,15 +40,9 @@ from .reading import (
     one_answer,
     read_prompt,
 )
+from .seers import FASTVLM, SEERS, Frame, Seer
 
 ANSWERS_AT_ONCE = 64
-
-# Tensors that a published file may hold and inference has no use for.
-UNUSED = ("*.num_batches_tracked", "*.rotary_emb.inv_freq", f"{fastvlm.TOWER}.head.*")
-
-SPEAKER = DECODERS["qwen2"]._replace(
-    scope=fastvlm.DECODER, embedding=fastvlm.EMBEDDING, head=fastvlm.HEAD
-)
 
 
 class Reply(NamedTuple):
@@ -62,30 +55,44 @@ class Reply(NamedTuple):
 class VLM:
     """A model with its weights, and the tokenizer and preprocessor beside them."""
 
-    def __init__(self, config, weights, directory=None, stop_ids=(), settings=None):
+    def __init__(
+        self,
+        config,
+        weights,
+        directory=None,
+        stop_ids=(),
+        settings=None,
+        family: Seer = FASTVLM,
+    ):
         self.config, self.weights, self.directory = config, weights, directory
         self.stop_ids = frozenset(stop_ids)
         self.settings = Settings() if settings is None else settings
+        self.family = family
 
     @classmethod
     def open(cls, directory: Path, document: dict[str, Any], dtype=np.float32) -> VLM:
         """The model of a directory whose config.json says `document`."""
-        build = fastvlm.FastVLMConfig.from_json
+        family = SEERS[document["model_type"]]
+        build = family.config.from_json
         config = fields.built(directory / "config.json", document, build)
-        weights = canonical(formats.load(directory, document, dtype))
-        tied = config.text.tie_word_embeddings and fastvlm.HEAD not in weights
-        expected = fastvlm.expected_shapes(config, tied)
-        checkpoint.expect(weights, expected, ignore=UNUSED)
+        weights = family.canonical(formats.load(directory, document, dtype))
+        tied = config.text.tie_word_embeddings and family.decoder.head not in weights
+        expected = family.expected_shapes(config, tied)
+        checkpoint.expect(weights, expected, ignore=family.unused)
         with np.errstate(all="ignore"):  # what is not finite is refused
-            weights = prepare(weights, config.vision, fastvlm.TOWER)
-        return cls(config, weights, directory, *read_generation(directory, document))
+            weights = family.prepare(weights, config)
+        said = read_generation(directory, document)
+        return cls(config, weights, directory, *said, family=family)
 
     @cached_property
-    def tokenizer(self) -> text.Tokenizer:
-        """The tokenizer, once its chat template is known to be ChatML."""
+    def _speech(self) -> tuple[text.Tokenizer, Frame]:
         tokenizer = text.load_tokenizer(self.directory)
-        text.recognize_template(self.directory, tokenizer)
-        return tokenizer
+        return tokenizer, self.family.frame(self.directory, tokenizer)
+
+    @property
+    def tokenizer(self) -> text.Tokenizer:
+        """The tokenizer, once the frame around a question is known here."""
+        return self._speech[0]
 
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
@@ -109,9 +116,14 @@ class VLM:
         """
         given = self._check(pixel_values, input_ids, attention_mask)
         with np.errstate(all="ignore"):
-            scores = fastvlm.fastvlm(
-                given.pixels, given.ids, self.weights, self.config, given.mask
+            read = self._join(given)
+            hidden = read.decoder.forward(
+                read.embeddings,
+                self.weights.scope(read.decoder.scope),
+                self.config.text,
+                read.mask,
             )
+            scores = read.decoder.logits(hidden, self.weights)
         return finite(scores, self.weights)
 
     def stream(
@@ -162,24 +174,26 @@ class VLM:
         return self._read(given, max_new_tokens)
 
     def _read(self, given, max_new_tokens, progress=None):
-        ids, mask, seen = given.ids, given.mask, None
-        if given.pixels is not None:
-            with np.errstate(all="ignore"):
-                seen = fastvlm.encode_image(
-                    given.pixels, self.weights, self.config, progress
-                )
-            ids, mask = fastvlm.make_room(ids, seen.shape[1], mask)
-        picture = self.config.image_token_id
-        named = np.where(ids == fastvlm.IMAGE, -1 if picture is None else picture, ids)
+        with np.errstate(all="ignore"):
+            read = self._join(given, progress)
         return read_prompt(
-            SPEAKER,
+            read.decoder,
             self.weights,
             self.config.text,
-            embeddings=fastvlm.embed(ids, seen, self.weights, self.config),
-            prompt=named,
-            mask=mask,
+            embeddings=read.embeddings,
+            prompt=read.prompt,
+            mask=read.mask,
             new_tokens=max_new_tokens,
         )
+
+    def _join(self, given, progress=None):
+        """What the decoder reads: the picture looked at, and joined to the ids."""
+        seen = None
+        if given.pixels is not None:
+            seen = self.family.encode_image(
+                given.pixels, self.weights, self.config, progress
+            )
+        return self.family.join(given.ids, seen, given.mask, self.weights, self.config)
 
     def generate(
         self,
@@ -205,13 +219,14 @@ class VLM:
         """The question in the checkpoint's chat frame, with -200 for the picture."""
         if not isinstance(prompt, str):
             raise ValueError(f"a prompt is a text, not {type(prompt).__name__}")
-        context = self.config.text.max_position_embeddings
+        context = self.config.text.context
         if len(prompt) > CHARACTERS_PER_TOKEN * context:
             raise ContextError(
                 f"a prompt of {len(prompt):,} characters is too long for this model's "
                 f"context of {context} tokens: shorten it"
             )
-        ids = text.encode_chat(self.tokenizer, prompt, fastvlm.IMAGE)
+        _, frame = self._speech
+        ids = frame(prompt)
         vocabulary = self.config.text.vocab_size
         if max(ids) >= vocabulary:
             raise text.TokenizerError(
@@ -349,19 +364,18 @@ class VLM:
         pixels = self.preprocessor(picture)[None]
         ids = np.append(self.prompt_ids(prompt), np.array([answer], np.int64), 1)
         given = self._check(pixels, ids, None)
-        seen = fastvlm.encode_image(given.pixels, self.weights, self.config)
-        ids, _ = fastvlm.make_room(given.ids, seen.shape[1])
+        read = self._join(given)
         watch: list[np.ndarray] = []
-        qwen2.qwen2(
-            fastvlm.embed(ids, seen, self.weights, self.config),
-            self.weights.scope(fastvlm.DECODER),
+        read.decoder.forward(
+            read.embeddings,
+            self.weights.scope(read.decoder.scope),
             self.config.text,
             watch=watch,
         )
-        places = fastvlm.image_places(ids, self.config)[0]
         mean = np.mean([weights[0] for weights in watch], axis=(0, 1))
+        places = slice(None) if read.places is None else read.places[0]
         looked = mean[-len(answer) - 1 : -1, places]
-        _, rows, columns = trace_pieces(self.config.vision, *pixels.shape[2:])[-1].shape
+        rows, columns = self.family.image_grid(self.config, *pixels.shape[2:])
         return looked.reshape(-1, rows, columns)
 
     def _spoken(self, ids):
@@ -371,6 +385,8 @@ class VLM:
         return self.tokenizer.decode(kept.tolist(), markers=False).strip()
 
     def _check(self, pixel_values, input_ids, attention_mask, new_tokens=0):
-        dtype = self.weights[f"{fastvlm.PROJECTOR}.linear_1.bias"].dtype
-        given = pixel_values, input_ids, attention_mask
-        return check_inputs(*given, self.config, dtype, new_tokens)
+        dtype = self.weights[self.family.computing].dtype
+        asked = pixel_values, input_ids, attention_mask
+        given, tokens = self.family.check(*asked, self.config, dtype)
+        self.family.decoder.check_context(self.config.text, tokens + new_tokens)
+        return given

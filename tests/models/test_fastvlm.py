@@ -93,6 +93,14 @@ def test_expected_shapes_count_the_published_parameters(
     assert counted == total
 
 
+@example
+def test_image_grid_rounds_up():
+    """128 x 128 is 2 x 2 tokens; one pixel more begins a third row."""
+    assert fastvlm.image_grid(CONFIG, 128, 128) == (2, 2)
+    assert fastvlm.image_grid(CONFIG, 129, 128) == (3, 2)
+    assert fastvlm.image_grid(CONFIG, 1, 1) == (1, 1)
+
+
 @law
 def test_embed_puts_the_image_where_it_is_marked(weights):
     """Text embeddings stand outside the marks, image tokens in order inside them."""
@@ -214,13 +222,6 @@ def test_embed_refuses_marks_that_do_not_match_the_picture(weights):
         fastvlm.embed(ids, np.zeros((1, 4, 32)), weights, CONFIG)
     with pytest.raises(ShapeError, match="3 places .* make 0"):
         fastvlm.embed(ids, None, weights, CONFIG)
-
-
-@contract
-def test_make_room_refuses_rows_with_different_numbers_of_pictures():
-    """A batch is a rectangle."""
-    with pytest.raises(ShapeError, match=r"\[1, 0\] pictures"):
-        fastvlm.make_room(np.array([[1, IMAGE], [1, 2]]), 4)
 
 
 @contract

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_answers_refuse_one_picture_for_a_list(vlm, alone):
 @contract
 def test_answers_refuse_what_is_no_prompt_and_no_picture(vlm, monkeypatch):
     """And before a picture is looked at."""
-    monkeypatch.setattr("refvlm.models.fastvlm.encode_image", None)
+    monkeypatch.setattr(vlm, "family", replace(vlm.family, encode_image=None))
     with pytest.raises(ValueError, match=r"prompts is a list, even of one, \[prompt\]"):
         vlm.answers(PICTURES, "What?")
     with pytest.raises(ValueError, match="a prompt is a text, not NoneType"):

@@ -1,6 +1,7 @@
 """The spec of refvlm/pretrained/vlm.py: a checkpoint directory, ready to use."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -380,3 +381,16 @@ def test_describe_refuses_a_tokenizer_of_another_checkpoint(directory, tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps(words))
     with pytest.raises(TokenizerError, match="makes the id 300, .* ends at 263"):
         refvlm.load(tmp_path).describe(np.zeros((9, 9, 3), np.uint8))
+
+
+@contract
+def test_vlm_holds_all_tokens_against_the_context(directory):
+    """Prompt, picture and answer count, and the picture is not looked at before."""
+    vlm = refvlm.load(directory)
+    vlm.family = replace(vlm.family, encode_image=None)
+    prompt = [[1] * 200 + [fastvlm.IMAGE]]
+    vlm.stream(PIXELS[:1], prompt, 308)
+    with pytest.raises(ContextError, match="513 tokens .* context of 512"):
+        vlm.stream(PIXELS[:1], prompt, 309)
+    with pytest.raises(ContextError, match="context of 512"):
+        vlm.logits(None, np.ones((1, 300_000), int))

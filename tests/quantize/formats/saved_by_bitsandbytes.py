@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
+from functools import partial
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def save_float(torch, directory, config, tensors, dtype):
 
 def open_quantised(torch, directory, config, dtype, **options):
     """The model that transformers makes of a directory, in four bits; every layer on
-    the road that multiplies in the weights' own precision."""
+    the library's plain road (see `plainly`)."""
     from transformers import BitsAndBytesConfig
 
     settings = {}
@@ -59,8 +60,28 @@ def open_quantised(torch, directory, config, dtype, **options):
         model = model_class(config).from_pretrained(directory, dtype=dtype, **settings)
     for module in model.modules():
         if is_four_bit(module):
-            module.support_avx512bf16_for_cpu = False
+            module.forward = partial(plainly, torch, module)
     return model.eval()
+
+
+def plainly(torch, module, x):
+    """What a layer computes, its matrix made by the library's own PyTorch lines.
+
+    Its compiled lines multiply in bfloat16 where a processor can, and where one has
+    AVX-512 give the wrong scales to rows whose width is a multiple of 16 and not of the
+    block.
+    """
+    from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+    from bitsandbytes.functional import dequantize_blockwise
+
+    state = module.weight.quant_state
+    absmax = state.absmax
+    if state.nested:
+        absmax = dequantize_blockwise(absmax, state.state2) + state.offset
+    codes = module.weight.data.reshape(-1)
+    asked = state.code, state.blocksize, state.shape, state.dtype
+    weight = _dequantize_4bit_compute(codes, absmax, *asked)
+    return torch.nn.functional.linear(x, weight.to(x.dtype), module.bias)
 
 
 def is_four_bit(module):

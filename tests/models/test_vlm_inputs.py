@@ -4,33 +4,36 @@ import numpy as np
 import pytest
 
 from refvlm.autodiff import Variable
-from refvlm.blocks.kv_cache import ContextError
-from refvlm.models import fastvlm
-from refvlm.models.fastvithd import trace_pieces
-from refvlm.models.fastvlm_inputs import (
+from refvlm.models.inputs import check_ids, check_mask
+from refvlm.models.splicing import IMAGE
+from refvlm.models.vlm_inputs import (
     MAX_PIXELS,
-    check_ids,
-    check_inputs,
-    check_mask,
+    check_crossed,
     check_pixels,
-    image_tokens,
+    check_spliced,
 )
 from refvlm.shapes import ShapeError
 
 from .. import tiny
 from ..spec import contract, example, law
 
-CONFIG = fastvlm.FastVLMConfig.from_json(tiny.CONFIG)
-IMAGE, TOKEN = fastvlm.IMAGE, tiny.IMAGE_TOKEN
+TOKEN = tiny.IMAGE_TOKEN
 PIXELS = tiny.pictures(2).astype(np.float32)
+SINGLE = np.dtype(np.float32)
 
 
-def check(pixels, ids, mask=None, new_tokens=0):
-    return check_inputs(pixels, ids, mask, CONFIG, np.dtype(np.float32), new_tokens)
+def grid(height, width):
+    """A token for each 64 x 64 pixels."""
+    return -(-height // 64), -(-width // 64)
+
+
+def check(pixels, ids, mask=None):
+    given, _ = check_spliced(pixels, ids, mask, 264, SINGLE, TOKEN, grid)
+    return given
 
 
 @example
-def test_check_inputs_makes_arrays_of_lists():
+def test_check_spliced_makes_arrays_of_lists():
     """Ids and masks may be lists, pixels of another precision."""
     given = check(PIXELS[:1].astype(np.float64), [[1, IMAGE, 2]], [[0, 1, 1]])
     assert given.pixels.dtype == np.float32 and given.ids.dtype == np.int64
@@ -39,18 +42,18 @@ def test_check_inputs_makes_arrays_of_lists():
 
 
 @example
-def test_image_tokens_round_up():
-    """128 x 128 is 2 x 2 tokens; one pixel more begins a third row."""
-    assert image_tokens(CONFIG, 128, 128) == 4
-    assert image_tokens(CONFIG, 129, 128) == 6
-    assert image_tokens(CONFIG, 1, 1) == 1
+def test_check_spliced_counts_the_tokens_of_a_row():
+    """A picture of 2 x 2 tokens stands in one place of three."""
+    given = check_spliced(PIXELS[:1], [[1, IMAGE, 2]], None, 264, SINGLE, TOKEN, grid)
+    assert given[1] == 6
 
 
-@law
-def test_image_tokens_are_those_of_the_table():
-    """The count is the map of the tower's last block."""
-    _, rows, columns = trace_pieces(CONFIG.vision, 200, 70)[-1].shape
-    assert image_tokens(CONFIG, 200, 70) == rows * columns == 8
+@example
+def test_check_crossed_makes_arrays_of_lists():
+    """One picture for each row, and no place for it among the ids."""
+    given = check_crossed(PIXELS.tolist(), [[1], [2]], [[1], [0]], 264, SINGLE, grid)
+    assert given.pixels.dtype == SINGLE and given.ids.dtype == np.int64
+    np.testing.assert_array_equal(given.mask, [[True], [False]])
 
 
 @law
@@ -63,7 +66,7 @@ def test_check_mask_takes_booleans_and_zeros_and_ones(dtype):
 
 
 @law
-def test_check_inputs_allows_rows_with_different_numbers_of_pictures():
+def test_check_spliced_allows_rows_with_different_numbers_of_pictures():
     """Where each place is marked, pictures follow one another through the batch."""
     four = [TOKEN] * 4
     pixels = np.concatenate([PIXELS, PIXELS[:1]])
@@ -175,20 +178,36 @@ def test_check_pixels_refuses_what_is_no_picture(pixels, message):
         (PIXELS, [[IMAGE, IMAGE], [1, 2]], r"\[2, 0\] pictures"),
     ],
 )
-def test_check_inputs_counts_pictures_and_places(pixels, ids, message):
+def test_check_spliced_counts_pictures_and_places(pixels, ids, message):
     """A picture without a place, or a place without a picture, is named at once."""
     with pytest.raises(ShapeError, match=message):
         check(pixels, ids)
 
 
 @contract
-def test_check_inputs_holds_all_tokens_against_the_context():
-    """Prompt, picture and answer count, and the picture is not looked at before."""
-    assert check(PIXELS[:1], [[1] * 200 + [IMAGE]], new_tokens=308)
-    with pytest.raises(ContextError, match="513 tokens .* context of 512"):
-        check(PIXELS[:1], [[1] * 200 + [IMAGE]], new_tokens=309)
-    with pytest.raises(ContextError, match="context of 512"):
-        check(None, np.ones((1, 300_000), int))
+@pytest.mark.parametrize(
+    "pixels, ids, message",
+    [
+        (None, [[1]], "answers about a picture, and pixel_values is None"),
+        (PIXELS, [[1]], "2 pictures, but input_ids 1 rows"),
+        (PIXELS, [[1], [IMAGE]], f"has {IMAGE}, but the vocabulary is 0 to 263$"),
+    ],
+)
+def test_check_crossed_wants_a_picture_for_each_row(pixels, ids, message):
+    """Neither is broadcast, and a place for a picture has no meaning."""
+    with pytest.raises(ValueError, match=message):
+        check_crossed(pixels, ids, None, 264, SINGLE, grid)
+
+
+@contract
+def test_check_crossed_asks_the_tower():
+    """What the tower can't see is refused before anything is computed."""
+
+    def narrow(height, width):
+        raise ShapeError(f"not {height} x {width}")
+
+    with pytest.raises(ShapeError, match="not 128 x 128"):
+        check_crossed(PIXELS, [[1], [2]], None, 264, SINGLE, narrow)
 
 
 @contract

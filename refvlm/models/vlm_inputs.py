@@ -1,4 +1,4 @@
-"""What a FastVLM is given, checked before anything is computed.
+"""What a model that sees is given, checked before anything is computed.
 
 A mask of the wrong length would broadcast, a picture of bytes would be 255 times too
 bright, and a missing picture would be noticed after a minute of work. Each of these is
@@ -7,15 +7,15 @@ one error here, and it says what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from ..autodiff import Variable
 from ..shapes import ShapeError
-from . import fastvlm, qwen2
-from .fastvithd import trace_pieces
 from .inputs import as_array, check_ids, check_mask
+from .splicing import IMAGE, image_places, make_room
 
 MAX_PIXELS = 1 << 24
 """The largest picture taken: 4096 x 4096, which needs some 2 GB and a minute."""
@@ -33,25 +33,59 @@ class Inputs(NamedTuple):
     mask: np.ndarray | None
 
 
-def check_inputs(
-    pixel_values, input_ids, attention_mask, config, dtype, new_tokens: int = 0
-) -> Inputs:
-    """The inputs as arrays that fit each other, the model, and its context.
+def check_spliced(
+    pixel_values,
+    input_ids,
+    attention_mask,
+    vocabulary: int,
+    dtype,
+    image_token_id: int | None,
+    image_grid: Callable[[int, int], tuple[int, int]],
+) -> tuple[Inputs, int]:
+    """The inputs as arrays that fit each other and the model, and how many tokens a row
+    has once its pictures are among them.
 
     pixel_values (n, 3, h, w), floating, come out as `dtype`; input_ids (b, t) as
-    int64; attention_mask (b, t), of booleans or of 0 and 1, as booleans.
+    int64; attention_mask (b, t), of booleans or of 0 and 1, as booleans. A picture of
+    height x width becomes `image_grid(height, width)`, rows and columns of tokens.
     """
-    ids = check_ids(input_ids, config.text.vocab_size, mark=fastvlm.IMAGE)
+    ids = check_ids(input_ids, vocabulary, mark=IMAGE)
     mask = None if attention_mask is None else check_mask(attention_mask, ids)
     if pixel_values is None:
         pixels, tokens, places = None, 0, ids
     else:
         pixels = check_pixels(pixel_values, dtype)
-        each = image_tokens(config, *pixels.shape[2:])
-        tokens = len(pixels) * each
-        places, _ = fastvlm.make_room(ids, each)
-    _check_places(places, pixels, tokens, config)
-    qwen2.check_context(config.text, places.shape[1] + new_tokens)
+        rows, columns = image_grid(*pixels.shape[2:])
+        tokens = len(pixels) * rows * columns
+        places, _ = make_room(ids, rows * columns)
+    _check_places(places, pixels, tokens, image_token_id)
+    return Inputs(pixels, ids, mask), places.shape[1]
+
+
+def check_crossed(
+    pixel_values,
+    input_ids,
+    attention_mask,
+    vocabulary: int,
+    dtype,
+    image_grid: Callable[[int, int], tuple[int, int]],
+) -> Inputs:
+    """The same, where the decoder looks at the picture from the side: ids have no place
+    for it, and each row has one picture of its own."""
+    ids = check_ids(input_ids, vocabulary)
+    mask = None if attention_mask is None else check_mask(attention_mask, ids)
+    if pixel_values is None:
+        raise ShapeError(
+            "this model answers about a picture, and pixel_values is None: "
+            "vlm.preprocessor(picture)[None] makes one"
+        )
+    pixels = check_pixels(pixel_values, dtype)
+    image_grid(*pixels.shape[2:])  # refuses a picture that the tower can't see
+    if len(pixels) != len(ids):
+        raise ShapeError(
+            f"pixel_values has {len(pixels)} pictures, but input_ids {len(ids)} rows: "
+            "each row has one picture of its own"
+        )
     return Inputs(pixels, ids, mask)
 
 
@@ -89,19 +123,12 @@ def check_pixels(pixel_values, dtype):
     return pixels
 
 
-def image_tokens(config, height: int, width: int) -> int:
-    """How many tokens a picture becomes; a side that is no multiple of 64 rounds up."""
-    _, rows, columns = trace_pieces(config.vision, height, width)[-1].shape
-    return rows * columns
-
-
-def _check_places(ids, pixels, tokens, config):
+def _check_places(ids, pixels, tokens, token):
     """As many places for image tokens as the pictures make, or what is missing."""
-    places = int(fastvlm.image_places(ids, config).sum())
+    places = int(image_places(ids, token).sum())
     if places == tokens:
         return
-    token = config.image_token_id
-    mark = f"one {fastvlm.IMAGE}"
+    mark = f"one {IMAGE}"
     if token is not None:
         mark += f", or {token} for each of its tokens"
     if pixels is None:

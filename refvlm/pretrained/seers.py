@@ -1,0 +1,147 @@
+"""The families that see and speak, in one table: what differs between them.
+
+    family = SEERS["fast_vlm"]
+    seen = family.encode_image(pixels, weights, config)
+    joined = family.join(ids, seen, mask, weights, config)
+    hidden = joined.decoder.forward(joined.embeddings, scope, config.text, joined.mask)
+
+A picture reaches a decoder in one of two ways. Spliced, its tokens stand among the
+text's; crossed, the decoder has layers that look at it from the side. Everything else
+of a family is a row: its configuration, its tower, its decoder, and the frame that it
+puts around a question. The keys are what config.json calls `model_type`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import text
+from ..blocks import tables
+from ..checkpoint import Weights
+from ..models import dialects, fastvlm
+from ..models.decoders import DECODERS, Decoder
+from ..models.splicing import IMAGE, image_places, make_room, splice
+from ..models.vlm_inputs import Inputs, check_crossed, check_spliced
+
+Frame = Callable[[str], list[int]]
+
+
+class Joined(NamedTuple):
+    """What a decoder reads: embeddings (b, t, h), the ids that they stand for, below 0
+    where one is no token's, the mask (b, t) or None, where the picture is (b, t) or
+    None for a picture aside, and the decoder itself."""
+
+    embeddings: np.ndarray
+    prompt: np.ndarray
+    mask: np.ndarray | None
+    places: np.ndarray | None
+    decoder: Decoder
+
+
+def chat_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
+    """A question in the chat template of the checkpoint, with a place for a picture."""
+    text.recognize_template(directory, tokenizer)
+    return partial(text.encode_chat, tokenizer)
+
+
+@dataclass(frozen=True)
+class Seer(ABC):
+    """A family: how it is configured, looks and speaks, and its tensors' names.
+
+    `encode_image(pixels, weights, config, progress)` gives (n, m, width), and
+    `image_grid(config, height, width)` the rows and columns of these m tokens, or an
+    error for a picture that the tower can't see. `canonical(weights)` gives weights
+    their names, whichever of its published ones they came in, and `prepare(weights,
+    config)` makes them quick. `computing` names a tensor that is never in fewer bits:
+    its dtype is that of the work. `frame(directory, tokenizer)` turns questions to ids.
+    """
+
+    config: Any
+    expected_shapes: Callable
+    encode_image: Callable
+    image_grid: Callable
+    decoder: Decoder
+    computing: str
+    canonical: Callable[[Weights], Weights] = lambda weights: weights
+    prepare: Callable[[Weights, Any], Weights] = lambda weights, config: weights
+    unused: tuple[str, ...] = ()
+    frame: Callable[[Path, text.Tokenizer], Frame] = chat_frame
+
+    @abstractmethod
+    def check(self, pixels, ids, mask, config, dtype) -> tuple[Inputs, int]:
+        """Inputs that fit each other and the model, and how many tokens a row has."""
+
+    @abstractmethod
+    def join(self, ids, seen, mask, weights, config) -> Joined:
+        """What the decoder reads of ids (b, t) and of what was seen (n, m, width)."""
+
+
+class Spliced(Seer):
+    """The picture's tokens stand among the text's, where the ids mark them."""
+
+    def check(self, pixels, ids, mask, config, dtype):
+        return check_spliced(
+            *(pixels, ids, mask, config.text.vocab_size, dtype, config.image_token_id),
+            partial(self.image_grid, config),
+        )
+
+    def join(self, ids, seen, mask, weights, config):
+        if seen is not None:
+            ids, mask = make_room(ids, seen.shape[1], mask)
+        token = config.image_token_id
+        return Joined(
+            splice(ids, seen, weights, self.decoder.embedding, token),
+            np.where(ids == IMAGE, -1 if token is None else token, ids),
+            mask,
+            image_places(ids, token),
+            self.decoder,
+        )
+
+
+class Crossed(Seer):
+    """The decoder looks at the picture from the side: its `forward` and its cache take
+    `picture`, (b, m, width), one for each row."""
+
+    def check(self, pixels, ids, mask, config, dtype):
+        given = check_crossed(
+            *(pixels, ids, mask, config.text.vocab_size, dtype),
+            partial(self.image_grid, config),
+        )
+        return given, given.ids.shape[1]
+
+    def join(self, ids, seen, mask, weights, config):
+        looking = partial(self.decoder.forward, picture=seen)
+        embeddings = tables.look_up(ids, weights, self.decoder.embedding)
+        decoder = self.decoder._replace(forward=looking)
+        return Joined(embeddings, ids, mask, None, decoder)
+
+
+FASTVLM = Spliced(
+    config=fastvlm.FastVLMConfig,
+    expected_shapes=fastvlm.expected_shapes,
+    encode_image=fastvlm.encode_image,
+    image_grid=fastvlm.image_grid,
+    decoder=DECODERS["qwen2"]._replace(
+        scope=fastvlm.DECODER, embedding=fastvlm.EMBEDDING, head=fastvlm.HEAD
+    ),
+    computing=f"{fastvlm.PROJECTOR}.linear_1.bias",
+    canonical=dialects.canonical,
+    prepare=fastvlm.prepare,
+    unused=(
+        "*.num_batches_tracked",
+        "*.rotary_emb.inv_freq",
+        f"{fastvlm.TOWER}.head.*",
+    ),
+)
+
+SEERS: dict[str, Seer] = {
+    "fast_vlm": FASTVLM,  # as Hugging Face writes it
+    "llava_qwen2": FASTVLM,  # as Apple does
+}
