@@ -46,7 +46,7 @@ def rounded(x, dtype, saturate=True):
 def grid_of(dtype):
     """The finite numbers of a format in their order, 0 once."""
     values = from_bits(codes_of(dtype), dtype)
-    return np.unique(values[np.isfinite(values)])
+    return np.unique(values[np.isfinite(values)]) + 0.0  # 0, whichever zero was kept
 
 
 def hard_numbers(dtype):
