@@ -6,6 +6,7 @@ VENV ?= .venv
 OLDEST ?= .venv-oldest
 IMAGE ?= book/images/shapes.png
 PYTEST_ARGS ?=
+WORKERS ?= 2
 SCREENSHOTS ?=
 
 BIN := $(VENV)/bin
@@ -41,7 +42,8 @@ chapter: $(VENV)/.reader ## build one page quickly: make chapter CHAPTER=book/at
 	@"$(BIN)/python" tools/build_chapter.py "$(CHAPTER)"
 
 test: $(VENV)/.oracles ## run the spec, with PyTorch and its friends as oracles
-	"$(BIN)/python" -m pytest $(PYTEST_ARGS)
+	@# One thread for each process: more would wait for one another.
+	OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.made ## run a short spec on the oldest versions allowed
 	"$(OLDEST)/bin/python" -m pytest -q -k "not bit_for_bit" tests/ops tests/kernels \

@@ -55,6 +55,8 @@ def pytest_configure(config):
     for option in ("--contracts", "--tracebacks"):
         if config.getoption(option) and not config.getoption("--impl"):
             raise pytest.UsageError(f"{option} does nothing without --impl FILE")
+    if config.getoption("--record-oracles") and config.getoption("-n", None):
+        raise pytest.UsageError("--record-oracles writes one file from one process")
     if config.getoption("--impl"):
         config.pluginmanager.register(Student(config), "student")
     if config.getoption("--laws"):

@@ -9,6 +9,7 @@ Source: [Cortes] 10.1. Oracle: torch.utils.flop_counter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +32,9 @@ def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
     One picture in the size its preprocessor makes, and a prompt of `prompt_tokens`.
     """
     directory, document = pretrained.opened(directory)
-    build = fastvlm.FastVLMConfig.from_json
-    config = fields.built(directory / pretrained.CONFIG, document, build)
+    file = directory / pretrained.CONFIG
+    build, rows = fields.built(file, document, _kind)
+    config = fields.built(file, document, build)
     preprocessor = image.read_preprocessor(directory)
     size = preprocessor.crop_to or preprocessor.resize_to
     if size is None:
@@ -40,9 +42,11 @@ def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
             f"{directory}: the preprocessor neither crops nor resizes to one size, so "
             "the shapes depend on the picture"
         )
-    height, width = size
-    rows = fastvlm_rows(config, height, width, prompt_tokens)
-    return as_text(rows)
+    return as_text(rows(config, *size, prompt_tokens))
+
+
+def _kind(document):
+    return KINDS[fields.only(document, "model_type", *KINDS)]
 
 
 def fastvlm_rows(config, height: int, width: int, prompt_tokens: int) -> list[Row]:
@@ -121,3 +125,11 @@ def _size(shape):
     for length in shape:
         size *= length
     return size
+
+
+# model_type -> how its configuration is built, and its rows by (configuration, height,
+# width, tokens of the prompt).
+KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
+    "fast_vlm": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
+    "llava_qwen2": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
+}
