@@ -77,8 +77,8 @@ def captioner(
 ):
     """Scores of every next word of a caption, (b, t, vocabulary).
 
-    pixels (b, 3, s, s), a picture for each row of input_ids (b, t); attention_mask
-    (b, t) is True where a token counts.
+    pixels (b, 3, s, s), a picture for each row of input_ids (b, t), or one for all;
+    attention_mask (b, t) is True where a token counts.
     """
     picture = encode_image(pixels, weights, config)
     check_pairs("blip", picture, input_ids)
@@ -98,9 +98,9 @@ def match_scores(
 ):
     """(no, yes) for each text with the picture beside it: scores before a softmax.
 
-    picture (b, m, width) is what `encode_image` returns, input_ids (b, t). Every word
-    looks at every patch: a text's score is no product of what the two are alone, so n
-    pictures and n texts cost n times n passes.
+    picture (b, m, width) is what `encode_image` returns, input_ids (b, t); one picture
+    serves all the texts. Every word looks at every patch: a score is no product of what
+    the two are alone, so n pictures and n texts cost n times n passes.
     """
     check_pairs("match_scores", picture, input_ids)
     memory = picture_memory(picture, weights.scope(READER), config.text)
@@ -132,9 +132,9 @@ def read_text(input_ids, weights, config, attention_mask=None, memory=None):
 
 
 def check_pairs(function, picture, input_ids) -> None:
-    """Refuse texts that have no picture beside them."""
-    if len(picture) != len(input_ids):
+    """Refuse texts that do not know their picture."""
+    if len(picture) not in (1, len(input_ids)):
         raise ShapeError(
             f"{function}: {len(picture)} pictures for {len(input_ids)} texts: each row "
-            "of input_ids has its picture beside it; repeat one that several go with"
+            "of input_ids has its picture beside it, or all have one"
         )

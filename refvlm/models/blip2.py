@@ -82,11 +82,11 @@ class Blip2Config:
 def speaker(config: Blip2Config) -> Decoder:
     """The decoder's row of the table, under the names that it has here."""
     family = DECODERS[config.decoder]
-    names = {
-        name: f"{SPEAKER}.{getattr(family, name)}"
-        for name in ("scope", "embedding", "head")
-    }
-    return family._replace(**names)
+    return family._replace(
+        scope=f"{SPEAKER}.{family.scope}",
+        embedding=f"{SPEAKER}.{family.embedding}",
+        head=f"{SPEAKER}.{family.head}",
+    )
 
 
 def expected_shapes(config: Blip2Config, tied: bool) -> dict[str, tuple[int, ...]]:

@@ -75,22 +75,22 @@ class CLIP:
 
     def image_features(self, pictures: Sequence) -> np.ndarray:
         """A direction for each picture: paths, streams, bytes or arrays -> (n, d)."""
-        pictures = _some("image_features", "pictures", pictures)
+        pictures = some("image_features", "pictures", pictures)
 
-        def features(some):
-            pixels = self.preprocessor.batch(some).astype(self.dtype, copy=False)
+        def features(batch):
+            pixels = self.preprocessor.batch(batch).astype(self.dtype, copy=False)
             return clip.image_features(pixels, self.weights, self.config)
 
-        return self._directions(pictures, features)
+        return directions(pictures, features, self.weights.origin)
 
     def text_features(self, texts: Sequence[str]) -> np.ndarray:
         """A direction for each text, (n, d)."""
-        rows = [self.token_ids(one) for one in _some("text_features", "texts", texts)]
+        rows = [self.token_ids(one) for one in some("text_features", "texts", texts)]
 
-        def features(some):
-            return clip.text_features(clip.padded(some), self.weights, self.config)
+        def features(batch):
+            return clip.text_features(clip.padded(batch), self.weights, self.config)
 
-        return self._directions(rows, features)
+        return directions(rows, features, self.weights.origin)
 
     def similarity(self, pictures: Sequence, texts: Sequence[str]) -> np.ndarray:
         """The cosine of every picture with every text, (pictures, texts)."""
@@ -130,21 +130,22 @@ class CLIP:
             )
         return ids
 
-    def _directions(self, items, features):
-        """Features of length one, a batch at a time."""
-        batches = [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
-        with np.errstate(all="ignore"):  # what is not finite is refused
-            parts = [ops.normalize(features(batch), dim=-1) for batch in batches]
-        directions = np.concatenate(parts)
-        if not np.isfinite(directions).all():
-            raise checkpoint.CheckpointError(
-                f"{self.weights.origin}: the features are not finite numbers: the "
-                f"weights are damaged, or too large for {directions.dtype}"
-            )
-        return directions
+
+def directions(items, features, origin: str) -> np.ndarray:
+    """Features of length one, a batch of items at a time, from weights of `origin`."""
+    batches = [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        parts = [ops.normalize(features(batch), dim=-1) for batch in batches]
+    out = np.concatenate(parts)
+    if not np.isfinite(out).all():
+        raise checkpoint.CheckpointError(
+            f"{origin}: the features are not finite numbers: the weights are damaged, "
+            f"or too large for {out.dtype}"
+        )
+    return out
 
 
-def _some(function, name, items):
+def some(function, name, items):
     """A list that is not empty."""
     items = several(function, name, items)
     if not items:

@@ -4,10 +4,12 @@
     clip = refvlm.load("weights/clip-tiny")    # a CLIP: image_features, similarity, ...
     clip = refvlm.load("clip-tiny")            # the same, from any folder
     lm = refvlm.load("gpt2")                   # a LanguageModel: complete, logits, ...
+    blip = refvlm.load("blip-itm-base-coco")   # a Matcher: matching, similarity, ...
 
 `model_type` in the directory's config.json says which family it is. A family is a class
 whose `open(directory, document, dtype)` makes the model of such a directory; a new one
-is a row of the table.
+is a row of the table. Where one name stands for several models, the row is a table of
+its own, and `architectures` says which.
 """
 
 from __future__ import annotations
@@ -22,19 +24,22 @@ from ..models import fields
 from ..models.decoders import DECODERS
 from .clip import CLIP
 from .language_model import LanguageModel
+from .matching import Matcher
 from .seers import SEERS
 from .shipped import SHIPPED, shipped
 from .vlm import VLM
 
 CONFIG = "config.json"
-FAMILIES: dict[str, type[VLM] | type[CLIP] | type[LanguageModel]] = {
+Model = VLM | CLIP | LanguageModel | Matcher
+FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
     **dict.fromkeys(SEERS, VLM),
     "clip": CLIP,
+    "blip": {"BlipForImageTextRetrieval": Matcher},
     **dict.fromkeys(DECODERS, LanguageModel),
 }
 
 
-def load(path: str | Path, dtype=np.float32) -> VLM | CLIP | LanguageModel:
+def load(path: str | Path, dtype=np.float32) -> Model:
     """Open a checkpoint directory; tensors are read when first used.
 
     "fastvlm-tiny" and "clip-tiny" alone name the models that come along.
@@ -66,8 +71,19 @@ def directory_of(path: str | Path) -> Path:
     return directory
 
 
-def _family(document):
-    return FAMILIES[fields.only(document, "model_type", *FAMILIES)]
+def _family(document) -> type[Model]:
+    family = FAMILIES[fields.only(document, "model_type", *FAMILIES)]
+    if not isinstance(family, dict):
+        return family
+    names = document.get("architectures")
+    name = names[0] if isinstance(names, list) and len(names) == 1 else None
+    if name not in family:
+        raise fields.ConfigError(
+            f"config.json: architectures is {names!r:.80}, but of this model_type only "
+            f"{' or '.join(map(repr, family))} is implemented, and one of them must be "
+            "named"
+        )
+    return family[name]
 
 
 def _no_directory(path):

@@ -144,6 +144,15 @@ def test_match_scores_do_not_see_padding():
 
 
 @law
+def test_match_scores_of_one_picture_serve_all_texts():
+    """What is said of it is what would be said with the picture repeated."""
+    picture = blip.encode_image(PIXELS[:1], MATCHES, CONFIG)
+    once = blip.match_scores(picture, IDS, MATCHES, CONFIG, MASK)
+    twice = blip.match_scores(picture[[0, 0]], IDS, MATCHES, CONFIG, MASK)
+    assert_close(once, twice)
+
+
+@law
 def test_match_scores_are_no_product_of_two():
     """A table of all pictures with all texts is not of rank d: that is what looking at
     each other adds to comparing."""
