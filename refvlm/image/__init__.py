@@ -18,7 +18,12 @@ from .augmentation import (
     random_horizontal_flip,
     random_resized_crop,
 )
-from .configuration import preprocessor_from_json, read_preprocessor
+from .configuration import (
+    preprocessor_from_json,
+    read_preprocessor,
+    read_tiler,
+    tiler_from_json,
+)
 from .decoding import FORMATS
 from .geometry import (
     RESAMPLING,
@@ -107,6 +112,7 @@ __all__ = [
     "random_horizontal_flip",
     "random_resized_crop",
     "read_preprocessor",
+    "read_tiler",
     "rescale",
     "resize",
     "resize_and_pad",
@@ -114,6 +120,7 @@ __all__ = [
     "resize_matrix",
     "resize_shortest_edge",
     "select_best_resolution",
+    "tiler_from_json",
     "to_channels_first",
     "to_channels_last",
     "unpadded",

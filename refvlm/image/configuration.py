@@ -18,54 +18,12 @@ from ..arguments import is_whole
 from ..checkpoint import CheckpointError, is_there, read_json
 from ..checkpoint.errors import quoted
 from .geometry import RESAMPLING
+from .kinds import DEFAULTS, KINDS, PADS, check_keys, kind_of
 from .pipelines import Preprocessor, fastvlm_apple, fastvlm_huggingface
-from .values import CLIP_MEAN, CLIP_STD
+from .tiles import Tiler
 
 MAX_CONFIG_BYTES = 2**20
-
-DEFAULTS = {
-    "do_pad": False,
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "resample": 3,
-    "default_to_square": False,
-    "do_center_crop": True,
-    "crop_size": {"height": 224, "width": 224},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": CLIP_MEAN,
-    "image_std": CLIP_STD,
-    "do_convert_rgb": True,
-}
-"""What transformers assumes where a configuration is silent."""
-
-KINDS: dict[str, dict] = {
-    "CLIP": {},
-    "Llava": {},
-    "Blip": {  # squashed, so that nothing is left to be cropped or padded
-        "size": {"height": 384, "width": 384},
-        "default_to_square": True,
-        "do_center_crop": False,
-    },
-}
-"""What differs where it is the processor of another family, by how its name begins."""
-
-ENDINGS = r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
-
-HARMLESS = {
-    "image_processor_type",
-    "feature_extractor_type",
-    "processor_class",
-    "auto_map",
-    "data_format",
-    "input_data_format",
-    "return_tensors",
-    "device",
-    "disable_grouping",
-    "_valid_processor_keys",
-}
-"""Keys that say nothing about the pixels."""
+SQUEEZED = 384  # from this edge on ConvNeXt crops nothing
 
 
 def preprocessor_from_json(config: Mapping, pad: bool = False) -> Preprocessor:
@@ -77,27 +35,79 @@ def preprocessor_from_json(config: Mapping, pad: bool = False) -> Preprocessor:
     >>> preprocessor_from_json({"size": 336, "crop_size": 336}).crop_to
     (336, 336)
     """
-    kind = _kind(config)
-    _check_keys(config, kind)
+    kind = kind_of(config)
+    if "image_grid_pinpoints" in KINDS[kind]:
+        raise ValueError(
+            f"{kind}ImageProcessor cuts pictures into tiles: read it by read_tiler"
+        )
+    return _preprocessor(_values(config, kind), pad, kind in PADS)
+
+
+def tiler_from_json(config: Mapping) -> Tiler:
+    """The tiler that a `preprocessor_config.json` of LLaVA-NeXT, parsed, describes.
+
+    Its tiles are `crop_size` wide. transformers' own defaults do not fit together
+    (squares of 224, resolutions of 336), and are refused.
+    """
+    kind = kind_of(config)
+    if "image_grid_pinpoints" not in KINDS[kind]:
+        raise ValueError(
+            f"{kind}ImageProcessor cuts no tiles: read it by read_preprocessor"
+        )
+    values = _values(config, kind)
+    points = values["image_grid_pinpoints"]
+    if isinstance(points, list):
+        points = tuple(tuple(p) if isinstance(p, list) else p for p in points)
+    steps = _preprocessor(values)
+    whole = values["size"]
+    if isinstance(whole, Mapping) and set(whole) == {"shortest_edge"}:
+        whole = whole["shortest_edge"]
+    tile, _ = _height_and_width("crop_size", values["crop_size"])
+    return Tiler(steps, points, tile, _height_and_width("size", whole))
+
+
+def _values(config, kind):
+    """Every value that makes a difference, the family's own where none is given."""
+    check_keys(config, kind)
     given = {k: v for k, v in config.items() if v is not None}
-    values = DEFAULTS | KINDS[kind] | given
+    return DEFAULTS | KINDS[kind] | given
+
+
+def _preprocessor(values, pad=False, may_pad=False):
+    """The steps that these values mean."""
     steps = {name: values[name] for name in DEFAULTS if name.startswith("do_")}
     for name, step in steps.items():
         if type(step) is not bool:
             raise ValueError(f"{name} is {quoted(step)}, but must be true or false")
     options = {"resample": _filter(values["resample"])}
-    if pad or (steps["do_pad"] and kind != "Blip"):
+    if pad or (may_pad and steps["do_pad"]):
         mean = _three("image_mean", values["image_mean"])
         options["fill"] = tuple(_level(value) for value in mean)
     if steps["do_resize"]:
         options |= _target(values["size"], values["default_to_square"])
+        if "crop_pct" in values:
+            options |= _share(options.get("shortest_edge"), values["crop_pct"])
     if steps["do_center_crop"]:
+        if "crop_to" in options:
+            raise ValueError("do_center_crop is true, but crop_pct crops already")
         options["crop_to"] = _height_and_width("crop_size", values["crop_size"])
     options["factor"] = values["rescale_factor"] if steps["do_rescale"] else None
     if steps["do_normalize"]:
         options["mean"] = _three("image_mean", values["image_mean"])
         options["std"] = _three("image_std", values["image_std"])
     return Preprocessor(**options)
+
+
+def _share(edge, share):
+    """What ConvNeXt makes of an edge: below 384 pixels the middle of a larger picture,
+    of which it is a share, and the whole picture, squeezed, from there on."""
+    if not is_whole(edge):
+        raise ValueError("size must be {shortest_edge: ...} where there is a crop_pct")
+    if type(share) not in (int, float) or not 0 < share <= 1:
+        raise ValueError(f"crop_pct is {quoted(share)}, but must be above 0, at most 1")
+    if edge >= SQUEEZED:
+        return {"shortest_edge": None, "resize_to": (edge, edge)}
+    return {"shortest_edge": int(edge / share), "crop_to": (edge, edge)}
 
 
 def read_preprocessor(directory: str | os.PathLike) -> Preprocessor:
@@ -107,23 +117,42 @@ def read_preprocessor(directory: str | os.PathLike) -> Preprocessor:
     """
     directory = Path(directory)
     model = _read_json(directory / "config.json") or {}
-    path = directory / "preprocessor_config.json"
-    config = _read_json(path)
-    if config is None:
-        path = directory / "processor_config.json"
-        config = (_read_json(path) or {}).get("image_processor")
+    path, config = _described(directory)
     try:
         pad = _is_padded(model)
         if config is None:
             path = directory / "config.json"
             return _from_tower(model, pad)
-        if not isinstance(config, Mapping):
-            raise ValueError(
-                f"image_processor is {quoted(config)}, but must be an object"
-            )
-        return preprocessor_from_json(config, pad)
+        return preprocessor_from_json(_an_object(config), pad)
     except ValueError as error:
         raise CheckpointError(f"{path}: {str(error)[:500]}") from None
+
+
+def read_tiler(directory: str | os.PathLike) -> Tiler:
+    """The tiler of the LLaVA-NeXT in `directory`, by its own files."""
+    path, config = _described(Path(directory))
+    try:
+        if config is None:
+            raise ValueError("there is no preprocessor_config.json beside it: add it")
+        return tiler_from_json(_an_object(config))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {str(error)[:500]}") from None
+
+
+def _described(directory):
+    """The file that describes the preprocessor, and what it says of it."""
+    path = directory / "preprocessor_config.json"
+    config = _read_json(path)
+    if config is None:
+        path = directory / "processor_config.json"
+        config = (_read_json(path) or {}).get("image_processor")
+    return path, config
+
+
+def _an_object(config):
+    if not isinstance(config, Mapping):
+        raise ValueError(f"image_processor is {quoted(config)}, but must be an object")
+    return config
 
 
 def _from_tower(model, pad):
@@ -146,38 +175,6 @@ def _is_padded(model):
         f"image_aspect_ratio is {quoted(ratio)} in config.json, but only 'pad' and "
         "'square' are known here"
     )
-
-
-def _kind(config):
-    """The family whose processor it is: CLIP's where nothing is said."""
-    kind = "CLIP"
-    for key in ("image_processor_type", "feature_extractor_type"):
-        said = config.get(key)
-        if said is None:
-            continue
-        known = re.fullmatch(f"({'|'.join(KINDS)}){ENDINGS}", str(said))
-        if known is None:
-            *most, last = (f"{name}ImageProcessor" for name in KINDS)
-            raise ValueError(
-                f"{key} is {quoted(said)}, but only {', '.join(most)} and {last} are "
-                "known here"
-            )
-        kind = known[1]
-    return kind
-
-
-def _check_keys(config, kind):
-    known = DEFAULTS.keys() | HARMLESS
-    if kind == "Blip":  # published files have it, and their processor does not read it
-        known |= {"size_divisor"}
-    unknown = [k for k, v in config.items() if v is not None and k not in known]
-    if unknown:
-        raise ValueError(
-            f"{', '.join(map(quoted, unknown))} may change the pixels in a way that is "
-            f"not known here; known are {', '.join(DEFAULTS)}"
-        )
-    if config.get("do_pad") and kind == "CLIP":
-        raise ValueError("do_pad is known for LlavaImageProcessor only")
 
 
 def _filter(resample):

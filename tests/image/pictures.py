@@ -55,18 +55,26 @@ def processor(name, config):
     import_torchvision()
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.models.convnext.image_processing_pil_convnext import (
+        ConvNextImageProcessorPil,
+    )
+    from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
     from transformers.models.llava.image_processing_pil_llava import (
         LlavaImageProcessorPil,
     )
     from transformers.models.llava_next.image_processing_pil_llava_next import (
         LlavaNextImageProcessorPil,
     )
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
     kinds = {
         "Blip": BlipImageProcessorPil,
         "CLIP": CLIPImageProcessorPil,
+        "ConvNext": ConvNextImageProcessorPil,
+        "DeiT": DeiTImageProcessorPil,
         "Llava": LlavaImageProcessorPil,
         "LlavaNext": LlavaNextImageProcessorPil,
+        "ViT": ViTImageProcessorPil,
     }
     return kinds[name](**config)
 

@@ -11,7 +11,7 @@ from refvlm import image
 from refvlm.checkpoint import CheckpointError
 
 from ..spec import contract, example, law, oracle
-from .pictures import processor
+from .pictures import noise, processor
 
 FASTVLM = {
     "crop_size": {"height": 1024, "width": 1024},
@@ -26,6 +26,19 @@ FASTVLM = {
     "resample": 3,
     "rescale_factor": 1 / 255,
     "size": {"shortest_edge": 1024},
+}
+
+
+NEXT = {
+    "image_processor_type": "LlavaNextImageProcessor",
+    "do_pad": True,
+    "size": {"shortest_edge": 336},
+    "crop_size": {"height": 336, "width": 336},
+}
+CONVNEXT = {
+    "image_processor_type": "ConvNextImageProcessor",
+    "size": {"shortest_edge": 224},
+    "do_center_crop": False,
 }
 
 
@@ -118,8 +131,21 @@ def test_preprocessor_from_json_gives_a_preprocessor_or_a_value_error(changes, p
     assert isinstance(steps, image.Preprocessor)
 
 
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+SILENT = {
+    "CLIP": image.clip(),
+    "Llava": image.clip(),
+    "Blip": image.Preprocessor(
+        resize_to=(384, 384), mean=image.CLIP_MEAN, std=image.CLIP_STD
+    ),
+    "ViT": image.Preprocessor(resize_to=(224, 224), resample="bilinear", **HALF),
+    "DeiT": image.Preprocessor(resize_to=(256, 256), crop_to=(224, 224), **HALF),
+    "ConvNext": image.Preprocessor(resize_to=(384, 384), **HALF),
+}
+
+
 @oracle
-@pytest.mark.parametrize("kind", ["CLIP", "Llava", "Blip"])
+@pytest.mark.parametrize("kind", SILENT)
 def test_preprocessor_from_json_assumes_what_transformers_assumes(compare, kind):
     """A silent configuration and the one that transformers writes mean the same."""
 
@@ -130,12 +156,70 @@ def test_preprocessor_from_json_assumes_what_transformers_assumes(compare, kind)
     written = json.loads(compare.answers(ask, kind)["json"].tobytes())
     silent = {"image_processor_type": written["image_processor_type"]}
     assert set(written) - set(silent) >= {"size", "resample", "image_mean"}
-    ours = image.preprocessor_from_json(silent)
-    squashed = image.Preprocessor(
-        resize_to=(384, 384), mean=image.CLIP_MEAN, std=image.CLIP_STD
-    )
-    assert ours == image.preprocessor_from_json(written)
-    assert ours == (squashed if kind == "Blip" else image.clip())
+    ours = image.preprocessor_from_json
+    assert ours(silent) == ours(written) == SILENT[kind]
+
+
+@oracle
+@pytest.mark.parametrize("edge", [8, 383, 384])
+@pytest.mark.parametrize("share", [0.875, 0.95, 1.0])
+def test_preprocessor_crops_a_share_as_convnext_does(compare, edge, share):
+    """Bit for bit: a smaller edge is cropped, a larger one squeezed."""
+    config = {
+        "image_processor_type": "ConvNextImageProcessor",
+        "size": {"shortest_edge": edge},
+        "crop_pct": share,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+    picture = noise(13, 22)
+
+    def ask(torch):
+        peer = processor("ConvNext", config)
+        pixels = peer(picture, return_tensors="np")["pixel_values"][0]
+        return {"sum": pixels.sum(axis=1), "corner": pixels[:, :8, :8].copy()}
+
+    answers = compare.answers(ask, (config, picture))
+    ours = image.preprocessor_from_json(config)(picture)
+    assert ours.shape == (3, edge, edge)
+    np.testing.assert_array_equal(ours.sum(axis=1), answers["sum"])
+    np.testing.assert_array_equal(ours[:, :8, :8], answers["corner"])
+
+
+@law
+def test_read_tiler_finds_what_read_preprocessor_refuses(tmp_path):
+    """One directory holds one or the other, and each says where to turn."""
+    checkpoint(tmp_path, preprocessor_config=NEXT)
+    assert image.read_tiler(tmp_path) == image.Tiler(image.clip(336))
+    with pytest.raises(CheckpointError, match="read it by read_tiler"):
+        image.read_preprocessor(tmp_path)
+    checkpoint(tmp_path, preprocessor_config=FASTVLM)
+    with pytest.raises(CheckpointError, match="read it by read_preprocessor"):
+        image.read_tiler(tmp_path)
+
+
+@contract
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"image_grid_pinpoints": []}, "must be a list of at least one"),
+        ({"image_grid_pinpoints": [[336, 300]]}, "no multiple of a tile of 336"),
+        ({"image_grid_pinpoints": [[336]]}, "two whole numbers"),
+        ({"image_grid_pinpoints": [336, 672]}, "two whole numbers"),
+        ({"image_grid_pinpoints": "all"}, "must be a list of at least one"),
+        ({"crop_size": 99999}, "from 1 to 8192"),
+        ({"size": {"longest_edge": 9}}, "size is"),
+        ({"crop_pct": 0.9}, "may change the pixels"),
+    ],
+)
+def test_read_tiler_names_the_file_and_the_fault(tmp_path, change, message):
+    """Grids come from outside, too."""
+    checkpoint(tmp_path, preprocessor_config=NEXT | change)
+    with pytest.raises(CheckpointError, match=f"preprocessor_config.json: .*{message}"):
+        image.read_tiler(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match="there is no preprocessor_config.json"):
+        image.read_tiler(tmp_path)
 
 
 @contract
@@ -155,7 +239,12 @@ def test_preprocessor_from_json_assumes_what_transformers_assumes(compare, kind)
         ({"rescale_factor": "1/255"}, "factor is"),
         ({"do_pad": True}, "LlavaImageProcessor only"),
         ({"image_grid_pinpoints": [[1, 2]]}, "may change the pixels"),
-        ({"image_processor_type": "ViTImageProcessor"}, "only CLIPImageProcessor"),
+        ({"image_processor_type": "SamImageProcessor"}, "only CLIPImageProcessor"),
+        ({"image_processor_type": "LlavaNextImageProcessor"}, "by read_tiler"),
+        (CONVNEXT | {"crop_pct": 0}, "crop_pct is 0, but must be above 0"),
+        (CONVNEXT | {"crop_pct": "all"}, "crop_pct is"),
+        (CONVNEXT | {"size": {"height": 9, "width": 9}}, "where there is a crop_pct"),
+        (CONVNEXT | {"do_center_crop": True}, "crop_pct crops already"),
     ],
 )
 def test_read_preprocessor_names_the_file_and_the_fault(tmp_path, change, message):
