@@ -103,6 +103,18 @@ def put_before(torch):
     return prepend
 
 
+def sums_of_groups(torch):
+    def group_sum(x, groups, num_groups):
+        lead = torch.broadcast_shapes(x.shape[:-2], groups.shape[:-1])
+        x = x.expand(*lead, *x.shape[-2:])
+        groups = groups.expand(*lead, groups.shape[-1])
+        places = groups[..., None].expand(x.shape)
+        sums = x.new_zeros(*lead, num_groups, x.shape[-1])
+        return sums.scatter_add(-2, places, x)
+
+    return group_sum
+
+
 # PyTorch's function, where it is not torch.nn.functional's of the same name.
 COUNTERPARTS = {
     **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
@@ -115,6 +127,7 @@ COUNTERPARTS = {
     "flatten_maps": lambda torch: lambda maps: maps.flatten(-2).transpose(-1, -2),
     "gated_linear": gated,
     "global_avg_pool2d": means_of_planes,
+    "group_sum": sums_of_groups,
     "log_softmax": lambda torch: lambda scores, dim=-1: scores.log_softmax(dim),
     "patch_embedding": strided,
     "patchify": into_patches,

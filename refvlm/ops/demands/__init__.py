@@ -30,6 +30,7 @@ from .features import (
     padding_of_a_row,
     sides_that_fit,
 )
+from .groups import groups_are_there
 from .longer import (
     a_base_above_one,
     a_positive_attention_factor,
