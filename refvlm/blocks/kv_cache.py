@@ -10,6 +10,9 @@ Source: [Cortes] 10.2. Oracle: transformers.DynamicCache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 
@@ -82,6 +85,23 @@ class KVCache:
         for kept, wanted in zip(before, after):
             wanted[:, :, : self.length] = kept[rows, :, : self.length]
         self.keys, self.values = keys, values
+
+
+class LookingCache(KVCache):
+    """A cache that keeps what each layer offers of a picture, too: `looks`, a named
+    pair of keys and values for a layer, None for one that does not look. They are made with the first
+    token, and are the same for all that follow."""
+
+    looks: Sequence[Any] | None = None
+
+    def reorder(self, rows):
+        """As the words go, so do the pictures that they are about."""
+        super().reorder(rows)
+        if self.looks is not None:
+            self.looks = [
+                None if seen is None else type(seen)(*(part[rows] for part in seen))
+                for seen in self.looks
+            ]
 
 
 def _room(shape, dtype):

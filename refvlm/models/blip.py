@@ -18,30 +18,57 @@ from ..blocks import tables
 from ..blocks.transformer import linear
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
-from .blip_config import BlipConfig
+from .blip_config import BlipConfig, BlipTextConfig
 from .blip_text import (
     WORDS,
     blip_text,
     head_shapes,
+    new_cache,
     picture_memory,
     text_shapes,
-    word_scores,
+    writer,
 )
 from .blip_tower import blip_tower, tower_shapes
+from .causal import check_context
+from .decoders import Decoder
 
 VISION, WRITER, READER = "vision_model", "text_decoder", "text_encoder"
 VISION_PROJECTION, TEXT_PROJECTION, JUDGE = "vision_proj", "text_proj", "itm_head"
 MATCH = 1  # of the two scores, the one for yes
 
 
-def captioning_shapes(config: BlipConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of a model that captions; its head is the table of words."""
-    head, text = head_shapes(config.text), text_shapes(config.text)
+def writer_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
+    """The tensors of the text model that writes; its head is the table of words."""
     return {
-        **_scoped(VISION, tower_shapes(config.vision)),
-        **_scoped(f"{WRITER}.bert", text),
-        **_scoped(f"{WRITER}.cls.predictions", head),
+        **_scoped("bert", text_shapes(config)),
+        **_scoped("cls.predictions", head_shapes(config)),
     }
+
+
+SPEAKER = Decoder(
+    config=BlipTextConfig,
+    forward=writer,
+    shapes=writer_shapes,
+    new_cache=new_cache,
+    scope=WRITER,
+    embedding=f"{WRITER}.bert.{WORDS}",
+    check_context=check_context,
+    head=f"{WRITER}.cls.predictions.decoder.weight",
+    head_bias=f"{WRITER}.cls.predictions.bias",
+)
+
+
+def captioning_shapes(
+    config: BlipConfig, tied: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a model that captions."""
+    tower = _scoped(VISION, tower_shapes(config.vision))
+    return {**tower, **SPEAKER.expected_shapes(config.text, tied)}
+
+
+def canonical(weights: Weights) -> Weights:
+    """The weights without the copies that some files keep of a tied head."""
+    return weights.rename([(rf"^{WRITER}\.cls\.predictions\.decoder\..*", None)])
 
 
 def matching_shapes(config: BlipConfig) -> dict[str, tuple[int, ...]]:
@@ -82,14 +109,11 @@ def captioner(
     """
     picture = encode_image(pixels, weights, config)
     check_pairs("blip", picture, input_ids)
-    writer = weights.scope(f"{WRITER}.bert")
-    hidden = blip_text(
-        *(tables.look_up(input_ids, writer, WORDS), writer, config.text),
-        attention_mask=attention_mask,
-        memory=picture_memory(picture, writer, config.text),
-        causal=True,
+    words = tables.look_up(input_ids, weights, SPEAKER.embedding)
+    hidden = writer(
+        *(words, weights.scope(WRITER), config.text, attention_mask), picture=picture
     )
-    return word_scores(hidden, weights.scope(WRITER), config.text)
+    return SPEAKER.logits(hidden, weights)
 
 
 @shapes(input_ids="b t of integers", attention_mask="b t of anything", returns="b 2")

@@ -113,6 +113,11 @@ class BlipTextConfig:
         """How many tokens there are positions for."""
         return self.max_position_embeddings
 
+    @property
+    def tie_word_embeddings(self) -> bool:
+        """The table of words is the head that writes them, in every BLIP."""
+        return True
+
 
 @dataclass(frozen=True)
 class BlipConfig:

@@ -4,7 +4,7 @@ r"""BLIP's text model: BERT, each of whose layers can look at a picture.
     x = bert_attention(x)             to itself, causal where it writes  \
     x = bert_attention(x, picture)    where there is a picture            }  12 times
     x = bert_feed_forward(x)                                             /
-    scores = E LayerNorm(GELU(W x + b)) + bias
+    where it writes: LayerNorm(GELU(W x + b)), and a score for each row of E
 
 Without a picture it reads a text, with one it judges whether the two belong together,
 and with causality it writes what it sees: three uses of almost the same weights. Names
@@ -19,7 +19,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import ops
-from ..blocks import tables
 from ..blocks.bert import (
     KeysAndValues,
     attention_shapes,
@@ -29,12 +28,12 @@ from ..blocks.bert import (
     feed_forward_shapes,
     keys_and_values,
 )
-from ..blocks.kv_cache import KVCache
+from ..blocks.kv_cache import KVCache, LookingCache
 from ..blocks.transformer import layer_norm, linear
 from ..checkpoint import Weights
 from ..shapes import shapes
 from .blip_config import BlipTextConfig
-from .causal import check_context, check_last, places
+from .causal import Packing, check_context, check_last, places
 
 WORDS = "embeddings.word_embeddings.weight"
 Memory = Sequence[KeysAndValues]
@@ -89,7 +88,7 @@ def new_cache(config: BlipTextConfig, batch: int, capacity: int, dtype=np.float3
     """An empty cache for `capacity` tokens; more than the context is refused."""
     check_context(config, capacity)
     head_dim = config.hidden_size // config.num_attention_heads
-    return KVCache(
+    return LookingCache(
         *(config.num_hidden_layers, batch, config.num_attention_heads),
         *(capacity, head_dim, dtype),
     )
@@ -106,6 +105,7 @@ def blip_text(
     causal: bool = False,
     last: int | None = None,
     watch: list[np.ndarray] | None = None,
+    packing: Packing | None = None,
 ):
     """Words' embeddings, before their places are added, to what each has become.
 
@@ -115,7 +115,7 @@ def blip_text(
     """
     tokens = embeddings.shape[1]
     check_last("blip", last, tokens)
-    positions, mask = places(tokens, cache, attention_mask)
+    positions, mask = places(tokens, cache, attention_mask, packing)
     check_context(config, int(positions.max(initial=-1)) + 1)
     if not causal and attention_mask is not None:
         mask = attention_mask.astype(bool)[:, None, None, :]
@@ -179,13 +179,38 @@ def text_layer(
     )
 
 
-def word_scores(hidden, weights: Weights, config: BlipTextConfig):
-    r"""How likely each word is next: $E\,\operatorname{LN}(\operatorname{GELU}(Wx + b))
-    + c$, with the table E of words and a bias c for each.
+def writer(
+    embeddings,
+    weights: Weights,
+    config: BlipTextConfig,
+    attention_mask=None,
+    cache: LookingCache | None = None,
+    packing: Packing | None = None,
+    watch: list[np.ndarray] | None = None,
+    last: int | None = None,
+    picture=None,
+):
+    r"""The text model as it writes, up to its last matrix, the table of words:
+    $\operatorname{LN}(\operatorname{GELU}(W h + b))$ of its causal hidden states.
 
-    `weights` hold `bert.` and `cls.`. Source: [Cortes] 4. Oracle: BlipTextLMHeadModel.
+    picture (b, m, d_v), one for each row; with a cache it is looked at with the first
+    tokens only. `watch` collects where each word looked; the other arguments are those
+    of `qwen2.qwen2`. Weights: `bert.`, `cls.predictions.transform.`.
+
+    Source: [Cortes] 4. Oracle: transformers.BlipTextLMHeadModel.
     """
-    head = weights.scope("cls.predictions")
-    bent = ops.gelu(linear(hidden, head.scope("transform.dense")))
-    bent = layer_norm(bent, head.scope("transform.LayerNorm"), config.layer_norm_eps)
-    return tables.scores(bent, weights, f"bert.{WORDS}") + head["bias"]
+    known = None if cache is None else cache.looks
+    if known is None and picture is not None:
+        known = picture_memory(picture, weights.scope("bert"), config)
+    if cache is not None:
+        cache.looks = known
+    hidden = blip_text(
+        *(embeddings, weights.scope("bert"), config, attention_mask, cache, known),
+        causal=True,
+        last=last,
+        watch=watch,
+        packing=packing,
+    )
+    head = weights.scope("cls.predictions.transform")
+    bent = ops.gelu(linear(hidden, head.scope("dense")))
+    return layer_norm(bent, head.scope("LayerNorm"), config.layer_norm_eps)

@@ -43,6 +43,7 @@ class Decoder(NamedTuple):
     check_context: Callable = qwen2.check_context
     canonical: Callable[[Weights], Weights] = _as_they_are
     head: str = HEAD
+    head_bias: str | None = None
 
     def expected_shapes(self, config, tied: bool) -> dict[str, tuple[int, ...]]:
         """Every tensor of a checkpoint by its full name; a tied head is the embedding
@@ -52,9 +53,10 @@ class Decoder(NamedTuple):
 
     def logits(self, hidden, weights: Weights):
         r"""Final hidden states to scores over the vocabulary: $W h$, where W is the
-        head, and E where the head is tied."""
+        head, and E where the head is tied; and its bias, where it has one."""
         name = self.head if self.head in weights else self.embedding
-        return tables.scores(hidden, weights, name)
+        scores = tables.scores(hidden, weights, name)
+        return scores if self.head_bias is None else scores + weights[self.head_bias]
 
 
 DECODERS = {

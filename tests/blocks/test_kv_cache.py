@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from refvlm.blocks.kv_cache import ContextError, KVCache
+from refvlm.blocks.bert import KeysAndValues
+from refvlm.blocks.kv_cache import ContextError, KVCache, LookingCache
 
 from ..spec import contract, example, law, random_arrays
 
@@ -83,6 +84,21 @@ def test_kv_cache_reorders_in_its_place():
     keys, values = cache.keys, cache.values
     cache.reorder(np.array([0, 2, 1]))
     assert cache.keys is keys and cache.values is values
+
+
+@law
+def test_looking_cache_takes_its_pictures_along():
+    """A row that goes on from another has that one's picture; a layer that does not
+    look has none."""
+    pictures = random_arrays(2)(2, 3, 4)
+    cache = LookingCache(2, 2, 1, 5, 2, np.float64)
+    cache.reorder(np.array([1, 0]))
+    assert cache.looks is None
+    cache.looks = [None, KeysAndValues(pictures, -pictures)]
+    cache.reorder(np.array([1, 1, 0]))
+    assert cache.keys.shape[1] == 3 and cache.looks[0] is None
+    for found, sign in zip(cache.looks[1], (1, -1)):
+        np.testing.assert_array_equal(found, sign * pictures[[1, 1, 0]])
 
 
 @contract

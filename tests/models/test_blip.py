@@ -100,18 +100,39 @@ def test_captioner_looks_at_the_picture():
 def test_captioner_with_a_cache_says_the_same():
     """Word by word, each look at the picture by keys that were made once."""
     together = blip.captioner(PIXELS, IDS, CAPTIONS, CONFIG)
-    writer = CAPTIONS.scope("text_decoder.bert")
     picture = blip.encode_image(PIXELS, CAPTIONS, CONFIG)
-    memory = blip_text.picture_memory(picture, writer, CONFIG.text)
     cache = blip_text.new_cache(CONFIG.text, 2, 5, np.float64)
     for start, end in ((0, 2), (2, 3), (3, 4), (4, 5)):
-        words = tables.look_up(IDS[:, start:end], writer, blip_text.WORDS)
-        given = words, writer, CONFIG.text, None, cache, memory
-        hidden = blip_text.blip_text(*given, causal=True, last=1)
-        scores = blip_text.word_scores(
-            hidden, CAPTIONS.scope("text_decoder"), CONFIG.text
+        words = tables.look_up(IDS[:, start:end], CAPTIONS, blip.SPEAKER.embedding)
+        scope = CAPTIONS.scope("text_decoder")
+        seen = {"picture": picture} if start == 0 else {}
+        hidden = blip_text.writer(
+            *(words, scope, CONFIG.text, None, cache), last=1, **seen
         )
+        scores = blip.SPEAKER.logits(hidden, CAPTIONS)
         assert_close(scores[:, 0], together[:, end - 1])
+
+
+@law
+def test_looking_cache_takes_its_pictures_along():
+    """A row that goes on from another goes on with that one's picture."""
+    cache = blip_text.new_cache(CONFIG.text, 2, 6, np.float64)
+    picture = blip.encode_image(PIXELS, CAPTIONS, CONFIG)
+
+    def read(ids, **given):
+        words = tables.look_up(ids, CAPTIONS, blip.SPEAKER.embedding)
+        scope = CAPTIONS.scope("text_decoder")
+        return blip_text.writer(words, scope, CONFIG.text, None, cache, **given)
+
+    read(IDS, picture=picture)
+    cache.reorder([1, 0, 1])
+    turned = blip.captioner(
+        PIXELS[[1, 0, 1]],
+        np.concatenate([IDS[[1, 0, 1]], [[4], [4], [5]]], axis=1),
+        *(CAPTIONS, CONFIG),
+    )
+    hidden = read(np.array([[4], [4], [5]]))
+    assert_close(blip.SPEAKER.logits(hidden, CAPTIONS)[:, 0], turned[:, -1])
 
 
 @law
