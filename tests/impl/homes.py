@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 
 from refvlm import generate, image, ops, quantize, text
-from refvlm.analysis import attention_maps, reach, scaling_laws
+from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
 from refvlm.blocks import adapters
 from refvlm.blocks.convolutional import reparameterization
 from refvlm.metrics import zero_shot
@@ -42,6 +42,7 @@ HOMES = (
     quantize,
     image,
     attention_maps,
+    joining_costs,
     reach,
     scaling_laws,
 )

@@ -212,6 +212,28 @@ def test_encode_image_shows_the_tokens_that_are_chosen(strategy, chosen, grid):
 
 
 @law
+def test_the_class_token_alone_tells_every_word_the_same():
+    """Of one token a softmax has nothing to choose: whatever a word asks, it gets all
+    of it. So the source's h_v = z_CLS makes cross-attention a learnt constant of the
+    picture, and its queries and keys have no gradient."""
+    seen, watch = SEEN[:, :1], []
+    states({}, IDS, seen, watch=watch)
+    assert all((weights == 1).all() for weights in watch)
+    config, weights = variant()
+    names = [f"decoder.layers.{i}.multihead_attn.in_proj_weight" for i in range(3)]
+
+    def loss(some):
+        words = ops.embedding(IDS, some[textbook.EMBEDDING])
+        scope = some.scope(textbook.DECODER)
+        return (textbook.decoder(words, scope, config.text, picture=seen) ** 2).sum()
+
+    _, gradients = value_and_grad(loss)(weights)
+    for name in names:
+        queries_and_keys, values = gradients[name][:16], gradients[name][16:]
+        assert np.abs(queries_and_keys).max() < 1e-12 < 1e-3 < np.abs(values).max()
+
+
+@law
 def test_encode_image_takes_the_towers_last_norm_unless_a_layer_is_named():
     """Layer -1 is what the last block gives, and no layer is that, normed."""
     shown = [
