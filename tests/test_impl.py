@@ -258,6 +258,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "nf4_quantize": "quantize/test_normal_float.py",
         "mix": "image/test_augmentation.py",
         "attention_rollout": "analysis/test_attention_maps.py",
+        "spliced_flops": "analysis/test_joining_costs.py",
         "receptive_fields": "analysis/test_reach.py",
         "scaling_loss": "analysis/test_scaling_laws.py",
     }

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import checkpoint, image, pretrained
-from ..models import fastvithd, fastvlm, fields, qwen2
+from ..models import fastvithd, fastvlm, fields, qwen2, textbook
+from ..models.clip import blocks_before
+from .joining_costs import crossed_flops
 
 
 class Row(NamedTuple):
@@ -101,6 +103,55 @@ def decoder_rows(config: qwen2.Qwen2Config, tokens: int, past: int = 0) -> list[
     ]
 
 
+def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[Row]:
+    """The rows of a textbook model: a tower of blocks, what it shows in the decoder's
+    width, the layers that are told of it from the side, and the logits of one token."""
+    vision, words = config.vision, config.text
+    tied = words.tie_word_embeddings
+    sizes = {n: _size(s) for n, s in textbook.expected_shapes(config, tied).items()}
+    rows, columns = textbook.image_grid(config, height, width)
+    seen, hidden, features = rows * columns, words.hidden_size, vision.hidden_size
+    tokens, inner = vision.patches + 1, vision.intermediate_size
+    blocks = vision.num_hidden_layers
+    if config.vision_feature_layer is not None:
+        blocks = blocks_before("shapes", config.vision_feature_layer, blocks)
+    block = 8 * tokens * features**2 + 4 * tokens**2 * features
+    block += 4 * tokens * features * inner
+    layers = words.num_hidden_layers
+    looking = sum(map(words.looks, range(layers)))
+    flops = crossed_flops(
+        *(seen, prompt_tokens, hidden, layers, words.intermediate_size), looking
+    )
+
+    def held(*beginnings):
+        return sum(size for name, size in sizes.items() if name.startswith(beginnings))
+
+    tower = f"{textbook.TOWER}."
+    first, stack = held(f"{tower}embeddings."), held(f"{tower}encoder.")
+    norms = held(tower) - first - stack
+    table = sizes[textbook.EMBEDDING]
+    head = held("lm_head.")
+    decoder = held(f"{textbook.DECODER}.") - table
+    read = 1, prompt_tokens, hidden
+    patches = 2 * vision.patches * 3 * vision.patch_size**2 * features
+    project = 2 * seen * features * hidden
+    return [
+        Row("pixels", (1, 3, height, width), 0, 0),
+        Row("patches and places", (1, tokens, features), first, patches),
+        Row(f"blocks, {blocks} run", (1, tokens, features), stack, blocks * block),
+        Row("norms of the tower", (1, tokens, features), norms, 0),
+        Row("projection", (1, seen, hidden), held("projection."), project),
+        Row("token_embedding", read, table, 0),
+        Row(f"layers.0-{layers - 1}, {looking} look", read, decoder, flops),
+        Row(
+            "lm_head, tied" if tied else "lm_head",
+            (1, 1, words.vocab_size),
+            head,
+            2 * words.vocab_size * hidden,
+        ),
+    ]
+
+
 def as_text(rows: list[Row]) -> str:
     """The rows in aligned columns, with their total."""
     total = Row(
@@ -132,4 +183,5 @@ def _size(shape):
 KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "fast_vlm": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     "llava_qwen2": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
+    "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
 }

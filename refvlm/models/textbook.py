@@ -29,6 +29,7 @@ from ..blocks.transformer import layer_norm, linear
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
 from .causal import Packing, check_context, check_last, places
+from .decoders import Decoder
 from .fastvithd import Progress
 from .textbook_config import SELECTIONS, TextbookConfig, TextbookDecoderConfig
 
@@ -86,7 +87,7 @@ def textbook(
     hidden = decoder(
         words, weights.scope(DECODER), config.text, attention_mask, picture=seen
     )
-    return head(hidden, weights)
+    return SPEAKER.logits(hidden, weights)
 
 
 def encode_image(
@@ -216,7 +217,14 @@ def looks(picture, weights: Weights, config: TextbookDecoderConfig, cache=None):
     return found
 
 
-def head(hidden, weights: Weights):
-    r"""Final hidden states to logits: $E h + b$, or $W h + b$ by a head of its own."""
-    scores = tables.scores(hidden, weights, HEAD if HEAD in weights else EMBEDDING)
-    return scores + weights[HEAD_BIAS]
+SPEAKER = Decoder(
+    config=TextbookDecoderConfig,
+    forward=decoder,
+    shapes=decoder_shapes,
+    new_cache=new_cache,
+    scope=DECODER,
+    embedding=EMBEDDING,
+    check_context=check_context,
+    head=HEAD,
+    head_bias=HEAD_BIAS,
+)

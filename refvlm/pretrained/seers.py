@@ -25,7 +25,7 @@ import numpy as np
 from .. import text
 from ..blocks import tables
 from ..checkpoint import Weights
-from ..models import dialects, fastvlm
+from ..models import dialects, fastvlm, textbook
 from ..models.decoders import DECODERS, Decoder
 from ..models.splicing import IMAGE, image_places, make_room, splice
 from ..models.vlm_inputs import Inputs, check_crossed, check_spliced
@@ -49,6 +49,12 @@ def chat_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
     """A question in the chat template of the checkpoint, with a place for a picture."""
     text.recognize_template(directory, tokenizer)
     return partial(text.encode_chat, tokenizer)
+
+
+def aside_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
+    """The same without a place for a picture, which is looked at from the side."""
+    text.recognize_template(directory, tokenizer)
+    return partial(text.encode_chat, tokenizer, image_tokens=0)
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,18 @@ FASTVLM = Spliced(
     ),
 )
 
+TEXTBOOK = Crossed(
+    config=textbook.TextbookConfig,
+    expected_shapes=textbook.expected_shapes,
+    encode_image=textbook.encode_image,
+    image_grid=textbook.image_grid,
+    decoder=textbook.SPEAKER,
+    computing=f"{textbook.PROJECTION}.bias",
+    frame=aside_frame,
+)
+
 SEERS: dict[str, Seer] = {
     "fast_vlm": FASTVLM,  # as Hugging Face writes it
     "llava_qwen2": FASTVLM,  # as Apple does
+    "textbook_vlm": TEXTBOOK,  # as nobody but us does
 }

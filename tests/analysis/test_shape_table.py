@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 
 from refvlm import pretrained
-from refvlm.analysis.shape_table import as_text, decoder_rows, fastvlm_rows, table_of
+from refvlm.analysis.shape_table import (
+    as_text,
+    decoder_rows,
+    fastvlm_rows,
+    table_of,
+    textbook_rows,
+)
 from refvlm.checkpoint import CheckpointError
-from refvlm.models import fastvlm, qwen2
+from refvlm.models import fastvlm, qwen2, textbook
 
 from .. import tiny
 from ..oracles import import_torchvision
@@ -98,6 +104,61 @@ def test_decoder_rows_equal_torchs_count(compare):
     counted = int(compare.answers(ask, (tokens,))["flops"])
     unseen = tokens * (tokens - 1) // 2 * 2 * 2 * 4 * 8 * 2
     assert counted == sum(r.flops for r in decoder_rows(config, tokens)) + unseen
+
+
+TEXTBOOK = {
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 12,
+        "intermediate_size": 20,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "image_size": 14,
+        "patch_size": 4,
+    },
+    "text_config": {"vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 3}
+    | {"num_attention_heads": 2, "cross_attention_frequency": 2},
+}
+
+
+@law
+@pytest.mark.parametrize("tied", [True, False])
+def test_textbook_rows_hold_every_parameter(tied):
+    """The sum of the rows is the sum of the tensors; a tied head has its bias only."""
+    words = TEXTBOOK["text_config"] | {"tie_word_embeddings": tied}
+    config = textbook.TextbookConfig.from_json(TEXTBOOK | {"text_config": words})
+    rows = textbook_rows(config, 14, 14, 5)
+    shapes = textbook.expected_shapes(config, tied).values()
+    assert sum(row.parameters for row in rows) == sum(int(np.prod(s)) for s in shapes)
+    assert rows[-1].parameters == (64 if tied else 64 + 64 * 8)
+
+
+@oracle
+@pytest.mark.parametrize("layer, blocks", [(None, 3), (-2, 2)])
+def test_textbook_rows_equal_torchs_count_of_the_tower(compare, layer, blocks):
+    """PyTorch's counter on transformers' CLIP tower, of the blocks that are run; the
+    decoder's are counted in test_joining_costs.py."""
+
+    def ask(torch):
+        import_torchvision()
+        from torch.utils.flop_counter import FlopCounterMode
+        from transformers import CLIPVisionConfig, CLIPVisionModel
+
+        numbers = TEXTBOOK["vision_config"] | {"num_hidden_layers": blocks}
+        made = CLIPVisionConfig(**numbers, attn_implementation="eager")
+        counter = FlopCounterMode(display=False)
+        with counter:
+            CLIPVisionModel(made)(torch.zeros(1, 3, 14, 14))
+        return {"flops": np.array(counter.get_total_flops())}
+
+    counted = int(compare.answers(ask, (TEXTBOOK, blocks))["flops"])
+    config = textbook.TextbookConfig.from_json(
+        TEXTBOOK | {"vision_feature_layer": layer}
+    )
+    rows = textbook_rows(config, 14, 14, 5)
+    project = 2 * 9 * 12 * 8
+    assert sum(row.flops for row in rows[:5]) == counted + project
+    assert rows[4].flops == project and rows[2].stage == f"blocks, {blocks} run"
 
 
 @law
