@@ -89,8 +89,10 @@ class KVCache:
 
 class LookingCache(KVCache):
     """A cache that keeps what each layer offers of a picture, too: `looks`, a named
-    pair of keys and values for a layer, None for one that does not look. They are made with the first
-    token, and are the same for all that follow."""
+    pair of keys and values for a layer, None for one that does not look.
+
+    They are made with the first token, and are the same for all that follow.
+    """
 
     looks: Sequence[Any] | None = None
 

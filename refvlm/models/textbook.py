@@ -19,12 +19,11 @@ import numpy as np
 from .. import ops
 from ..blocks import tables
 from ..blocks.fusion.decoder_layers import (
-    Look,
     cross_decoder_layer,
     cross_decoder_layer_shapes,
     look,
 )
-from ..blocks.kv_cache import KVCache
+from ..blocks.kv_cache import LookingCache
 from ..blocks.transformer import layer_norm, linear
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
@@ -127,22 +126,6 @@ def image_grid(config: TextbookConfig, height: int, width: int) -> tuple[int, in
     tokens = 1 + rows * rows
     chosen = len(range(tokens)[SELECTIONS[config.vision_feature_select_strategy]])
     return (rows, rows) if chosen == rows * rows else (1, chosen)
-
-
-class LookingCache(KVCache):
-    """A cache that keeps what each layer found of the picture, too: computed with the
-    first token, and the same for all that follow."""
-
-    looks: list[Look | None] | None = None
-
-    def reorder(self, rows):
-        """As the words go, so do the pictures that they are about."""
-        super().reorder(rows)
-        if self.looks is not None:
-            self.looks = [
-                None if seen is None else Look(seen.keys[rows], seen.values[rows])
-                for seen in self.looks
-            ]
 
 
 def new_cache(
