@@ -86,7 +86,7 @@ def textbook(
     hidden = decoder(
         words, weights.scope(DECODER), config.text, attention_mask, picture=seen
     )
-    return SPEAKER.logits(hidden, weights)
+    return head(hidden, weights)
 
 
 def encode_image(
@@ -211,3 +211,8 @@ SPEAKER = Decoder(
     head=HEAD,
     head_bias=HEAD_BIAS,
 )
+
+
+def head(hidden, weights: Weights):
+    r"""Final hidden states to logits: $E h + b$, or $W h + b$ by a head of its own."""
+    return SPEAKER.logits(hidden, weights)
