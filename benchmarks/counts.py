@@ -1,8 +1,9 @@
 """So many right of so many: what a record holds that counts and times nothing.
 
-A case of "counts" has a run for each seed of training: the bytes of its file, the bits
-of a weight, and its "shares", {heading: [[right, asked], ...]}, a pair for each seed of
-scenes. What other programs did meanwhile does not matter, and is not said.
+A case of "counts" has a run for each seed of training, or one alone, with its "shares",
+{heading: [[right, asked], ...]}, a pair for each seed of scenes; of a model in few bits
+also the bytes of its file and the bits of a weight. What other programs did meanwhile
+does not matter, and is not said; nor do the roofs of the processor.
 """
 
 from __future__ import annotations
@@ -65,19 +66,25 @@ def faults(record):
                     yield f"{name}: {heading} has {len(pairs)} rounds of {rounds}"
                 if not all(0 <= right <= asked and asked for right, asked in pairs):
                     yield f"{name}: {heading} is no share"
-            bits, packed = run["bits"], record["models"][case["model"]]["quantized"]
-            if not 0 < bits * packed / 8 <= run["bytes"]:
-                yield f"{name}: {bits:.3g} bits a weight do not fit into its bytes"
+            if "bits" in run and not has_room(run, record["models"][case["model"]]):
+                bits = f"{run['bits']:.3g} bits a weight"
+                yield f"{name}: {bits} do not fit into its bytes"
         seeds = [run["seed"] for run in case["runs"]]
-        wanted = record["learning"]["seeds"] if case["learning"] else [None]
+        wanted = record["learning"]["seeds"] if case.get("learning") else [None]
         if seeds != wanted:
             yield f"{name}: it has runs of {seeds}, not of {wanted}"
+
+
+def has_room(run, model):
+    """Whether the bits of all rounded weights fit into the bytes of the file."""
+    return 0 < run["bits"] * model["quantized"] / 8 <= run["bytes"]
 
 
 def in_words(name, case):
     """The lines that a benchmark prints."""
     first = case["runs"][0]
-    yield f"{name}: {first['bits']:.3f} bits a weight, {first['bytes']:,} bytes"
+    held = "{bits:.3f} bits a weight, {bytes:,} bytes" if "bits" in first else ""
+    yield f"{name}: {held.format(**first)}".rstrip(": ")
     for heading in first["shares"]:
         mean, least, largest = summary(case, heading)
         spread = f"({100 * least:.1f} to {100 * largest:.1f})"

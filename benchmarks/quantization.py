@@ -76,7 +76,13 @@ def names(options):
 def main(arguments=None):
     """The command; its exit status."""
     return records.benchmark(
-        "quantization", measure, __doc__, names, arguments, more=[add_folder]
+        "quantization",
+        measure,
+        __doc__,
+        names,
+        arguments,
+        more=[add_folder],
+        timed=False,
     )
 
 

@@ -23,12 +23,15 @@ BETTER, WORSE, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit statuses
 NOISE = 0.03  # a difference that even two quiet runs have
 
 
-def benchmark(name, measure, text, names, arguments=None, rounds=5, needs=(), more=()):
+def benchmark(
+    name, measure, text, names, arguments=None, rounds=5, needs=(), more=(), timed=True
+):
     """Run one benchmark as a command; its exit status.
 
     `measure(options)` gives the record's own part: "versions", and rows, or rates with
     their "disturbance". `text` is a docstring, `names(options)` are those of all rows,
-    `needs` the modules of opponents, and `more` adds arguments to the parser.
+    `needs` the modules of opponents, and `more` adds arguments to the parser. What is
+    not `timed` has no floors, and needs no roofs.
     """
     parser = parser_of(text, rounds)
     parser.add_argument("--threads", type=positive, default=cores())
@@ -40,7 +43,7 @@ def benchmark(name, measure, text, names, arguments=None, rounds=5, needs=(), mo
     options.command = command(name, parser, options)
     wait = True
     try:
-        beforehand(name, options, names(options), needs)
+        beforehand(name, options, names(options), needs, timed)
         return conclude(name, options, measure(options))
     except RefusedError as reason:
         print(f"refused: {reason}")
@@ -54,7 +57,7 @@ def benchmark(name, measure, text, names, arguments=None, rounds=5, needs=(), mo
             peer.close(wait)
 
 
-def beforehand(name, options, names, needs=()):
+def beforehand(name, options, names, needs=(), timed=True):
     """Refuse what cannot end well, before anything is measured."""
     installed(needs)
     if options.record and options.only:
@@ -66,7 +69,7 @@ def beforehand(name, options, names, needs=()):
     folder = identity.kind(identity.machine(), options.kernels)
     there = load_all(RESULTS / folder) | load_all(options.into / folder)
     makes_roofs = name == "roofs" and options.threads == cores()
-    if options.record and not makes_roofs and "roofs" not in there:
+    if options.record and timed and not makes_roofs and "roofs" not in there:
         raise RefusedError(
             f"no roofs are recorded for {folder}, and so nobody knows the floors: "
             "python -m benchmarks.roofs --record"
