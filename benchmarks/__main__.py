@@ -21,6 +21,7 @@ from . import believable, identity, records
 TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("roofs", False, ()),
     ("operators", False, ()),
+    ("merging", False, ()),
     ("sampling", False, ()),
     ("integer_products", False, ()),
     ("beams", False, ()),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from benchmarks import believable, counts, fewer_tokens
+from benchmarks import believable, counts, fewer_tokens, merging, rows
 from benchmarks import fewer_tokens_cases as cases
 from benchmarks import fewer_tokens_worker as worker
+from benchmarks.merging_worker import COSTS
 
 from ..spec import contract, house, law
 from . import recorded
@@ -66,3 +67,13 @@ def test_a_worker_counts_the_whole_and_a_part(monkeypatch):
         few = worker.count(model, 1, "merged", True, [31, 32])
         assert few.keys() >= {"captions"} or few.keys() >= {"zero-shot"}
         assert all(len(pairs) == 2 for pairs in few.values())
+
+
+@law
+def test_what_merging_spares_is_compared_with_what_it_takes():
+    """A layer of 100 ms becomes one of 90, and the merge takes 1: a tenth of it."""
+    took = {"layer of 576": 0.1, "layer of 553": 0.09, "merge 23": 0.001}
+    table = {name: rows.row({"refvlm": [t]}, {}, 0.0) for name, t in took.items()}
+    (line,) = merging.spared(table)
+    assert line == "merge 23: 10% of what one layer is spared"
+    assert took.keys() < COSTS.keys() and merging.SPARED.keys() < COSTS.keys()
