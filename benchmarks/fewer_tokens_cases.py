@@ -14,8 +14,8 @@ MODELS = {
     "clip-tiny": {"pictures": 200},
 }
 TOKENS = {  # how many there are, and how many are left
-    "fastvlm-tiny": (16, (14, 12, 10, 8, 6, 4, 2, 1)),
-    "clip-tiny": (64, (56, 48, 40, 32, 24, 16, 8, 4)),
+    "fastvlm-tiny": (16, (12, 8, 6, 4, 2, 1)),
+    "clip-tiny": (64, (48, 32, 24, 16, 8, 4)),
 }
 WAYS = {"fastvlm-tiny": fewer_tokens.WAYS, "clip-tiny": tuple(fewer_patches.WAYS)}
 
