@@ -3,10 +3,16 @@
 Every size is odd where it can be, so that no axis passes for another.
 """
 
+import functools
+import json
+
 import numpy as np
 
 from refvlm.models import llava
 from refvlm.models.llava_config import LlavaConfig
+from refvlm.pretrained import save
+from refvlm.text import Tokenizer, learn_raw_bpe
+from refvlm.text.tokenizer import open_engine
 
 from .spec import random_arrays
 from .weights import random_weights
@@ -88,3 +94,79 @@ def prompts(tokens, pictures=1, rows=2, seed=2):
     mask = np.ones_like(ids)
     mask[-1, :2] = 0
     return ids, mask
+
+
+MARKERS = ["<unk>", "<s>", "</s>", "<image>", "<pad>"]
+TEXTS = ["USER: What is on the table? ASSISTANT: a red cube and a small blue ball."]
+
+# As llava-hf/llava-1.5-7b-hf has it: pictures first, then texts, a space behind each.
+VICUNA = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}"
+    "{{ message['role'].upper() + ': '}}{% endif %}{# Render all images first #}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}{# Render all text next #}"
+    "{% if message['role'] != 'assistant' %}{% for content in message['content'] | "
+    "selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}{% endfor %}"
+    "{% else %}{% for content in message['content'] | "
+    "selectattr('type', 'equalto', 'text') %}{% generation %}"
+    "{{ content['text'] + ' '}}{% endgeneration %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+PREPROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": SIZE},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": {"height": SIZE, "width": SIZE},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "do_convert_rgb": True,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+
+
+@functools.cache
+def words():
+    """A tokenizer of LLaMA's kind, with `<image>`, that begins each text with `<s>`."""
+    learnt = Tokenizer.of(learn_raw_bpe(TEXTS, 300, MARKERS))
+    document = json.loads(learnt.to_json())
+    start, text = {"id": "<s>", "type_id": 0}, {"id": "A", "type_id": 0}
+    document["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": start}, {"Sequence": text}],
+        "pair": [{"Sequence": text}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+    }
+    return Tokenizer(open_engine(json.dumps(document)))
+
+
+def worded(**changes):
+    """`changed`, for the vocabulary of `words`, a few rows longer than it."""
+    said = {"vocab_size": len(words()) + 4, **changes.get("text_config", {})}
+    image = {"image_token_index": words().token_id("<image>")}
+    return changed(**{**image, **changes, "text_config": said})
+
+
+def write_checkpoint(directory, document=None, template=VICUNA, seed=5, **documents):
+    """Write a directory as transformers does; return it."""
+    document = worded() if document is None else document
+    tied = document["text_config"]["tie_word_embeddings"]
+    tensors = built(document, tied, seed)[1]
+    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    save(
+        directory,
+        {name: array.astype(np.float32) for name, array in tensors.items()},
+        words(),
+        **{
+            "config": document,
+            "preprocessor_config": PREPROCESSOR,
+            "tokenizer_config": special,
+            "chat_template": {"chat_template": template},
+            **documents,
+        },
+    )
+    return directory

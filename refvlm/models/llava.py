@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
 
 import numpy as np
 
 from .. import ops
 from ..blocks import connectors
 from ..checkpoint import Weights
-from ..shapes import shapes
-from . import clip, fastvlm
+from ..shapes import ShapeError, shapes
+from . import clip
 from .decoders import DECODERS, HEAD, Decoder
 from .llava_config import LlavaConfig
+from .splicing import make_room, splice
 
 TOWER = "model.vision_tower"
 PROJECTOR = "model.multi_modal_projector"
@@ -41,10 +41,12 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 
 
-def speaker(config: LlavaConfig) -> Decoder:
-    """The decoder, by the names that its tensors have in a LLaVA."""
-    family = DECODERS[config.decoder]
-    return family._replace(scope=DECODER, embedding=EMBEDDING, head=HEAD)
+def speaker(name: str) -> Decoder:
+    """A decoder, by the names that its tensors have in a LLaVA."""
+    return DECODERS[name]._replace(scope=DECODER, embedding=EMBEDDING, head=HEAD)
+
+
+SPEAKER = speaker("llama")  # which computes a Qwen2 just as well
 
 
 def expected_shapes(config: LlavaConfig, tied: bool) -> dict[str, tuple[int, ...]]:
@@ -53,7 +55,7 @@ def expected_shapes(config: LlavaConfig, tied: bool) -> dict[str, tuple[int, ...
     return {
         **{f"{TOWER}.{name}": shape for name, shape in tower.items()},
         **{f"{PROJECTOR}.{name}": shape for name, shape in joint.items()},
-        **speaker(config).expected_shapes(config.text, tied),
+        **speaker(config.decoder).expected_shapes(config.text, tied),
     }
 
 
@@ -68,8 +70,15 @@ def connector_shapes(config: LlavaConfig) -> dict[str, tuple[int, ...]]:
 
 
 def image_grid(config: LlavaConfig, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the tokens of a picture, which are those of every picture:
-    one of another size than (height, width) of the tower is refused when it is seen."""
+    """Rows and columns of the tokens of a picture, which has to be of the tower's size:
+    its positions are those of one grid of patches."""
+    side = config.vision.image_size
+    if (height, width) != (side, side):
+        raise ShapeError(
+            f"llava: a picture of {width} x {height} pixels, but this tower has "
+            f"positions for {side} x {side} in patches of {config.vision.patch_size}: "
+            "the preprocessor beside the weights makes that size"
+        )
     return config.grid
 
 
@@ -128,12 +137,11 @@ def llava(
     if pixel_values is not None:
         image = encode_image(pixel_values, weights, config)
         room = input_ids, image.shape[1], attention_mask
-        input_ids, attention_mask = fastvlm.make_room(*room)
-    decoder = speaker(config)
-    hidden = decoder.forward(
-        fastvlm.embed(input_ids, image, weights, cast(Any, config)),
+        input_ids, attention_mask = make_room(*room)
+    hidden = SPEAKER.forward(
+        splice(input_ids, image, weights, EMBEDDING, config.image_token_id),
         weights.scope(DECODER),
         config.text,
         attention_mask,
     )
-    return decoder.logits(hidden, weights)
+    return SPEAKER.logits(hidden, weights)

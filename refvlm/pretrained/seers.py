@@ -25,7 +25,14 @@ import numpy as np
 from .. import text
 from ..blocks import tables
 from ..checkpoint import Weights
-from ..models import dialects, fastvlm, textbook
+from ..models import (
+    dialects,
+    fastvlm,
+    llava,
+    llava_config,
+    llava_names,
+    textbook,
+)
 from ..models.decoders import DECODERS, Decoder
 from ..models.splicing import IMAGE, image_places, make_room, splice
 from ..models.vlm_inputs import Inputs, check_crossed, check_spliced
@@ -55,6 +62,11 @@ def aside_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
     """The same without a place for a picture, which is looked at from the side."""
     text.recognize_template(directory, tokenizer)
     return partial(text.encode_chat, tokenizer, image_tokens=0)
+
+
+def template_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
+    """The same, where the template may be another than ChatML."""
+    return text.read_frame(directory, tokenizer).encode
 
 
 @dataclass(frozen=True)
@@ -157,8 +169,21 @@ TEXTBOOK = Crossed(
     frame=aside_frame,
 )
 
+LLAVA = Spliced(
+    config=llava_config.LlavaConfig,
+    expected_shapes=llava.expected_shapes,
+    encode_image=llava.encode_image,
+    image_grid=llava.image_grid,
+    decoder=llava.SPEAKER,
+    computing=f"{llava.DECODER}.norm.weight",
+    canonical=llava_names.canonical,
+    unused=("*.rotary_emb.inv_freq", f"{llava.TOWER}.embeddings.position_ids"),
+    frame=template_frame,
+)
+
 SEERS: dict[str, Seer] = {
     "fast_vlm": FASTVLM,  # as Hugging Face writes it
     "llava_qwen2": FASTVLM,  # as Apple does
     "textbook_vlm": TEXTBOOK,  # as nobody but us does
+    **dict.fromkeys(llava_config.CONNECTORS, LLAVA),
 }

@@ -3,6 +3,7 @@
 tokenizer = load_tokenizer("FastVLM-0.5B")
 recognize_template("FastVLM-0.5B", tokenizer)     # "chatml", or a clear error
 ids = encode_chat(tokenizer, "What is on the table?")
+ids = read_frame("llava-1.5-7b-hf", tokenizer).encode("What is on the table?")
 stream = StreamDecoder(tokenizer, markers=False)  # stream.add(id) -> text
 tokenizer = train_unigram(texts, 512)             # one of our own
 vocabulary = learn_unigram(texts, 512)            # the same, its pieces open to see
@@ -39,6 +40,7 @@ from .chat import (
     recognize_template,
 )
 from .errors import TokenizerError
+from .frame import read_frame
 from .loading import load_tokenizer
 from .raw_stream.learning import learn_raw_bpe, train_raw_bpe
 from .raw_stream.raw_bpe import RawStreamBPE
@@ -98,6 +100,7 @@ __all__ = [
     "learn_unigram",
     "learn_word_piece",
     "load_tokenizer",
+    "read_frame",
     "recognize_template",
     "save_tokenizer",
     "sp_normalize",

@@ -11,12 +11,12 @@ placeholder, a question is
     What is on the table?<|im_end|>
     <|im_start|>assistant
 
-A checkpoint brings its template as a Jinja program. It is recognised, not run: these
-few lines need no program from outside, and running one is a risk. Qwen2's template adds
-the system line above when a conversation has none, Qwen2.5's adds one that names its
-maker; the line is always written out here, so neither default comes into it. Where
-there is no image, Hugging Face's template of FastVLM leaves a blank line before the
-question; Apple's and Qwen2's, and this one, do not.
+A checkpoint brings its template as a Jinja program. ChatML's is recognised, not run:
+these few lines need no program from outside. (`frame` reads those of other frames.)
+Qwen2's template adds the system line above when a conversation has none, Qwen2.5's adds
+one that names its maker; the line is always written out here, so neither default comes
+into it. Where there is no image, Hugging Face's template of FastVLM leaves a blank line
+before the question; Apple's and Qwen2's, and this one, do not.
 
 Source: [Kamath], the language model. Oracle: transformers' apply_chat_template.
 """
@@ -129,7 +129,7 @@ def recognize_template(directory: str | Path, tokenizer: Tokenizer) -> str:
     decides: base Qwen2 checkpoints have no template and know no other.
     """
     directory = Path(directory)
-    templates = _read_templates(directory)
+    templates = read_templates(directory)
     for path, template in templates.items():
         problem = _why_not_chatml(template)
         if problem:
@@ -146,6 +146,11 @@ def recognize_template(directory: str | Path, tokenizer: Tokenizer) -> str:
     return CHATML
 
 
+def is_chatml(template: str) -> bool:
+    """Whether a template writes ChatML, as `recognize_template` knows it."""
+    return not _why_not_chatml(template)
+
+
 def _why_not_chatml(template: str) -> str:
     """What speaks against ChatML, or the empty string."""
     foreign = _FOREIGN.search(template)
@@ -160,7 +165,8 @@ def _why_not_chatml(template: str) -> str:
     return ""
 
 
-def _read_templates(directory: Path) -> dict[Path, str]:
+def read_templates(directory: Path) -> dict[Path, str]:
+    """The templates of a directory by their files, in the order in which they count."""
     templates = {}
     path = directory / "chat_template.jinja"
     if is_there(path):

@@ -7,9 +7,9 @@ import pytest
 
 from refvlm.autodiff import value_and_grad
 from refvlm.checkpoint import Weights
-from refvlm.models import fastvlm, llava
-from refvlm.models.fastvlm import IMAGE
+from refvlm.models import llava
 from refvlm.models.llava_config import LlavaConfig
+from refvlm.models.splicing import IMAGE, splice
 from refvlm.shapes import ShapeError
 
 from .. import llavas
@@ -168,9 +168,9 @@ def transformers_model(torch, document, tensors):
 def greedily(new_tokens, pixels, ids, weights, config, mask):
     """New ids, each the likeliest by far. They are looked up, where a prompt's are
     spliced: a model of random weights says the image token, too."""
-    decoder, said = llava.speaker(config), []
+    decoder, said = llava.SPEAKER, []
     image = llava.encode_image(pixels, weights, config)
-    embeddings = fastvlm.embed(ids, image, weights, config)
+    embeddings = splice(ids, image, weights, llava.EMBEDDING, llavas.IMAGE_TOKEN)
     for _ in range(new_tokens):
         hidden = decoder.forward(
             embeddings, weights.scope(llava.DECODER), config.text, mask, last=1
@@ -259,6 +259,13 @@ def test_llava_derivative_equals_transformers(compare):
     assert silent == {
         n for n in WEIGHTS if ".encoder.layers.2." in n or ".post_layernorm." in n
     }
+
+
+@contract
+def test_image_grid_refuses_a_picture_of_another_size():
+    """The position table is of one grid: it is not stretched in silence."""
+    with pytest.raises(ShapeError, match="7 x 11 pixels, but .* for 11 x 11"):
+        llava.image_grid(CONFIG, 11, 7)
 
 
 @contract
