@@ -244,6 +244,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "bpe_train": "text/bpe/test_byte_pairs.py",
         "fold_batch_norm": "blocks/convolutional/test_reparameterization.py",
         "lora_linear": "blocks/test_adapters.py",
+        "gated_fusion": "blocks/fusion/test_merging.py",
         "weighted_sum": "objectives/test_combining.py",
         "ewc_penalty": "objectives/test_continual.py",
         "info_nce": "objectives/test_contrastive.py",

@@ -2,10 +2,11 @@ r"""The modality gap: pictures lie in one place of the shared space, texts in an
 
     gap = mean of the pictures' directions - mean of the texts'
 
-CLIP's loss compares pictures with texts and never two pictures, so nothing in it asks
-the two crowds to stand in one place: a vector added to all texts alike changes no
-picture's order of them. Two fresh towers answer each in a narrow cone of its own; how
-much of that is left is a matter of training.
+CLIP's loss compares pictures with texts and never two pictures. A vector added to all
+texts alike changes no picture's order of them; and where it is at right angles to what
+pictures differ in, no text's order of pictures. So nothing asks the two crowds to stand
+in one place. Two fresh towers answer each in a narrow cone of its own; how much of that
+is left is a matter of training.
 """
 
 from __future__ import annotations

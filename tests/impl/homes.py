@@ -8,6 +8,7 @@ from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
 from refvlm.blocks import adapters
 from refvlm.blocks.convolutional import reparameterization
+from refvlm.blocks.fusion import merging
 from refvlm.metrics import zero_shot
 from refvlm.objectives import (
     combining,
@@ -28,6 +29,7 @@ HOMES = (
     text,
     reparameterization,
     adapters,
+    merging,
     combining,
     continual,
     contrastive,
