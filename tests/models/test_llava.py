@@ -149,9 +149,20 @@ CASES = {  # what differs from llavas.CONFIG
 }
 
 
+def import_llava():
+    """transformers' LLaVA; not under `all_double`, which its modules would keep."""
+    import_torchvision()
+    from transformers import LlavaForConditionalGeneration
+    from transformers.models.clip import modeling_clip
+    from transformers.models.llama import modeling_llama
+    from transformers.models.qwen2 import modeling_qwen2
+
+    assert modeling_clip and modeling_llama and modeling_qwen2
+    return LlavaForConditionalGeneration
+
+
 def transformers_model(torch, document, tensors):
     """transformers' LLaVA with our weights; to be asked under `all_double`."""
-    import_torchvision()
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     config = LlavaConfig.from_dict(json.loads(json.dumps(document)))
@@ -198,6 +209,7 @@ def test_llava_equals_transformers(compare, case, count):
     pixels = llavas.pictures(2 * count)
 
     def ask(torch):
+        import_llava()
         with all_double(torch), torch.no_grad():
             model = transformers_model(torch, document, tensors)
             given = {
@@ -231,6 +243,7 @@ def test_llava_derivative_equals_transformers(compare):
     """The gradient of every weight, and none of the block that is not looked at."""
 
     def ask(torch):
+        import_llava()
         with all_double(torch):
             model = transformers_model(torch, llavas.CONFIG, TENSORS)
             logits = model(
