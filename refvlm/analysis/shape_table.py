@@ -9,23 +9,17 @@ Source: [Cortes] 10.1. Oracle: torch.utils.flop_counter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from .. import checkpoint, image, pretrained
 from ..models import fastvithd, fastvlm, fields, qwen2, textbook
 from ..models.clip import blocks_before
+from ..models.vision_models import spelled
 from .joining_costs import crossed_flops
-
-
-class Row(NamedTuple):
-    """One stage: its name, the shape that it puts out, and what it costs."""
-
-    stage: str
-    shape: tuple[int, ...]
-    parameters: int
-    flops: int
+from .rows import Row, as_text
+from .vision_rows import Described, vit_rows
 
 
 def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
@@ -35,6 +29,7 @@ def table_of(directory: str | Path, prompt_tokens: int = 32) -> str:
     """
     directory, document = pretrained.opened(directory)
     file = directory / pretrained.CONFIG
+    document = dict(fields.built(file, document, spelled))
     build, rows = fields.built(file, document, _kind)
     config = fields.built(file, document, build)
     preprocessor = image.read_preprocessor(directory)
@@ -76,7 +71,7 @@ def decoder_rows(config: qwen2.Qwen2Config, tokens: int, past: int = 0) -> list[
     one more token of the answer costs.
     """
     hidden = (1, tokens, config.hidden_size)
-    sizes = {n: _size(s) for n, s in qwen2.expected_shapes(config).items()}
+    sizes = {n: math.prod(s) for n, s in qwen2.expected_shapes(config).items()}
     layer = [n for n in sizes if n.startswith("layers.0.")]
     per_layer = sum(sizes[name] for name in layer)
     products = sum(sizes[name] for name in layer if "proj.weight" in name)
@@ -108,7 +103,7 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
     width, the layers that are told of it from the side, and the logits of one token."""
     vision, words = config.vision, config.text
     tied = words.tie_word_embeddings
-    sizes = {n: _size(s) for n, s in textbook.expected_shapes(config, tied).items()}
+    sizes = {n: math.prod(s) for n, s in textbook.expected_shapes(config, tied).items()}
     rows, columns = textbook.image_grid(config, height, width)
     seen, hidden, features = rows * columns, words.hidden_size, vision.hidden_size
     tokens, inner = vision.patches + 1, vision.intermediate_size
@@ -152,36 +147,12 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
     ]
 
 
-def as_text(rows: list[Row]) -> str:
-    """The rows in aligned columns, with their total."""
-    total = Row(
-        "total", (), sum(row.parameters for row in rows), sum(row.flops for row in rows)
-    )
-    cells = [("stage", "output", "parameters", "GFLOP")]
-    for row in (*rows, total):
-        shape = " x ".join(map(str, row.shape))
-        flops = f"{row.flops / 1e9:,.3f}" if row.flops else ""
-        parameters = f"{row.parameters:,}" if row.parameters else ""
-        cells.append((row.stage, shape, parameters, flops))
-    wide = [max(len(line[column]) for line in cells) for column in range(4)]
-    return "\n".join(
-        f"{stage:{wide[0]}}  {shape:{wide[1]}}  {parameters:>{wide[2]}}  "
-        f"{flops:>{wide[3]}}".rstrip()
-        for stage, shape, parameters, flops in cells
-    )
-
-
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
 # model_type -> how its configuration is built, and its rows by (configuration, height,
 # width, tokens of the prompt).
 KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "fast_vlm": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     "llava_qwen2": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
+    "vit": (Described.from_json, vit_rows),
+    "deit": (Described.from_json, vit_rows),
 }

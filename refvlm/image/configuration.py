@@ -18,24 +18,28 @@ from ..arguments import is_whole
 from ..checkpoint import CheckpointError, is_there, read_json
 from ..checkpoint.errors import quoted
 from .geometry import RESAMPLING
-from .kinds import DEFAULTS, KINDS, PADS, check_keys, kind_of
+from .kinds import DEFAULTS, KINDS, OF_MODELS, PADS, check_keys, kind_of
 from .pipelines import Preprocessor, fastvlm_apple, fastvlm_huggingface
 from .tiles import Tiler
+from .timm_configuration import preprocessor_from_timm
 
 MAX_CONFIG_BYTES = 2**20
 SQUEEZED = 384  # from this edge on ConvNeXt crops nothing
 
 
-def preprocessor_from_json(config: Mapping, pad: bool = False) -> Preprocessor:
+def preprocessor_from_json(
+    config: Mapping, pad: bool = False, kind: str = "CLIP"
+) -> Preprocessor:
     """The preprocessor that a `preprocessor_config.json`, parsed, describes.
 
-    `pad` is what `config.json` adds to it. Pixels are always brought to RGB, so
+    `pad` is what `config.json` adds to it, and `kind` whose processor it is, unless
+    it says so itself. Pixels are always brought to RGB, so
     `do_convert_rgb` makes no difference.
 
     >>> preprocessor_from_json({"size": 336, "crop_size": 336}).crop_to
     (336, 336)
     """
-    kind = kind_of(config)
+    kind = kind_of(config, kind)
     if "image_grid_pinpoints" in KINDS[kind]:
         raise ValueError(
             f"{kind}ImageProcessor cuts pictures into tiles: read it by read_tiler"
@@ -122,8 +126,9 @@ def read_preprocessor(directory: str | os.PathLike) -> Preprocessor:
         pad = _is_padded(model)
         if config is None:
             path = directory / "config.json"
-            return _from_tower(model, pad)
-        return preprocessor_from_json(_an_object(config), pad)
+            return _from_model(model, pad)
+        kind = OF_MODELS.get(str(model.get("model_type")), "CLIP")
+        return preprocessor_from_json(_an_object(config), pad, kind)
     except ValueError as error:
         raise CheckpointError(f"{path}: {str(error)[:500]}") from None
 
@@ -155,7 +160,9 @@ def _an_object(config):
     return config
 
 
-def _from_tower(model, pad):
+def _from_model(model, pad):
+    if isinstance(model.get("pretrained_cfg"), Mapping):
+        return preprocessor_from_timm(model["pretrained_cfg"])
     tower = re.fullmatch(r"mobileclip_l_(\d{1,5})", str(model.get("mm_vision_tower")))
     if tower is None:
         raise ValueError(

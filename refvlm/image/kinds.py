@@ -79,9 +79,12 @@ HARMLESS = {
 """Keys that say nothing about the pixels."""
 
 
-def kind_of(config):
-    """The family whose processor it is: CLIP's where nothing is said."""
-    kind = "CLIP"
+OF_MODELS = {"vit": "ViT", "deit": "DeiT", "resnet": "ConvNext", "convnext": "ConvNext"}
+"""Whose processor it is where only config.json, by its model_type, says so."""
+
+
+def kind_of(config, kind="CLIP"):
+    """The family whose processor it is: `kind` where nothing is said."""
     for key in ("image_processor_type", "feature_extractor_type"):
         said = config.get(key)
         if said is None:

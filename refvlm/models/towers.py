@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import clip
+from . import clip, vit
 from .clip_config import VISION_KIND, VisionConfig
+from .vit_config import ViTConfig
 
 
 class Tower(NamedTuple):
@@ -42,5 +43,11 @@ TOWERS = {
         shapes=clip.vision_shapes,
         whole=clip.vision_tower,
         hidden=clip.vision_hidden,
+    ),
+    "vit": Tower(
+        from_json=ViTConfig.from_json,
+        shapes=vit.expected_shapes,
+        whole=vit.vit,
+        hidden=vit.vit_hidden,
     ),
 }

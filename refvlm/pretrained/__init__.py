@@ -6,6 +6,7 @@ from .opening import CONFIG, FAMILIES, directory_of, load, opened
 from .quantizing import quantize
 from .saving import save
 from .shipped import shipped as shipped_model
+from .vision_model import VisionModel
 from .vlm import VLM
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FAMILIES",
     "VLM",
     "LanguageModel",
+    "VisionModel",
     "directory_of",
     "load",
     "opened",

@@ -5,6 +5,7 @@
     clip = refvlm.load("clip-tiny")            # the same, from any folder
     lm = refvlm.load("gpt2")                   # a LanguageModel: complete, logits, ...
     blip = refvlm.load("blip-itm-base-coco")   # a Matcher: matching, similarity, ...
+    vit = refvlm.load("vit-base-patch16-224")  # a VisionModel: classify, features, ...
 
 `model_type` in the directory's config.json says which family it is. A family is a class
 whose `open(directory, document, dtype)` makes the model of such a directory; a new one
@@ -22,20 +23,23 @@ import numpy as np
 from .. import checkpoint
 from ..models import fields
 from ..models.decoders import DECODERS
+from ..models.vision_models import VISION_MODELS, spelled
 from .clip import CLIP
 from .language_model import LanguageModel
 from .matching import Matcher
 from .seers import SEERS
 from .shipped import SHIPPED, shipped
+from .vision_model import VisionModel
 from .vlm import VLM
 
 CONFIG = "config.json"
-Model = VLM | CLIP | LanguageModel | Matcher
+Model = VLM | CLIP | LanguageModel | Matcher | VisionModel
 FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
     **dict.fromkeys(SEERS, VLM),
     "clip": CLIP,
     "blip": {"BlipForImageTextRetrieval": Matcher},
     **dict.fromkeys(DECODERS, LanguageModel),
+    **dict.fromkeys(VISION_MODELS, VisionModel),
 }
 
 
@@ -72,7 +76,7 @@ def directory_of(path: str | Path) -> Path:
 
 
 def _family(document) -> type[Model]:
-    family = FAMILIES[fields.only(document, "model_type", *FAMILIES)]
+    family = FAMILIES[fields.only(spelled(document), "model_type", *FAMILIES)]
     if not isinstance(family, dict):
         return family
     names = document.get("architectures")

@@ -1,0 +1,130 @@
+r"""The towers that classify, in one table: what differs between them.
+
+    family = VISION_MODELS["vit"]
+    config = family.config(document)
+    seen = family.features(pixels, weights.scope(family.scope), config)
+    logits = family.heads["classifier"].logits(seen, weights, config)
+
+Features are what a family hands on before its head: tokens (b, t, d), or maps (b, c, h,
+w). The keys are what config.json calls `model_type`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..blocks.transformer import linear
+from ..checkpoint import Weights
+from . import fields, vit, vit_names
+from .vit_config import ViTConfig
+
+
+class Head(NamedTuple):
+    """`shapes(config, labels)` are its tensors by their full names, `logits(features,
+    weights, config)` what it makes of features: (b, labels)."""
+
+    shapes: Callable[[Any, int], dict[str, tuple[int, ...]]]
+    logits: Callable
+
+
+class VisionFamily(NamedTuple):
+    """A family: its configuration, its tower under `scope`, and its heads, of which a
+    checkpoint holds that whose `<key>.weight` it has, or none.
+
+    `canonical(weights)` gives weights their names, whichever of its published ones they
+    came in; `ignore` are patterns of tensors that no answer depends on.
+    """
+
+    config: Callable[[Mapping], Any]
+    shapes: Callable[[Any], dict[str, tuple[int, ...]]]
+    scope: str
+    features: Callable
+    heads: Mapping[str, Head]
+    canonical: Callable[[Weights], Weights] = lambda weights: weights
+    ignore: tuple[str, ...] = ()
+
+    def head_of(self, weights: Weights, document: Mapping) -> str | None:
+        """The key of the head that a checkpoint has, or should have; None for a tower
+        alone."""
+        for key in self.heads:
+            if f"{key}.weight" in weights:
+                return key
+        classifies = "ForImageClassification" in str(document.get("architectures"))
+        return next(iter(self.heads)) if classifies else None
+
+    def expected_shapes(self, config, head: str | None, labels: int):
+        """Every tensor of a checkpoint by its full name."""
+        tower = {f"{self.scope}.{n}": s for n, s in self.shapes(config).items()}
+        return tower | (self.heads[head].shapes(config, labels) if head else {})
+
+
+def linear_heads(*names: str) -> Head:
+    r"""The mean of what linear heads say, one of each of the first tokens:
+    $\tfrac1m \sum_i (W_i z_i + b_i)$. A ViT has one; a distilled DeiT has another for
+    what its teacher said."""
+
+    def shapes(config, labels):
+        return {
+            **{f"{name}.weight": (labels, config.hidden_size) for name in names},
+            **{f"{name}.bias": (labels,) for name in names},
+        }
+
+    def logits(tokens, weights, config):
+        said = [linear(tokens[:, i], weights.scope(n)) for i, n in enumerate(names)]
+        return sum(said[1:], start=said[0]) / len(said)
+
+    return Head(shapes, logits)
+
+
+VIT = VisionFamily(
+    config=ViTConfig.from_json,
+    shapes=vit.expected_shapes,
+    scope="vit",
+    features=vit.vit,
+    heads={"classifier": linear_heads("classifier")},
+    canonical=partial(vit_names.canonical, scope="vit"),
+    ignore=("vit.pooler.*", "vit.embeddings.mask_token"),
+)
+
+VISION_MODELS: dict[str, VisionFamily] = {
+    "vit": VIT,
+    "deit": VIT._replace(
+        scope="deit",
+        heads={
+            "cls_classifier": linear_heads("cls_classifier", "distillation_classifier"),
+            "classifier": linear_heads("classifier"),
+        },
+        canonical=partial(vit_names.canonical, scope="deit"),
+        ignore=("deit.pooler.*", "deit.embeddings.mask_token"),
+    ),
+}
+
+
+def spelled(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config.json in transformers' words, whichever it came in: timm's has none that
+    is called `model_type`, but an `architecture`."""
+    is_timm = "architecture" in document and "model_type" not in document
+    return vit_names.document_of_timm(document) if is_timm else document
+
+
+def labels_of(document: Mapping[str, Any]) -> list[str] | None:
+    """The names of the classes in their order, or None where config.json has none.
+
+    >>> labels_of({"id2label": {"1": "star", "0": "ring"}})
+    ['ring', 'star']
+    """
+    named = document.get("id2label")
+    if named is None:
+        return None
+    if not isinstance(named, Mapping):
+        raise fields.ConfigError(
+            f"config.json: id2label must be an object, not {named!r:.60}"
+        )
+    if set(named) != set(map(str, range(len(named)))):
+        raise fields.ConfigError(
+            f"config.json: id2label has the keys {sorted(named)!r:.60}, but its "
+            f"{len(named)} labels are numbered from 0 to {len(named) - 1}"
+        )
+    return [str(named[str(i)]) for i in range(len(named))]
