@@ -50,7 +50,6 @@ class ConvNextConfig:
     layer_norm_eps: float = 1e-12
     has_layer_scale: bool = True
     drop_path_rate: float = 0.0
-    num_labels: int = 1000
 
     @property
     def width(self) -> int:
@@ -83,24 +82,11 @@ class ConvNextConfig:
             drop_path_rate=fields.number(
                 config, "drop_path_rate", 0.0, low=-1e-9, high=1.0
             ),
-            num_labels=fields.labels(config),
         )
 
 
 def expected_shapes(config: ConvNextConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor by name: what loading checks. No labels, no classifier."""
-    tower = tower_shapes(config)
-    named = {f"{TOWER}.{name}": shape for name, shape in tower.items()}
-    if not config.num_labels:
-        return named
-    return named | {
-        f"{HEAD}.weight": (config.num_labels, config.width),
-        f"{HEAD}.bias": (config.num_labels,),
-    }
-
-
-def tower_shapes(config: ConvNextConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the tower, without `convnext.`."""
+    """Every tensor of the tower by name, without the `convnext.` before it."""
     first, patch = config.hidden_sizes[0], config.patch_size
     parts: dict[str, dict[str, tuple[int, ...]]] = {
         "embeddings.patch_embeddings": {
@@ -126,19 +112,36 @@ def tower_shapes(config: ConvNextConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
+def head_shapes(config: ConvNextConfig, labels: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of the classifier by their full names."""
+    return {f"{HEAD}.weight": (labels, config.width), f"{HEAD}.bias": (labels,)}
+
+
 def logits(pixels, weights: Weights, config: ConvNextConfig, training=None):
     """A score for each label: (b, 3, h, w) -> (b, labels)."""
     seen = features(pixels, weights.scope(TOWER), config, training)
-    head = weights.scope(HEAD)
-    return ops.linear(seen, head["weight"], head["bias"])
+    return head_logits(seen, weights, config)
+
+
+def head_logits(seen, weights: Weights, config: ConvNextConfig):
+    """What the classifier makes of the last map, whose means are normed first:
+    (b, c, h, w) -> (b, labels)."""
+    norm, head = weights.scope(f"{TOWER}.layernorm"), weights.scope(HEAD)
+    return ops.linear(pooled(seen, norm, config), head["weight"], head["bias"])
+
+
+def pooled(seen, weights, config: ConvNextConfig):
+    """The mean of each channel of a map, normed: (b, c, h, w) -> (b, c)."""
+    means, eps = ops.global_avg_pool2d(seen), config.layer_norm_eps
+    return ops.layer_norm(
+        means, means.shape[-1:], weights["weight"], weights["bias"], eps
+    )
 
 
 def features(pixels, weights, config: ConvNextConfig, training: Training | None = None):
-    """The mean of each channel of the last map, normed: (b, 3, h, w) -> (b, width)."""
+    """The last map: (b, 3, h, w) -> (b, width, h / 32, w / 32)."""
     *_, last = feature_pyramid(pixels, weights, config, training)
-    means, norm = ops.global_avg_pool2d(last), weights.scope("layernorm")
-    sizes = (norm["weight"], norm["bias"], config.layer_norm_eps)
-    return ops.layer_norm(means, means.shape[-1:], *sizes)
+    return last
 
 
 def feature_pyramid(

@@ -12,7 +12,6 @@ from ..checkpoint import read_json
 Built = TypeVar("Built")
 FILE_LIMIT = 1 << 20  # bytes; a published config.json has some thousands
 MAX_STAGES, MAX_BLOCKS = 64, 1024  # of a tower; ResNet-152 has 4 and 50
-MAX_LABELS = 1 << 18  # ImageNet has 1,000, its largest relative 21,843
 
 
 class ConfigError(ValueError):
@@ -96,21 +95,3 @@ def wholes(config, name, default, entries=None, low=1, high=1 << 24) -> tuple[in
             f"each stage, not {values!r:.60}"
         )
     return tuple(whole({name: value}, name, low=low, high=high) for value in values)
-
-
-def labels(config) -> int:
-    """How many labels a classifier chooses from: those that `id2label` names, and 2
-    where it is silent, as transformers has it."""
-    named = config.get("id2label")
-    if named is None:
-        return whole(config, "num_labels", 2, low=0, high=MAX_LABELS)
-    if (
-        not isinstance(named, Mapping)
-        or len(named) > MAX_LABELS
-        or set(named) != set(map(str, range(len(named))))
-    ):
-        raise ConfigError(
-            "config.json: id2label must name the labels "
-            f"{{'0': ..., '1': ..., ...}}, each once, not {named!r:.60}"
-        )
-    return len(named)

@@ -57,7 +57,6 @@ class ResNetConfig:
     layer_type: str = "bottleneck"
     downsample_in_first_stage: bool = False
     downsample_in_bottleneck: bool = False
-    num_labels: int = 1000
 
     @property
     def width(self) -> int:
@@ -94,7 +93,6 @@ class ResNetConfig:
             downsample_in_bottleneck=fields.flag(
                 config, "downsample_in_bottleneck", False
             ),
-            num_labels=fields.labels(config),
         )
         narrow = built.layer_type == "bottleneck"
         for channels in built.hidden_sizes:
@@ -107,19 +105,7 @@ class ResNetConfig:
 
 
 def expected_shapes(config: ResNetConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor by name: what loading checks. No labels, no classifier."""
-    tower = tower_shapes(config)
-    named = {f"{TOWER}.{name}": shape for name, shape in tower.items()}
-    if not config.num_labels:
-        return named
-    return named | {
-        f"{HEAD}.weight": (config.num_labels, config.width),
-        f"{HEAD}.bias": (config.num_labels,),
-    }
-
-
-def tower_shapes(config: ResNetConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the tower, without `resnet.`."""
+    """Every tensor of the tower by name, without the `resnet.` before it."""
     parts = {EMBEDDER: normed_conv2d_shapes(3, config.embedding_size, 7)}
     c_in, block_shapes = config.embedding_size, BLOCKS[config.layer_type]
     for stage, c_out in enumerate(config.hidden_sizes):
@@ -135,17 +121,27 @@ def tower_shapes(config: ResNetConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
+def head_shapes(config: ResNetConfig, labels: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of the classifier by their full names."""
+    return {f"{HEAD}.weight": (labels, config.width), f"{HEAD}.bias": (labels,)}
+
+
 def logits(pixels, weights: Weights, config: ResNetConfig, training=None):
     """A score for each label: (b, 3, h, w) -> (b, labels)."""
     seen = features(pixels, weights.scope(TOWER), config, training)
+    return head_logits(seen, weights, config)
+
+
+def head_logits(seen, weights: Weights, config: ResNetConfig):
+    """What the classifier makes of the last map: (b, c, h, w) -> (b, labels)."""
     head = weights.scope(HEAD)
-    return ops.linear(seen, head["weight"], head["bias"])
+    return ops.linear(ops.global_avg_pool2d(seen), head["weight"], head["bias"])
 
 
 def features(pixels, weights, config: ResNetConfig, training: Training | None = None):
-    """The mean of each channel of the last map: (b, 3, h, w) -> (b, width)."""
+    """The last map: (b, 3, h, w) -> (b, width, h / 32, w / 32)."""
     *_, last = feature_pyramid(pixels, weights, config, training)
-    return ops.global_avg_pool2d(last)
+    return last
 
 
 def feature_pyramid(
@@ -181,7 +177,7 @@ def prepare(weights: Weights, config: ResNetConfig, prefix: str = TOWER) -> Weig
     """
     tower, folded, gone = weights.scope(prefix), {}, set()
     last = ".normalization.weight"
-    for name in tower_shapes(config):
+    for name in expected_shapes(config):
         if name.endswith(last):
             part = name.removesuffix(last)
             here = tower.scope(part)

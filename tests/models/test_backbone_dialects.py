@@ -12,13 +12,15 @@ from ..backbones import filled, scattered
 from ..oracles import import_torchvision
 from ..spec import assert_close, example, law, oracle, random_arrays
 from ..weights import random_weights
+from .test_convnext import whole_shapes as convnext_shapes
+from .test_resnet import whole_shapes as resnet_shapes
 
 PIXELS = random_arrays(8)(1, 3, 64, 64)
 RESNETS = {
-    "basic": ResNetConfig(64, (8, 10, 12, 16), (2, 1, 1, 1), "basic", num_labels=4),
-    "bottleneck": ResNetConfig(64, (8, 16, 24, 32), (1, 2, 1, 1), num_labels=4),
+    "basic": ResNetConfig(64, (8, 10, 12, 16), (2, 1, 1, 1), "basic"),
+    "bottleneck": ResNetConfig(64, (8, 16, 24, 32), (1, 2, 1, 1)),
 }
-CONVNEXT = ConvNextConfig(4, (4, 8, 12, 16), (1, 2, 1, 1), 1e-6, num_labels=5)
+CONVNEXT = ConvNextConfig(4, (4, 8, 12, 16), (1, 2, 1, 1), 1e-6)
 
 
 @example
@@ -73,13 +75,13 @@ def test_convnext_names_of_timm_and_meta_are_read(theirs, ours):
 def test_a_tower_without_its_classifier_is_put_in_its_place():
     """ResNetModel and ConvNextModel are saved without a prefix."""
     for module, dialect, config in (
-        (resnet, backbone_dialects.resnet, ResNetConfig(num_labels=0)),
-        (convnext, backbone_dialects.convnext, ConvNextConfig(num_labels=0)),
+        (resnet, backbone_dialects.resnet, ResNetConfig()),
+        (convnext, backbone_dialects.convnext, ConvNextConfig()),
     ):
-        shapes = module.tower_shapes(config)
+        shapes = module.expected_shapes(config)
         alone = Weights({name: np.empty(shape) for name, shape in shapes.items()})
         whole = dialect(alone)
-        expect(whole, module.expected_shapes(config))
+        expect(whole.scope(module.TOWER), shapes)
         assert set(dialect(whole)) == set(whole)
 
 
@@ -102,7 +104,7 @@ def test_resnet_equals_timm_by_its_names(compare, kind):
 
     answers = compare.answers(ask, (theirs, PIXELS))
     weights = backbone_dialects.resnet(Weights(theirs))
-    expect(weights, resnet.expected_shapes(config))
+    expect(weights, resnet_shapes(config, 4))
     assert answers["logits"].std() > 0.1
     assert_close(resnet.logits(PIXELS, weights, config), answers["logits"])
 
@@ -110,7 +112,7 @@ def test_resnet_equals_timm_by_its_names(compare, kind):
 @oracle
 def test_convnext_equals_timm_by_its_names(compare):
     """The same logits from timm's own tensors."""
-    ours = scattered(random_weights(convnext.expected_shapes(CONVNEXT)))
+    ours = scattered(random_weights(convnext_shapes(CONVNEXT, 5)))
     theirs = {timm_name(name): array for name, array in ours.items()}
 
     def ask(torch):
@@ -125,7 +127,7 @@ def test_convnext_equals_timm_by_its_names(compare):
 
     answers = compare.answers(ask, (theirs, PIXELS))
     weights = backbone_dialects.convnext(Weights(theirs))
-    expect(weights, convnext.expected_shapes(CONVNEXT))
+    expect(weights, convnext_shapes(CONVNEXT, 5))
     assert answers["logits"].std() > 0.1
     assert_close(convnext.logits(PIXELS, weights, CONVNEXT), answers["logits"])
 
@@ -152,7 +154,7 @@ def timm_name(name):
 def timm_resnet_shapes(config):
     """name -> shape as timm has them."""
     named = {}
-    for name, shape in resnet.expected_shapes(config).items():
+    for name, shape in resnet_shapes(config, 4).items():
         for ours, theirs in (
             ("resnet.embedder.embedder.convolution", "conv1"),
             ("resnet.embedder.embedder.normalization", "bn1"),

@@ -39,6 +39,13 @@ KINDS = {
 PIXELS = random_arrays(3)(2, 3, 37, 50)
 
 
+def whole_shapes(config, labels=5):
+    """The tower and the classifier, by their full names."""
+    tower = convnext.expected_shapes(config)
+    named = {f"convnext.{tensor}": shape for tensor, shape in tower.items()}
+    return named | convnext.head_shapes(config, labels)
+
+
 @pytest.fixture(params=KINDS.values(), ids=KINDS)
 def tiny(request):
     """(what config.json says, the configuration, the tensors)."""
@@ -47,7 +54,7 @@ def tiny(request):
 
 def built(document):
     config = ConvNextConfig.from_json(document)
-    tensors = random_weights(convnext.expected_shapes(config), seed=4)
+    tensors = random_weights(whole_shapes(config), seed=4)
     return document, config, scattered(tensors)
 
 
@@ -63,17 +70,15 @@ def built(document):
 def test_expected_shapes_count_the_published_parameters(sizes, depths, parameters):
     """ConvNeXt-T, S and B with a thousand labels."""
     config = ConvNextConfig(hidden_sizes=sizes, depths=depths)
-    shapes = convnext.expected_shapes(config).values()
+    shapes = whole_shapes(config, 1000).values()
     assert sum(int(np.prod(shape)) for shape in shapes) == parameters
 
 
 @example
 def test_feature_pyramid_halves_from_stage_to_stage():
     """Patches of 4, then halves: steps of 4, 8, 16 and 32; broken patches are lost."""
-    config = ConvNextConfig(
-        hidden_sizes=(4, 8, 12, 16), depths=(1, 1, 1, 1), num_labels=0
-    )
-    weights = Weights(random_weights(convnext.tower_shapes(config)))
+    config = ConvNextConfig(hidden_sizes=(4, 8, 12, 16), depths=(1, 1, 1, 1))
+    weights = Weights(random_weights(convnext.expected_shapes(config)))
     maps = convnext.feature_pyramid(np.zeros((1, 3, 67, 96)), weights, config)
     assert [x.shape[1:] for x in maps] == [
         (4, 16, 24),
@@ -134,7 +139,8 @@ def test_convnext_equals_transformers(compare, tiny):
         assert len(maps) == len(answers) - 2
         for i, seen in enumerate(maps):
             assert_close(seen, expected[f"map {i}"], tolerance)
-        pooled = convnext.features(pixels, tower, config)
+        seen = convnext.features(pixels, tower, config)
+        pooled = convnext.pooled(seen, tower.scope("layernorm"), config)
         assert_close(pooled, expected["pooled"], tolerance)
         logits = convnext.logits(pixels, weights, config)
         assert_close(logits, expected["logits"], tolerance)
