@@ -5,6 +5,7 @@
     python -m refvlm ask --questions
     python -m refvlm describe photo.jpg --model FastVLM-0.5B --prompt "What is this?"
     python -m refvlm describe photo.jpg --temperature 0.8 --seed 1
+    python -m refvlm classify photo.jpg --model vit-base-patch16-224
     python -m refvlm complete "Once upon a time" --model gpt2
     python -m refvlm perplexity book.txt --model gpt2
     python -m refvlm tokenize "an unseen word" --train book.txt
@@ -27,6 +28,7 @@ import io
 import sys
 
 from . import __version__
+from .commands.classifying import add_classify
 from .commands.completing import add_complete, add_perplexity
 from .commands.describing import add_ask, add_describe
 from .commands.learning import add_score, add_train
@@ -90,6 +92,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_describe(commands)
     add_ask(commands)
+    add_classify(commands)
     add_complete(commands)
     add_perplexity(commands)
     add_tokenize(commands)

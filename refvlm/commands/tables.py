@@ -17,7 +17,8 @@ def add_shapes(commands):
     shapes.add_argument(
         "model",
         metavar="DIR",
-        help="a FastVLM checkpoint directory, or the name of one that comes along",
+        help="a checkpoint directory of a FastVLM, a ViT or a DeiT, or the name of one "
+        "that comes along",
     )
     shapes.set_defaults(run=_shapes)
 
