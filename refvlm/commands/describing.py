@@ -46,7 +46,8 @@ def add_describe(commands):
         "--prompt",
         type=words,
         metavar="TEXT",
-        help='the request (default: "Describe the image.")',
+        help='the request (default: "Describe the image.", or none, for a model that '
+        "captions: the words that a caption shall begin with)",
     )
     _add_options(describe)
 
@@ -151,6 +152,7 @@ def _answer(options) -> int:
     started = time.perf_counter()
     picture = _standard_input() if options.image == "-" else options.image
     vlm = _speaker(pretrained.load(options.model or shipped))
+    prompt = vlm.family.request if prompt is None else prompt
     if options.show_attention:
         picture = vlm.read(picture)  # it is needed twice, and a pipe is read once
     if why := contradiction(options, vlm.settings):
@@ -169,7 +171,7 @@ def _answer(options) -> int:
     ids, pieces, times = say(stream, started, not options.json, progress)
     confidence = float(watch.of(1)[0])
     timed = timing(times, vlm.settings.given(**chosen).num_beams > 1)
-    beside = notices(vlm, prompt, ids, confidence)
+    beside = notices(vlm, prompt, ids, confidence, hasattr(options, "question"))
     if options.json:
         answer = {
             "text": "".join(pieces).strip(),
@@ -192,12 +194,11 @@ def _answer(options) -> int:
 
 
 def _prompt(options):
-    """What is asked: a question in one line, whatever spaces it was given with."""
-    from ..text import DESCRIBE
-
+    """What is asked: a question in one line, whatever spaces it was given with; None
+    where it is left to the model."""
     if hasattr(options, "question"):
         return " ".join(" ".join(options.question).split())
-    return (options.prompt or DESCRIBE).strip()
+    return options.prompt.strip() if options.prompt else None
 
 
 def _show_attention(vlm, picture, prompt, ids, path):

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 
-def notices(vlm, prompt: str, ids: list[int], confidence: float) -> list[str]:
-    """The notices of an answer; most answers have none."""
+def notices(
+    vlm, prompt: str, ids: list[int], confidence: float, asked: bool = False
+) -> list[str]:
+    """The notices of an answer; most answers have none. `asked` says that the prompt
+    is meant as a question."""
     found = []
+    if asked and not vlm.family.answers:
+        found.append(
+            "this model writes captions and answers no questions: it went on from "
+            "yours as from the beginning of a caption. `refvlm describe` lets it "
+            "caption, and its --prompt begins the caption"
+        )
     if ids and not is_finished(vlm, ids):
         found.append(
             f"cut at --max-new-tokens {len(ids)}: a larger number lets it go on"

@@ -28,12 +28,13 @@ from .blip_text import (
     text_shapes,
     writer,
 )
-from .blip_tower import blip_tower, tower_shapes
+from .blip_tower import blip_tower, check_size, tower_shapes
 from .causal import check_context
 from .decoders import Decoder
 
 VISION, WRITER, READER = "vision_model", "text_decoder", "text_encoder"
 VISION_PROJECTION, TEXT_PROJECTION, JUDGE = "vision_proj", "text_proj", "itm_head"
+START = "[DEC]"  # before every caption, in the place of BERT's [CLS]
 MATCH = 1  # of the two scores, the one for yes
 
 
@@ -96,6 +97,17 @@ def encode_image(pixels, weights: Weights, config: BlipConfig, progress=None):
     """What a text looks at: the class token and every patch, (n, m, width)."""
     scope = weights.scope(VISION)
     return blip_tower(pixels, scope, config.vision, progress=progress)
+
+
+def image_grid(config: BlipConfig, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a picture's patches, which stand behind its class token."""
+    check_size(config.vision, height, width)
+    return config.vision.side, config.vision.side
+
+
+def ends(config: BlipConfig) -> frozenset[int]:
+    """What ends a caption: [SEP], whatever the files call the end of a text."""
+    return frozenset({config.text.sep_token_id})
 
 
 @shapes(input_ids="b t of integers", attention_mask="b t of anything")

@@ -5,8 +5,8 @@ r"""BLIP-2: a frozen tower looks, the Q-Former asks, a frozen decoder speaks.
     ids --embedding--> text tokens --splice the 32 in--> decoder --> logits
 
 Between two models that stay as they are, the queries and what they pass through are all
-that learns. The decoder is any of `models.decoders`: OPT and T5, with which BLIP-2 was
-published, are not among them. Names of weights are those of Hugging Face.
+that learns. The decoder is a LLaMA or a Qwen2: OPT and T5, with which BLIP-2 was
+published, are not here. Names of weights are those of Hugging Face.
 Sources: [Foundations] projection strategies; Li et al., BLIP-2. Oracle:
 transformers.Blip2ForConditionalGeneration.
 """
@@ -24,10 +24,12 @@ from ..checkpoint import Weights
 from . import fields
 from . import qformer as queries
 from .blip_config import BlipVisionConfig
-from .blip_tower import blip_tower, tower_shapes
+from .blip_tower import blip_tower, check_size, tower_shapes
 from .decoders import DECODERS, Decoder
+from .splicing import make_room, splice
 
-VISION, PROJECTION, SPEAKER = "vision_model", "language_projection", "language_model"
+VISION, PROJECTION, LANGUAGE = "vision_model", "language_projection", "language_model"
+SPEAKERS = ("llama", "qwen2")
 PUBLISHED = {  # what silence means: EVA's ViT-g
     "hidden_size": 1408,
     "intermediate_size": 6144,
@@ -57,11 +59,11 @@ class Blip2Config:
         fields.only(config, "use_decoder_only_language_model", True, default=True)
         section = dict(fields.section(config, "text_config"))
         kind = section.get("model_type")
-        if kind not in DECODERS:
+        if kind not in SPEAKERS:
             raise fields.ConfigError(
                 f"config.json: the text_config's model_type is {kind!r:.60}, but only "
-                f"{' or '.join(map(repr, DECODERS))} speaks here: of this BLIP-2, "
-                "models.blip2.encode_image can still make the picture's tokens"
+                f"{' or '.join(map(repr, SPEAKERS))} speaks here: the tower and the "
+                "Q-Former of this BLIP-2 run by models.blip_tower and models.qformer"
             )
         vision = BlipVisionConfig.from_json(
             fields.section(config, "vision_config"), "blip_2_vision_model", **PUBLISHED
@@ -79,21 +81,23 @@ class Blip2Config:
         )
 
 
-def speaker(config: Blip2Config) -> Decoder:
-    """The decoder's row of the table, under the names that it has here."""
-    family = DECODERS[config.decoder]
+def speaker(name: str) -> Decoder:
+    """A decoder's row of the table, under the names that it has here."""
+    family = DECODERS[name]
     return family._replace(
-        scope=f"{SPEAKER}.{family.scope}",
-        embedding=f"{SPEAKER}.{family.embedding}",
-        head=f"{SPEAKER}.{family.head}",
+        scope=f"{LANGUAGE}.{family.scope}",
+        embedding=f"{LANGUAGE}.{family.embedding}",
+        head=f"{LANGUAGE}.{family.head}",
     )
+
+
+SPEAKER = speaker("llama")  # which computes a Qwen2 just as well
 
 
 def expected_shapes(config: Blip2Config, tied: bool) -> dict[str, tuple[int, ...]]:
     """Every tensor by name; a tied head is the embedding and has none of its own."""
-    spoken = speaker(config).expected_shapes(config.text, tied)
-    hidden = spoken[speaker(config).embedding][1]
-    tower = tower_shapes(config.vision)
+    spoken = speaker(config.decoder).expected_shapes(config.text, tied)
+    hidden, tower = config.text.hidden_size, tower_shapes(config.vision)
     return {
         **{f"{VISION}.{name}": shape for name, shape in tower.items()},
         **queries.expected_shapes(config.qformer),
@@ -118,3 +122,34 @@ def encode_image(
     picture = blip_tower(pixels, tower, config.vision, progress=progress)
     asked = queries.qformer(picture, weights, config.qformer, watch=watch)
     return linear(asked, weights.scope(PROJECTION))
+
+
+def image_grid(config: Blip2Config, height: int, width: int) -> tuple[int, int]:
+    """One row of tokens, the queries': they have no place in the picture."""
+    check_size(config.vision, height, width)
+    return 1, config.qformer.num_query_tokens
+
+
+def blip2(
+    pixel_values,
+    input_ids,
+    weights: Weights,
+    config: Blip2Config,
+    attention_mask=None,
+):
+    """Pictures and ids to logits: (b, tokens, vocabulary) for every position.
+
+    pixel_values (n, 3, s, s) or None; input_ids (b, t) marks each picture with one
+    `splicing.IMAGE`, or with the image token repeated. attention_mask (b, t).
+    """
+    image = None
+    if pixel_values is not None:
+        image = encode_image(pixel_values, weights, config)
+        input_ids, attention_mask = make_room(input_ids, image.shape[1], attention_mask)
+    hidden = SPEAKER.forward(
+        splice(input_ids, image, weights, SPEAKER.embedding, config.image_token_id),
+        weights.scope(SPEAKER.scope),
+        config.text,
+        attention_mask,
+    )
+    return SPEAKER.logits(hidden, weights)

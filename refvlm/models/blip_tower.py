@@ -86,13 +86,10 @@ def blip_tower(
 def patch_tokens(pixels, weights, config: BlipVisionConfig, interpolate=False):
     """A class token, then the patches row by row, each with its place added."""
     positions = weights["position_embedding"]
-    size, side = pixels.shape[2:], config.image_size
-    if size != (side, side):
-        if not interpolate:
-            raise ShapeError(
-                f"blip: pixels are {pixels.shape}, but this tower sees {side} x "
-                f"{side}: resize the picture, or interpolate the positions"
-            )
+    size = pixels.shape[2:]
+    if not interpolate:
+        check_size(config, *size)
+    elif size != (config.image_size, config.image_size):
         grid = tuple(pixels // config.patch_size for pixels in size)
         if 0 in grid:
             raise ShapeError(
@@ -108,6 +105,16 @@ def patch_tokens(pixels, weights, config: BlipVisionConfig, interpolate=False):
     first = weights["class_embedding"]
     first = np.broadcast_to(first, (len(pixels), 1, first.shape[-1]))
     return np.concatenate([first, patches], axis=1) + positions
+
+
+def check_size(config: BlipVisionConfig, height: int, width: int) -> None:
+    """Refuse a picture that there are no positions for."""
+    side = config.image_size
+    if (height, width) != (side, side):
+        raise ShapeError(
+            f"blip: the picture is {height} x {width}, but this tower sees {side} x "
+            f"{side}: resize it, or interpolate the positions"
+        )
 
 
 def tower_block(hidden, weights, config: BlipVisionConfig):

@@ -37,7 +37,10 @@ Model = VLM | CLIP | LanguageModel | Matcher | VisionModel
 FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
     **dict.fromkeys(SEERS, VLM),
     "clip": CLIP,
-    "blip": {"BlipForImageTextRetrieval": Matcher},
+    "blip": {
+        "BlipForConditionalGeneration": VLM,
+        "BlipForImageTextRetrieval": Matcher,
+    },
     **dict.fromkeys(DECODERS, LanguageModel),
     **dict.fromkeys(VISION_MODELS, VisionModel),
 }

@@ -26,6 +26,8 @@ from .. import text
 from ..blocks import tables
 from ..checkpoint import Weights
 from ..models import (
+    blip,
+    blip2,
     dialects,
     fastvlm,
     llava,
@@ -42,13 +44,13 @@ Frame = Callable[[str], list[int]]
 
 class Joined(NamedTuple):
     """What a decoder reads: embeddings (b, t, h), the ids that they stand for, below 0
-    where one is no token's, the mask (b, t) or None, where the picture is (b, t) or
-    None for a picture aside, and the decoder itself."""
+    where one is no token's, the mask (b, t) or None, where the picture is (b, t), or
+    for a picture aside (1, m), and the decoder itself."""
 
     embeddings: np.ndarray
     prompt: np.ndarray
     mask: np.ndarray | None
-    places: np.ndarray | None
+    places: np.ndarray
     decoder: Decoder
 
 
@@ -69,6 +71,27 @@ def template_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
     return text.read_frame(directory, tokenizer).encode
 
 
+def beginning_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
+    """No question at all: how a caption begins, behind the tokenizer's own start."""
+    start = tokenizer.token_id(blip.START)
+
+    def ids(beginning):
+        return [start, *tokenizer.encode(beginning, markers=False)]
+
+    return ids
+
+
+def picture_first_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
+    """The picture, and behind it the question as the tokenizer frames any text."""
+    before, after = tokenizer.frame
+
+    def ids(question):
+        words = tokenizer.encode(question, markers=False)
+        return [IMAGE, *before, *words, *after]
+
+    return ids
+
+
 @dataclass(frozen=True)
 class Seer(ABC):
     """A family: how it is configured, looks and speaks, and its tensors' names.
@@ -78,7 +101,10 @@ class Seer(ABC):
     error for a picture that the tower can't see. `canonical(weights)` gives weights
     their names, whichever of its published ones they came in, and `prepare(weights,
     config)` makes them quick. `computing` names a tensor that is never in fewer bits:
-    its dtype is that of the work. `frame(directory, tokenizer)` turns questions to ids.
+    its dtype is that of the work. `frame(directory, tokenizer)` turns questions to ids;
+    `request` is what is asked where nothing else is. A family that `answers` no
+    questions goes on from one as if it had begun to say it. `ends(config)` are the ids
+    that end an answer where the files that should say so do not.
     """
 
     config: Any
@@ -91,6 +117,9 @@ class Seer(ABC):
     prepare: Callable[[Weights, Any], Weights] = lambda weights, config: weights
     unused: tuple[str, ...] = ()
     frame: Callable[[Path, text.Tokenizer], Frame] = chat_frame
+    request: str = text.DESCRIBE
+    answers: bool = True
+    ends: Callable[[Any], frozenset[int]] | None = None
 
     @abstractmethod
     def check(self, pixels, ids, mask, config, dtype) -> tuple[Inputs, int]:
@@ -123,9 +152,13 @@ class Spliced(Seer):
         )
 
 
+@dataclass(frozen=True)
 class Crossed(Seer):
     """The decoder looks at the picture from the side: its `forward` and its cache take
-    `picture`, (b, m, width), one for each row."""
+    `picture`, (b, m, width), one for each row. The first `prefix` of the m tokens are
+    no part of its grid: a class token."""
+
+    prefix: int = 0
 
     def check(self, pixels, ids, mask, config, dtype):
         given = check_crossed(
@@ -138,7 +171,8 @@ class Crossed(Seer):
         looking = partial(self.decoder.forward, picture=seen)
         embeddings = tables.look_up(ids, weights, self.decoder.embedding)
         decoder = self.decoder._replace(forward=looking)
-        return Joined(embeddings, ids, mask, None, decoder)
+        places = np.arange(seen.shape[1])[None] >= self.prefix
+        return Joined(embeddings, ids, mask, places, decoder)
 
 
 FASTVLM = Spliced(
@@ -181,9 +215,39 @@ LLAVA = Spliced(
     frame=template_frame,
 )
 
+BLIP = Crossed(
+    config=blip.BlipConfig,
+    expected_shapes=blip.captioning_shapes,
+    encode_image=blip.encode_image,
+    image_grid=blip.image_grid,
+    decoder=blip.SPEAKER,
+    computing=f"{blip.WRITER}.cls.predictions.bias",
+    canonical=blip.canonical,
+    unused=("*.position_ids",),
+    frame=beginning_frame,
+    request="",
+    answers=False,
+    ends=blip.ends,
+    prefix=1,
+)
+
+BLIP2 = Spliced(
+    config=blip2.Blip2Config,
+    expected_shapes=blip2.expected_shapes,
+    encode_image=blip2.encode_image,
+    image_grid=blip2.image_grid,
+    decoder=blip2.SPEAKER,
+    computing=f"{blip2.PROJECTION}.bias",
+    unused=("*.position_ids", "*.rotary_emb.inv_freq"),
+    frame=picture_first_frame,
+    request="",
+)
+
 SEERS: dict[str, Seer] = {
     "fast_vlm": FASTVLM,  # as Hugging Face writes it
     "llava_qwen2": FASTVLM,  # as Apple does
     "textbook_vlm": TEXTBOOK,  # as nobody but us does
     **dict.fromkeys(llava_config.CONNECTORS, LLAVA),
+    "blip": BLIP,
+    "blip-2": BLIP2,
 }

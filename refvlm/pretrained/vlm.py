@@ -81,8 +81,10 @@ class VLM:
         checkpoint.expect(weights, expected, ignore=family.unused)
         with np.errstate(all="ignore"):  # what is not finite is refused
             weights = family.prepare(weights, config)
-        said = read_generation(directory, document)
-        return cls(config, weights, directory, *said, family=family)
+        stop_ids, settings = read_generation(directory, document)
+        if family.ends is not None:
+            stop_ids = family.ends(config)
+        return cls(config, weights, directory, stop_ids, settings, family)
 
     @cached_property
     def _speech(self) -> tuple[text.Tokenizer, Frame]:
@@ -239,7 +241,7 @@ class VLM:
     def describe_stream(
         self,
         picture,
-        prompt: str = text.DESCRIBE,
+        prompt: str | None = None,
         max_new_tokens: int = 256,
         progress: Progress | None = None,
         rng: Randomness | None = None,
@@ -248,6 +250,7 @@ class VLM:
     ) -> Iterator[tuple[int, str]]:
         """Yield (id, text) as the answer comes; a text may be empty or end a word."""
         options = one_answer("describe", options)
+        prompt = self.family.request if prompt is None else prompt
         ids = self.prompt_ids(prompt)
         pixels = self.preprocessor(picture)[None]
         decoder = text.StreamDecoder(self.tokenizer, markers=False)
@@ -267,13 +270,14 @@ class VLM:
     def describe(
         self,
         picture,
-        prompt: str = text.DESCRIBE,
+        prompt: str | None = None,
         max_new_tokens: int = 256,
         rng: Randomness | None = None,
         **options,
     ) -> str:
         """What the model says about a picture: a path, a stream, bytes or an array.
 
+        Without a prompt it is asked what its family is asked, `family.request`.
         `options` as for `generate`: `do_sample=True, temperature=0.8`, `num_beams=4`.
         """
         asked = picture, prompt, max_new_tokens
@@ -373,8 +377,7 @@ class VLM:
             watch=watch,
         )
         mean = np.mean([weights[0] for weights in watch], axis=(0, 1))
-        places = slice(None) if read.places is None else read.places[0]
-        looked = mean[-len(answer) - 1 : -1, places]
+        looked = mean[-len(answer) - 1 : -1, read.places[0]]
         rows, columns = self.family.image_grid(self.config, *pixels.shape[2:])
         return looked.reshape(-1, rows, columns)
 

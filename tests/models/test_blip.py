@@ -383,7 +383,7 @@ def test_blip_config_refuses_what_it_cannot_build(part, change, message):
 @contract
 def test_blip_refuses_what_it_was_not_built_for():
     """Pictures of another size, texts too long, pairs that do not pair, a part gone."""
-    with pytest.raises(ShapeError, match="this tower sees 12 x 12: resize the picture"):
+    with pytest.raises(ShapeError, match="this tower sees 12 x 12: resize it"):
         blip.encode_image(WIDE, MATCHES, CONFIG)
     with pytest.raises(ShapeError, match="less than one patch of 4 x 4"):
         tower = MATCHES.scope("vision_model")
