@@ -11,8 +11,10 @@ from PIL import Image
 
 from refvlm import cli, scenes
 from refvlm.commands import describing
+from refvlm.models import blip
+from refvlm.models.blip_config import BlipConfig
 
-from .. import tiny
+from .. import blip_files, tiny
 from ..spec import contract, example, law
 
 PICTURE = str(Path(__file__).parents[2] / "book" / "images" / "shapes.png")
@@ -48,6 +50,23 @@ def test_ask_minds_no_spaces_and_no_quotes(capsys, question):
     answer = told(capsys, "ask", PICTURE, *question)
     assert answer["prompt"] == "what colour is the star?"
     assert answer["text"] == "yellow" and answer["notices"] == []
+
+
+@law
+def test_ask_says_what_a_model_that_captions_does_with_a_question(capsys, tmp_path):
+    """It goes on from it; `describe` begins with nothing, or with what it is given."""
+    config = blip_files.described("BlipForConditionalGeneration")
+    shapes = blip.captioning_shapes(BlipConfig.from_json(config))
+    blip_files.write(tmp_path, config, blip_files.tensors(shapes, 4))
+    model = "--model", tmp_path, "--max-new-tokens", 5
+    asked = told(capsys, "ask", PICTURE, "what is this?", *model)
+    assert any("writes captions and answers no" in n for n in asked["notices"])
+    begun = told(capsys, "describe", PICTURE, "--prompt", "what is this?", *model)
+    assert begun["text"] == asked["text"]
+    plain = told(capsys, "describe", PICTURE, *model)
+    for caption, prompt in ((begun, "what is this?"), (plain, "")):
+        assert caption["prompt"] == prompt
+        assert not any("writes captions" in n for n in caption["notices"])
 
 
 @law

@@ -29,7 +29,7 @@ def rows():
 
 
 @law
-@pytest.mark.parametrize("kind, name, family", rows())
+@pytest.mark.parametrize("kind, name, family", [*rows()])
 def test_load_opens_every_family_of_the_table(
     tmp_path, monkeypatch, kind, name, family
 ):

@@ -335,7 +335,7 @@ def test_logits_refuse_to_outgrow_the_context(vlm):
 @pytest.mark.parametrize(
     "prompt, message",
     [
-        (None, "a prompt is a text, not NoneType"),
+        (3, "a prompt is a text, not int"),
         (b"why", "a prompt is a text, not bytes"),
         ("\udcff", "not valid Unicode"),
         ("a" * 10_000_000, "10,000,000 characters is too long"),
