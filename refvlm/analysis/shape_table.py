@@ -14,10 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import checkpoint, image, pretrained
-from ..models import fastvithd, fastvlm, fields, qwen2, textbook
+from ..models import (
+    fastvithd,
+    fastvlm,
+    fields,
+    llava_config,
+    textbook,
+)
 from ..models.clip import blocks_before
 from ..models.vision_models import spelled
+from .decoder_rows import decoder_rows
 from .joining_costs import crossed_flops
+from .llava_rows import llava_rows, tower_rows
 from .rows import Row, as_text
 from .vision_rows import Described, vit_rows
 
@@ -64,40 +72,6 @@ def fastvlm_rows(config, height: int, width: int, prompt_tokens: int) -> list[Ro
     ]
 
 
-def decoder_rows(config: qwen2.Qwen2Config, tokens: int, past: int = 0) -> list[Row]:
-    """The rows of a Qwen2 that reads `tokens` at once and predicts one.
-
-    `past` tokens came before them and are in the cache: with tokens=1, this is what
-    one more token of the answer costs.
-    """
-    hidden = (1, tokens, config.hidden_size)
-    sizes = {n: math.prod(s) for n, s in qwen2.expected_shapes(config).items()}
-    layer = [n for n in sizes if n.startswith("layers.0.")]
-    per_layer = sum(sizes[name] for name in layer)
-    products = sum(sizes[name] for name in layer if "proj.weight" in name)
-    # Scores and averages: every query with every key that causality lets it see.
-    pairs = tokens * past + tokens * (tokens + 1) // 2
-    attention = 2 * 2 * pairs * config.num_attention_heads * config.head_dim
-    head = config.vocab_size * config.hidden_size
-    count = config.num_hidden_layers
-    return [
-        Row("embed_tokens", hidden, head, 0),
-        Row(
-            f"layers.0-{count - 1}",
-            hidden,
-            count * per_layer,
-            count * (2 * tokens * products + attention),
-        ),
-        Row("norm", hidden, config.hidden_size, 0),
-        Row(
-            "lm_head, tied" if config.tie_word_embeddings else "lm_head",
-            (1, 1, config.vocab_size),
-            0 if config.tie_word_embeddings else head,
-            2 * head,
-        ),
-    ]
-
-
 def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[Row]:
     """The rows of a textbook model: a tower of blocks, what it shows in the decoder's
     width, the layers that are told of it from the side, and the logits of one token."""
@@ -106,12 +80,9 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
     sizes = {n: math.prod(s) for n, s in textbook.expected_shapes(config, tied).items()}
     rows, columns = textbook.image_grid(config, height, width)
     seen, hidden, features = rows * columns, words.hidden_size, vision.hidden_size
-    tokens, inner = vision.patches + 1, vision.intermediate_size
     blocks = vision.num_hidden_layers
     if config.vision_feature_layer is not None:
         blocks = blocks_before("shapes", config.vision_feature_layer, blocks)
-    block = 8 * tokens * features**2 + 4 * tokens**2 * features
-    block += 4 * tokens * features * inner
     layers = words.num_hidden_layers
     looking = sum(map(words.looks, range(layers)))
     flops = crossed_flops(
@@ -121,20 +92,14 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
     def held(*beginnings):
         return sum(size for name, size in sizes.items() if name.startswith(beginnings))
 
-    tower = f"{textbook.TOWER}."
-    first, stack = held(f"{tower}embeddings."), held(f"{tower}encoder.")
-    norms = held(tower) - first - stack
     table = sizes[textbook.EMBEDDING]
     head = held("lm_head.")
     decoder = held(f"{textbook.DECODER}.") - table
     read = 1, prompt_tokens, hidden
-    patches = 2 * vision.patches * 3 * vision.patch_size**2 * features
     project = 2 * seen * features * hidden
     return [
         Row("pixels", (1, 3, height, width), 0, 0),
-        Row("patches and places", (1, tokens, features), first, patches),
-        Row(f"blocks, {blocks} run", (1, tokens, features), stack, blocks * block),
-        Row("norms of the tower", (1, tokens, features), norms, 0),
+        *tower_rows(vision, blocks),
         Row("projection", (1, seen, hidden), held("projection."), project),
         Row("token_embedding", read, table, 0),
         Row(f"layers.0-{layers - 1}, {looking} look", read, decoder, flops),
@@ -152,6 +117,9 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
 KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "fast_vlm": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     "llava_qwen2": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
+    **dict.fromkeys(
+        llava_config.CONNECTORS, (llava_config.LlavaConfig.from_json, llava_rows)
+    ),
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
     "vit": (Described.from_json, vit_rows),
     "deit": (Described.from_json, vit_rows),

@@ -101,7 +101,7 @@ def _add_options(command):
     command.add_argument(
         "--model",
         metavar="DIR",
-        help="a FastVLM checkpoint as downloaded: config.json, *.safetensors, the "
+        help="a FastVLM or LLaVA checkpoint as downloaded: config.json, *.safetensors, the "
         "tokenizer and the preprocessor (default: the weights that come along, which "
         "know drawn shapes and nothing else)",
     )

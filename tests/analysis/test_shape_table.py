@@ -17,7 +17,7 @@ from refvlm.analysis.shape_table import (
 from refvlm.checkpoint import CheckpointError
 from refvlm.models import fastvlm, qwen2, textbook
 
-from .. import tiny
+from .. import llavas, tiny
 from ..oracles import import_torchvision
 from ..spec import contract, example, law, oracle
 
@@ -159,6 +159,13 @@ def test_textbook_rows_equal_torchs_count_of_the_tower(compare, layer, blocks):
     project = 2 * 9 * 12 * 8
     assert sum(row.flops for row in rows[:5]) == counted + project
     assert rows[4].flops == project and rows[2].stage == f"blocks, {blocks} run"
+
+
+@law
+def test_table_of_a_llava_directory(tmp_path):
+    """What the command prints, of what transformers writes."""
+    told = table_of(llavas.write_checkpoint(tmp_path)).splitlines()
+    assert told[3].startswith("blocks, 2 run") and "5 x 12" in told[3]
 
 
 @law
