@@ -47,6 +47,7 @@ from .pixels import to_pixels
 from .seeing import SEEING, SEEING_WEIGHT, Cells, cells_of, seeing_loss, seeing_shapes
 
 MODEL = CLIP  # what `refvlm.load` makes of what is published
+CONFIG = CLIPConfig
 
 SIDE, PATCH = 64, 8
 GRID = SIDE // PATCH
@@ -57,7 +58,7 @@ VOCABULARY = 512  # at most; the captions have fewer words
 LARGER = 0.25  # how often it is drawn at twice the size and shrunk
 MARKERS = START, END, NOTHING  # an end of id 2 would mean something else to CLIP
 
-VISION = {
+VISION: dict[str, Any] = {
     "model_type": "clip_vision_model",
     "hidden_size": 96,
     "intermediate_size": 384,

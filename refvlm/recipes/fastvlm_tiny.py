@@ -11,13 +11,13 @@ in two halves, side by side on two cores.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops, scenes, text
+from .. import scenes, text
 from ..autodiff import value_of
 from ..blocks.training_mode import Training
 from ..checkpoint import Weights
@@ -26,33 +26,28 @@ from ..metrics.limits import spoken_limits
 from ..metrics.shares import Share, Spread
 from ..models import fastvlm, qwen2
 from ..models.fastvithd import fastvithd, fold
-from ..objectives.language import IGNORE
 from ..pretrained import VLM
 from ..text.bpe.learning import train_byte_level
-from ..text.chat import DEFAULT_SYSTEM, DESCRIBE, END, IMAGE, NOTHING
+from ..text.chat import DEFAULT_SYSTEM, DESCRIBE, END, IMAGE
 from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import publishing
-from .packing import PackedTexts, Text, pack
+from .packing import PackedTexts, pack
 from .pixels import to_pixels
 from .seeing import SEEING, SEEING_WEIGHT, Cells, cells_of, seeing_loss, seeing_shapes
+from .telling import QUESTIONS, Telling, speaking_loss, words_of_answers
 
 MODEL = VLM  # what `refvlm.load` makes of what is published
+CONFIG = fastvlm.FastVLMConfig
 
 SIDE, GRID = 128, 4
-BATCH, SHARDS, QUESTIONS = 16, 2, 8
+BATCH, SHARDS = 16, 2
 SEE, SPEAK = 1200, 16000
 VOCABULARY = 512  # at most; the world has fewer words
 
-# What takes longest to learn is asked more often.
-KINDS = dict.fromkeys(scenes.KINDS, 1.0)
-KINDS |= {"relation": 5.0, "compare": 2.5, "where": 2.0}
-KINDS |= dict.fromkeys(("colour", "exists", "count"), 1.5)
-ANSWER_WEIGHT = 3.0  # of a word of an answer; a word of a caption has 1
 PEAK = 3e-3
-HIDDEN = 0.1  # of an answer's words are not shown to the words after them
 
 TOWER: dict[str, Any] = {
     "layers": [1, 1, 1, 1, 1],
@@ -112,7 +107,7 @@ class Shard(NamedTuple):
     answers: float
 
 
-class FastVLMTiny(Recipe):
+class FastVLMTiny(Telling, Recipe):
     """Where the weights start, the batch of every step, and the loss."""
 
     name = "fastvlm-tiny"
@@ -120,8 +115,8 @@ class FastVLMTiny(Recipe):
     momentum = 0.1
 
     def __init__(self, tokenizer: text.Tokenizer, see: int, speak: int, seed: int = 0):
-        self.tokenizer, self.seed = tokenizer, seed
-        self.blank, self.image = map(tokenizer.token_id, (NOTHING, IMAGE))
+        super().__init__(tokenizer, GRID * GRID)
+        self.seed = seed
         self.config = fastvlm.FastVLMConfig.from_json(config_json(tokenizer))
         self.stages = (
             Stage("see", see, PEAK, min(100, see // 8), 0.3, _sees),
@@ -147,7 +142,7 @@ class FastVLMTiny(Recipe):
         pixels = to_pixels([scenes.draw(scene, SIDE) for scene in drawn])
         said = [self.texts(scene, rng) for scene in drawn]
         objects = sum(len(scene.objects) for scene in drawn)
-        answers = sum(len(t.answer) * t.weight for texts in said for t in texts)
+        answers = words_of_answers(said)
         size = BATCH // shards
         parts = [slice(at, at + size) for at in range(0, BATCH, size)]
         return [
@@ -160,59 +155,6 @@ class FastVLMTiny(Recipe):
             )
             for part in parts
         ]
-
-    def hide(self, packed: PackedTexts, rng) -> PackedTexts:
-        """Some words of the answers made unreadable for the words after them.
-
-        So each word must be looked for in the picture: what comes after "orange" is
-        not to be guessed from which shapes have been orange so far.
-        """
-        hidden = (packed.labels != IGNORE) & (rng.random(packed.ids.shape) < HIDDEN)
-        return packed._replace(ids=np.where(hidden, self.blank, packed.ids))
-
-    def texts(self, scene, rng) -> list[Text]:
-        """A caption and questions about a scene, as ids."""
-        asked = scenes.questions(scene, rng, QUESTIONS, weights=KINDS)
-        said = [(DESCRIBE, scenes.caption(scene, rng), 1.0)]
-        said += [(question.text, question.answer, ANSWER_WEIGHT) for question in asked]
-        return [
-            Text(self.question_ids(question), self.answer_ids(answer), weight)
-            for question, answer, weight in said
-        ]
-
-    @cached_property
-    def prefix(self) -> list[int]:
-        """The frame up to the picture's last token."""
-        return self._framed("")[: self._picture_end]
-
-    @cached_property
-    def _picture_end(self):
-        ids = self._framed("")
-        return len(ids) - ids[::-1].index(self.image)
-
-    def question_ids(self, question: str) -> list[int]:
-        """The rest of the frame: the question, and the turn that is to be answered."""
-        if question not in self._known:
-            self._known[question] = self._framed(question)[self._picture_end :]
-        return self._known[question]
-
-    def answer_ids(self, answer: str) -> list[int]:
-        """The answer, and the marker that ends it."""
-        if answer not in self._known_answers:
-            ids = self.tokenizer.encode(answer, markers=False)
-            self._known_answers[answer] = [*ids, self.tokenizer.token_id(END)]
-        return self._known_answers[answer]
-
-    @cached_property
-    def _known(self):
-        return {}
-
-    @cached_property
-    def _known_answers(self):
-        return {}
-
-    def _framed(self, question):
-        return text.encode_chat(self.tokenizer, question, self.image, GRID * GRID)
 
     def loss(self, weights, shard: Shard, training: Training, stage: Stage):
         """The shard's share of the loss, and of what is worth noting about it."""
@@ -231,21 +173,14 @@ class FastVLMTiny(Recipe):
 
     def speaking_loss(self, image, weights, shard: Shard):
         """The cross-entropy of every token of every answer, given those before it."""
-        ids, labels, weight, layout = shard.packed
         hidden = qwen2.qwen2(
-            fastvlm.embed(ids, image, weights, self.config),
+            fastvlm.embed(shard.packed.ids, image, weights, self.config),
             weights.scope(fastvlm.DECODER),
             self.config.text,
-            packing=layout,
+            packing=shard.packed.layout,
         )
-        asked = np.flatnonzero(labels[:, 1:] != IGNORE)
-        rows, columns = np.divmod(asked, labels.shape[1] - 1)
-        places = rows * labels.shape[1] + columns
-        said = ops.embedding(places, hidden.reshape(-1, hidden.shape[-1]))
-        wanted = labels[rows, columns + 1]
-        logits = fastvlm.head(said, weights)
-        wrong = ops.cross_entropy(logits, wanted, reduction="none")
-        return (wrong * (weight[rows, columns + 1] / shard.answers)).sum()
+        logits = partial(fastvlm.head, weights=weights)
+        return speaking_loss(hidden, logits, shard.packed, shard.answers)
 
 
 def _sees(name):

@@ -35,6 +35,7 @@ from . import publishing
 MODEL = LanguageModel  # what `refvlm.load` makes of what is published
 
 FAMILY = DECODERS["gpt2"]
+CONFIG = FAMILY.config
 SPEAK = 1500  # steps
 ROWS, SHARDS, TOKENS = 8, 2, 64
 VOCABULARY = 512  # at most; the captions have fewer words
