@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from . import fields
+from .clip_config import VisionConfig
 from .towers import TOWERS, Tower
+from .vit_config import VIT_S16, ViTConfig
 
 # Which of the tower's tokens the decoder looks at. The first two names are LLaVA's.
 SELECTIONS = {
@@ -94,7 +95,7 @@ class TextbookConfig:
     into the last).
     """
 
-    vision: Any
+    vision: ViTConfig | VisionConfig = VIT_S16
     text: TextbookDecoderConfig = TextbookDecoderConfig()
     tower: str = "vit"
     vision_feature_layer: int | None = None

@@ -9,8 +9,9 @@ import pytest
 from refvlm import ops
 from refvlm.autodiff import value_and_grad
 from refvlm.blocks.kv_cache import ContextError
+from refvlm.blocks.transformer import linear
 from refvlm.checkpoint import Weights
-from refvlm.models import textbook
+from refvlm.models import textbook, vit
 from refvlm.models.causal import Packing
 from refvlm.models.fields import ConfigError
 from refvlm.models.textbook_config import TextbookConfig
@@ -21,6 +22,7 @@ from ..spec import (
     assert_close,
     contract,
     derivative,
+    example,
     law,
     oracle,
     random_arrays,
@@ -89,6 +91,41 @@ def states(kind, ids, seen, *args, **options):
 
 
 SEEN = random_arrays(8)(3, 4, 8)
+
+
+@example
+def test_textbook_of_the_source_has_81_million_parameters_and_not_500():
+    """By part, as its section 7 prints the model: all eight layers look, or every
+    second of them; and what the projection that it leaves out could be spared."""
+    source = TextbookConfig()
+    assert source.vision.patches == 196 and source.text.context == 512
+
+    def counted(config, *beginnings):
+        shapes = textbook.expected_shapes(config, tied=True)
+        held = [s for n, s in shapes.items() if n.startswith(beginnings)]
+        return sum(int(np.prod(shape)) for shape in held)
+
+    assert counted(source, "vision_model.") == 21_665_664
+    assert counted(source, "projection.") == 512 * 384 + 512
+    assert counted(source, "decoder.token", "decoder.position") == 50_512 * 512
+    assert counted(source, "decoder.layers.") == 8 * (16 * 512**2 + 19 * 512)
+    assert counted(source, "lm_head.") == 50_000
+    assert counted(source, "") == 81_407_184
+    four = replace(source, text=replace(source.text, cross_attention_frequency=2))
+    look = 4 * 512**2 + 4 * 512 + 2 * 512
+    assert counted(four, "") == 81_407_184 - 4 * look == 77_200_592
+    straight = counted(four, "") - counted(four, "projection.") - 4 * 2 * 512 * 128
+    assert straight == 76_479_184
+
+
+@example
+def test_textbook_keeps_what_the_source_counts_and_what_it_forgets():
+    """8.4 MB of words in half precision, as printed; 3.2 MB of the picture, too."""
+    config = TextbookConfig()
+    cache = textbook.new_cache(config.text, 1, 512, np.float16)
+    assert cache.nbytes == 2 * 8 * 512 * 512 * 2 == 8_388_608
+    picture = 2 * 8 * config.vision.patches * 512 * 2
+    assert picture == 3_211_264
 
 
 @law
@@ -243,6 +280,22 @@ def test_encode_image_takes_the_towers_last_norm_unless_a_layer_is_named():
     for i, one in enumerate(shown):
         for other in shown[i + 1 :]:
             assert np.abs(one - other).max() > 1e-2
+
+
+@law
+def test_the_tower_may_be_a_vit():
+    """Another row of the table: the same blocks under other names, and a bias of the
+    patches."""
+    config, weights = variant(vision={"model_type": "vit"})
+    seen = textbook.encode_image(PIXELS, weights, config)
+    assert seen.shape == (3, 4, 8)
+    tower = weights.scope(textbook.TOWER)
+    patches = vit.vit_hidden(PIXELS, tower, config.vision, -2)[:, 1:]
+    assert_close(seen, linear(patches, weights.scope(textbook.PROJECTION)))
+    config, weights = variant(vision={"model_type": "vit"}, vision_feature_layer=None)
+    patches = vit.vit(PIXELS, weights.scope(textbook.TOWER), config.vision)[:, 1:]
+    seen = textbook.encode_image(PIXELS, weights, config)
+    assert_close(seen, linear(patches, weights.scope(textbook.PROJECTION)))
 
 
 @law

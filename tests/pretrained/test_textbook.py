@@ -165,6 +165,15 @@ def test_attention_is_where_the_words_looked(vlm):
 
 
 @law
+def test_the_tower_may_be_a_vit(tmp_path):
+    """Another row of the table, by its own names."""
+    vision = CONFIG["vision_config"] | {"model_type": "vit"}
+    vlm = refvlm.load(write(tmp_path, CONFIG | {"vision_config": vision}))
+    assert "vision_model.embeddings.cls_token" in vlm.weights
+    assert vlm.generate(PIXELS[:1], PROMPT, 3).shape == (1, 3)
+
+
+@law
 def test_an_untied_head_is_used_where_there_is_one(tmp_path, vlm):
     """Its own matrix, and the same bias."""
     head = random_arrays(9)(264, 16)
