@@ -8,8 +8,11 @@ A tower that was saved without its classifier has no `resnet.` before its names.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ..checkpoint import Weights
+from . import fields
 
 RESNET = [
     (r"^conv1\.", "resnet.embedder.embedder.convolution."),
@@ -43,6 +46,63 @@ CONVNEXT = [
     ),
     (r"^stages\.(\d+)\.blocks\.", r"convnext.encoder.stages.\1.layers."),
 ]
+
+SMALL, LARGE = (64, 128, 256, 512), (256, 512, 1024, 2048)
+
+TIMM: dict[str, dict[str, Any]] = {
+    **{
+        f"resnet{layers}": {
+            "model_type": "resnet",
+            "depths": depths,
+            "hidden_sizes": SMALL if kind == "basic" else LARGE,
+            "layer_type": kind,
+        }
+        for layers, depths, kind in (
+            (18, (2, 2, 2, 2), "basic"),
+            (34, (3, 4, 6, 3), "basic"),
+            (50, (3, 4, 6, 3), "bottleneck"),
+            (101, (3, 4, 23, 3), "bottleneck"),
+            (152, (3, 8, 36, 3), "bottleneck"),
+        )
+    },
+    **{
+        f"convnext_{size}": {
+            "model_type": "convnext",
+            "depths": (3, 3, middle, 3),
+            "num_stages": 4,
+            "hidden_sizes": tuple(width * 2**stage for stage in range(4)),
+            "layer_norm_eps": 1e-6,
+        }
+        for size, middle, width in (
+            ("tiny", 9, 96),
+            ("small", 27, 96),
+            ("base", 27, 128),
+            ("large", 27, 192),
+        )
+    },
+}
+"""What timm's names of architectures mean, in transformers' words."""
+
+
+def knows(document: Mapping[str, Any]) -> bool:
+    """Whether timm's config.json is of a tower of this file."""
+    return str(document.get("architecture")).partition(".")[0] in TIMM
+
+
+def document_of_timm(document: Mapping[str, Any]) -> dict[str, Any]:
+    """timm's config.json in transformers' words: all sizes are in the name.
+
+    >>> document_of_timm({"architecture": "resnet18.a1_in1k"})["depths"]
+    (2, 2, 2, 2)
+    """
+    if document.get("model_args"):
+        raise fields.ConfigError(
+            f"config.json: model_args is {document['model_args']!r:.60}, which may "
+            "change the model in a way that is not known here"
+        )
+    fields.only(document, "global_pool", "avg", default="avg")
+    name = str(document.get("architecture")).partition(".")[0]
+    return {**TIMM[name], "num_labels": document.get("num_classes", 1000)}
 
 
 def resnet(weights: Weights) -> Weights:

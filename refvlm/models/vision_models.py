@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 from ..blocks.transformer import linear
 from ..checkpoint import Weights
-from . import fields, vit, vit_names
+from . import backbone_dialects, convnext, fields, resnet, vit, vit_names
+from .convnext import ConvNextConfig
+from .resnet import ResNetConfig
 from .vit_config import ViTConfig
 
 
@@ -34,7 +36,8 @@ class VisionFamily(NamedTuple):
     checkpoint holds that whose `<key>.weight` it has, or none.
 
     `canonical(weights)` gives weights their names, whichever of its published ones they
-    came in; `ignore` are patterns of tensors that no answer depends on.
+    came in, `prepare(weights, config)` what inference alone wants of them; `ignore` are
+    patterns of tensors that no answer depends on.
     """
 
     config: Callable[[Mapping], Any]
@@ -43,6 +46,7 @@ class VisionFamily(NamedTuple):
     features: Callable
     heads: Mapping[str, Head]
     canonical: Callable[[Weights], Weights] = lambda weights: weights
+    prepare: Callable[[Weights, Any], Weights] = lambda weights, config: weights
     ignore: tuple[str, ...] = ()
 
     def head_of(self, weights: Weights, document: Mapping) -> str | None:
@@ -99,14 +103,35 @@ VISION_MODELS: dict[str, VisionFamily] = {
         canonical=partial(vit_names.canonical, scope="deit"),
         ignore=("deit.pooler.*", "deit.embeddings.mask_token"),
     ),
+    "resnet": VisionFamily(
+        config=ResNetConfig.from_json,
+        shapes=resnet.expected_shapes,
+        scope=resnet.TOWER,
+        features=resnet.features,
+        heads={resnet.HEAD: Head(resnet.head_shapes, resnet.head_logits)},
+        canonical=backbone_dialects.resnet,
+        prepare=resnet.prepare,
+        ignore=("*.num_batches_tracked",),
+    ),
+    "convnext": VisionFamily(
+        config=ConvNextConfig.from_json,
+        shapes=convnext.expected_shapes,
+        scope=convnext.TOWER,
+        features=convnext.features,
+        heads={convnext.HEAD: Head(convnext.head_shapes, convnext.head_logits)},
+        canonical=backbone_dialects.convnext,
+    ),
 }
 
 
 def spelled(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """A config.json in transformers' words, whichever it came in: timm's has none that
     is called `model_type`, but an `architecture`."""
-    is_timm = "architecture" in document and "model_type" not in document
-    return vit_names.document_of_timm(document) if is_timm else document
+    if "architecture" not in document or "model_type" in document:
+        return document
+    if backbone_dialects.knows(document):
+        return backbone_dialects.document_of_timm(document)
+    return vit_names.document_of_timm(document)
 
 
 def labels_of(document: Mapping[str, Any]) -> list[str] | None:

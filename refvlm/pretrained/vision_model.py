@@ -58,6 +58,8 @@ class VisionModel:
         rows = _rows(weights, head, labels)
         expected = family.expected_shapes(config, head, rows)
         checkpoint.expect(weights, expected, ignore=family.ignore)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            weights = family.prepare(weights, config)
         if head is not None and labels is None:
             labels = [f"LABEL_{i}" for i in range(rows)]
         return cls(family, config, weights, head, labels, directory)
@@ -70,9 +72,10 @@ class VisionModel:
     @property
     def dtype(self) -> np.dtype:
         """The precision that it computes in."""
-        names = self.family.shapes(self.config)
-        vector = next(name for name, shape in names.items() if len(shape) == 1)
-        return self.weights[f"{self.family.scope}.{vector}"].dtype
+        tower = self.weights.scope(self.family.scope)
+        # a matrix may be kept in few bits, a vector never is
+        vector = next(n for n, shape in tower.shapes().items() if len(shape) == 1)
+        return tower[vector].dtype
 
     def features(self, pixel_values, **options):
         """What the head reads from: a ViT's tokens (b, 1 + patches, d), with its last
