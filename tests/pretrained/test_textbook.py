@@ -16,7 +16,7 @@ from refvlm.models.textbook_config import TextbookConfig
 from refvlm.shapes import ShapeError
 from refvlm.text import TokenizerError
 
-from .. import tiny
+from .. import test_hostile, tiny
 from ..spec import assert_close, contract, law, random_arrays
 from ..weights import random_weights
 
@@ -237,6 +237,19 @@ def test_load_names_every_misfit(directory, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "textbook_vlm"}')
     with pytest.raises(ConfigError, match="config.json: vision_config must be"):
         refvlm.load(tmp_path)
+
+
+@contract
+def test_hostile_directories_give_one_error_or_an_answer(tmp_path):
+    """A hundred damaged directories of this family, with either tower."""
+    vit = CONFIG["vision_config"] | {"model_type": "vit"}
+    layouts = []
+    for config in (CONFIG, CONFIG | {"vision_config": vit}):
+        write(tmp_path, config)
+        layouts.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+        assert test_hostile.works(tmp_path)
+    working = test_hostile.fuzz(tmp_path, layouts, 100)
+    assert 5 < working < 60, "the mutants are all alike, so this proves nothing"
 
 
 @contract
