@@ -23,6 +23,7 @@ from ..models import (
 )
 from ..models.clip import blocks_before
 from ..models.vision_models import spelled
+from .blip_rows import Pictured, blip_rows
 from .decoder_rows import decoder_rows
 from .joining_costs import crossed_flops
 from .llava_rows import llava_rows, tower_rows
@@ -121,6 +122,7 @@ KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
         llava_config.CONNECTORS, (llava_config.LlavaConfig.from_json, llava_rows)
     ),
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
+    "blip": (Pictured.from_json, blip_rows),
     "vit": (Described.from_json, vit_rows),
     "deit": (Described.from_json, vit_rows),
 }
