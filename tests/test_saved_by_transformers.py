@@ -143,27 +143,27 @@ def record_of(directory):
     }
 
 
-def restore(directory, record, encode):
+def restore(directory, record, encode, tensors=TENSORS):
     """The directory that the record is of, to the last byte."""
     directory.mkdir()
     for name, content in record.items():
         if name.startswith("file "):
             (directory / name.removeprefix("file ")).write_bytes(content.tobytes())
     header = record["header"].tobytes()
-    weights = header + b"".join(tensors_of(header, encode))
+    weights = header + b"".join(tensors_of(header, encode, tensors))
     assert hashlib.sha256(weights).digest() == record["digest"].tobytes()
     (directory / WEIGHTS).write_bytes(weights)
     return directory
 
 
-def tensors_of(header, encode):
+def tensors_of(header, encode, tensors):
     """The bytes that follow a safetensors header; a counter of batches is 0."""
     entries = json.loads(header[8:])
     entries.pop("__metadata__", None)
     places = {name: entry["data_offsets"] for name, entry in entries.items()}
     for name in sorted(places, key=places.get):
         begin, end = places[name]
-        yield encode(TENSORS[name]) if name in TENSORS else bytes(end - begin)
+        yield encode(tensors[name]) if name in tensors else bytes(end - begin)
 
 
 def as_bfloat16(array):

@@ -101,9 +101,10 @@ def _add_options(command):
     command.add_argument(
         "--model",
         metavar="DIR",
-        help="a FastVLM or LLaVA checkpoint as downloaded: config.json, *.safetensors, the "
-        "tokenizer and the preprocessor (default: the weights that come along, which "
-        "know drawn shapes and nothing else)",
+        help="a checkpoint that sees and speaks (FastVLM, LLaVA and their like), as "
+        "downloaded: config.json, *.safetensors, the tokenizer and the preprocessor "
+        "(default: the weights that come along, which know drawn shapes and nothing "
+        "else)",
     )
     command.add_argument(
         "--max-new-tokens",

@@ -19,6 +19,7 @@ CONNECTORS = {"llava": "mlp", "llava_linear": "linear", "llava_queries": "querie
 TEXTS = {"llama": llama.LlamaConfig, "qwen2": qwen2.Qwen2Config}
 ACTIVATIONS = ("gelu", "quick_gelu", "gelu_new", "gelu_pytorch_tanh")
 STRATEGIES = ("default", "full")
+UNSAID = 576  # what transformers writes for image_seq_length where nobody said another
 MAX_LAYERS = 64  # hidden states side by side; published models take one to five
 
 
@@ -150,7 +151,7 @@ def _check_tokens(config, built):
             f"vocabulary ends at {built.text.vocab_size - 1}"
         )
     said = config.get("image_seq_length")
-    if said is not None and said != built.image_tokens:
+    if said not in (None, UNSAID, built.image_tokens):
         raise ConfigError(
             f"config.json: image_seq_length is {said!r:.60}, but a picture of "
             f"{built.vision.image_size} pixels in patches of {built.vision.patch_size} "

@@ -69,6 +69,13 @@ def test_llava_config_says_nothing_of_what_a_file_leaves_out():
 
 
 @law
+def test_llava_config_takes_576_for_nothing_said():
+    """transformers writes LLaVA-1.5's number beside a tower of any size."""
+    document = llavas.changed(image_seq_length=576)
+    assert LlavaConfig.from_json(document).image_tokens == 4
+
+
+@law
 def test_llava_config_lays_several_layers_side_by_side():
     """Two hidden states double the width, not the number of tokens."""
     config = LlavaConfig.from_json(llavas.changed(vision_feature_layer=[-2, 0]))
