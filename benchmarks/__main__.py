@@ -2,10 +2,10 @@
 
     python -m benchmarks [FOLDER] [--record]
 
-FOLDER holds FastVLM-0.5B's checkpoint, or will (2.5 GB); without it only what needs
-none is measured. The exit status is 1 when something is worse. With `--record`, what
-was measured is written once all of it is there, and is believable together with what
-else is recorded.
+FOLDER holds FastVLM-0.5B's checkpoint and those of some towers, or will (5 GB); without
+it only what needs none is measured. The exit status is 1 when something is worse. With
+`--record`, what was measured is written once all of it is there, and is believable
+together with what else is recorded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("tokenizing", False, ()),
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
+    ("encoders", True, ()),
     ("fastvlm_05b", True, ()),
     ("quantized_05b", True, ()),
     ("scaling", True, ()),

@@ -12,8 +12,10 @@ TOGETHER = 20  # steps of which the curve has the mean
 WORDS = 16  # of the question that FLOPs are counted of
 
 # The peak that ended at the smaller loss on seed 101, which is none of those that are
-# reported: of 0.002, 0.005 and 0.01, the last 40 of 240 steps.
-PEAKS = dict.fromkeys(JOINTS, 5e-3)
+# reported: of 0.002 and 0.005, the last 40 of 240 steps; three joints were tried with
+# 0.01, too, and all of them were worse. Those that were not tried (linear, early, the
+# gates that are open, and two of the late ones) have the rate of their kind.
+PEAKS = dict.fromkeys(JOINTS, 5e-3) | {"Q-Former": 2e-3}
 
 
 def slug(joint):
