@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import fields
 from .clip_config import VisionConfig
-from .towers import TOWERS, Tower
+from .towers import TOWERS, LentTower
 from .vit_config import VIT_S16, ViTConfig
 
 # Which of the tower's tokens the decoder looks at. The first two names are LLaVA's.
@@ -120,7 +120,7 @@ class TextbookConfig:
         )
 
     @property
-    def family(self) -> Tower:
+    def family(self) -> LentTower:
         """The row of the table of towers."""
         return TOWERS[self.tower]
 

@@ -18,7 +18,7 @@ from .clip_config import VISION_KIND, VisionConfig
 from .vit_config import ViTConfig
 
 
-class Tower(NamedTuple):
+class LentTower(NamedTuple):
     """A tower: how it is configured, its tensors, and how it looks.
 
     `whole(pixels, weights, config)` gives its tokens with its last norm on them,
@@ -38,13 +38,13 @@ class Tower(NamedTuple):
 
 
 TOWERS = {
-    VISION_KIND: Tower(
+    VISION_KIND: LentTower(
         from_json=VisionConfig.from_json,
         shapes=clip.vision_shapes,
         whole=clip.vision_tower,
         hidden=clip.vision_hidden,
     ),
-    "vit": Tower(
+    "vit": LentTower(
         from_json=ViTConfig.from_json,
         shapes=vit.expected_shapes,
         whole=vit.vit,
