@@ -109,9 +109,11 @@ class TextbookConfig:
         name = fields.only(vision, "model_type", *TOWERS, default="vit")
         tower = TOWERS[name]
         seen = tower.from_json(vision)
+        tied = config.get("tie_word_embeddings", True)
+        words = {"tie_word_embeddings": tied, **fields.section(config, "text_config")}
         return cls(
             vision=seen,
-            text=TextbookDecoderConfig.from_json(fields.section(config, "text_config")),
+            text=TextbookDecoderConfig.from_json(words),
             tower=name,
             vision_feature_layer=_feature_layer(config, seen.num_hidden_layers),
             vision_feature_select_strategy=fields.only(

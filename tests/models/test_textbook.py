@@ -420,6 +420,16 @@ def test_textbook_derivative_equals_torch(compare, norm_first):
     assert set(answers) <= set(gradients)
 
 
+@law
+def test_textbook_config_may_tie_the_head_in_either_place():
+    """Files say it beside the sections, or among the decoder's numbers, which win."""
+    inside = JSON | {"text_config": JSON["text_config"] | {"tie_word_embeddings": True}}
+    for document, tied in ((JSON, False), (inside, True)):
+        config = TextbookConfig.from_json({**document, "tie_word_embeddings": False})
+        assert config.text.tie_word_embeddings is tied
+    assert TextbookConfig.from_json(JSON).text.tie_word_embeddings
+
+
 @contract
 @pytest.mark.parametrize(
     "section, change, message",
