@@ -105,7 +105,8 @@ def encode_image(
 
 
 def project(features, weights: Weights, config: TextbookConfig):
-    r"""The chosen tokens of a tower, in the decoder's width: $Z_v = H_v W_p^\top + b_p$.
+    r"""The chosen tokens of a tower, in the decoder's width:
+    $Z_v = H_v W_p^\top + b_p$.
 
     features (b, 1 + patches, tower's width), a class token before the patches. What the
     source leaves out: its tower is 384 wide, its decoder 512.
