@@ -27,8 +27,9 @@ from ..blocks.fusion.gated_cross_attention import (
     gated_cross_attention,
     gated_cross_attention_shapes,
 )
+from ..blocks.fusion.merging import late_mlp, late_product, late_sum
 from ..blocks.fusion.resampler import perceiver_resampler, perceiver_resampler_shapes
-from ..blocks.transformer import feed_forward, linear
+from ..blocks.transformer import linear
 from ..models import llama, qformer, qwen2, rope
 
 JOINT, DECODER = "joint", "decoder"  # the scopes of the weights
@@ -86,7 +87,8 @@ def late(features, ids, layout, weights, config, meet):
     """The decoder is blind; each state that it puts out meets the class token."""
     told = blind(features, ids, layout, weights, config)
     joint = weights.scope(JOINT)
-    return meet(told, linear(features[:, :1], joint.scope("seen")), joint)
+    seen = linear(features[:, :1], joint.scope("seen"))
+    return meet(told, np.broadcast_to(seen, told.shape), joint.scope("mlp"))
 
 
 def _norm(hidden, scale, config):
@@ -183,11 +185,6 @@ def _seen_shapes(seen, config):
     return _scoped("seen", connectors.linear_connector_shapes(seen, config.hidden_size))
 
 
-def _concatenated(told, seen, weights):
-    both = np.concatenate([told, np.broadcast_to(seen, told.shape)], axis=-1)
-    return feed_forward(both, weights.scope("mlp"))
-
-
 def _concatenated_shapes(seen, config):
     width = config.hidden_size
     mlp = {
@@ -224,9 +221,16 @@ def _connector_shapes(shapes: Callable) -> Callable[..., Shapes]:
 
 JOINTS = {
     "blind": Joint(blind),
-    "late, sum": Joint(partial(late, meet=lambda t, v, w: t + v), _seen_shapes),
-    "late, product": Joint(partial(late, meet=lambda t, v, w: t * v), _seen_shapes),
-    "late, MLP": Joint(partial(late, meet=_concatenated), _concatenated_shapes),
+    "late, sum": Joint(
+        partial(late, meet=lambda t, v, w: late_sum(t, v)), _seen_shapes
+    ),
+    "late, product": Joint(
+        partial(late, meet=lambda t, v, w: late_product(t, v)), _seen_shapes
+    ),
+    "late, MLP": Joint(
+        partial(late, meet=lambda t, v, w: late_mlp(t, v, weights=w)),
+        _concatenated_shapes,
+    ),
     "linear": Joint(
         partial(spliced, connect=_connector(connectors.linear_connector)),
         _connector_shapes(connectors.linear_connector_shapes),

@@ -3,16 +3,17 @@ r"""The recipe of `weights/llava-tiny`: a LLaVA whose tower was there before.
     stage 1  read    the decoder learns what is said of this world, and sees nothing
     stage 2  align   the connector learns what the decoder understands, and only it
     stage 3  speak   connector and decoder learn to tell what is in the picture
+    stage 4  again   the same, from a high rate once more
 
-LLaVA's two stages are the last two. Its decoder could speak before; ours is made of
-random numbers, and a connector cannot be fitted to a language that is not there yet.
-The tower is that of `weights/clip-tiny`, and learns nothing in any stage: what the
+LLaVA's two stages are the second and the third. Its decoder could speak before; ours is
+made of random numbers, and a connector cannot be fitted to a language that is not there
+yet. The tower is that of `weights/clip-tiny`, and learns nothing in any stage: what the
 patches hold is what CLIP's training, and the question to every cell, left in them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +46,7 @@ CONFIG = LlavaConfig
 
 SIDE, GRID = clip_tiny.SIDE, clip_tiny.GRID
 BATCH = 16
-READ, ALIGN, SPEAK = 400, 300, 3600  # steps
-PEAKS = {"read": 3e-3, "align": 3e-3, "speak": 2e-3}
+STEPS = {"read": 400, "align": 300, "speak": 3600, "again": 2400}
 AS_LARGE = 8.0  # the numbers of the tower's last block: the connector begins with less
 
 DECODER = {
@@ -65,11 +65,9 @@ DECODER = {
 LAYER = -1  # the patches know more behind the last block than before it, see the card
 
 
-def recipe(
-    read: int = READ, align: int = ALIGN, speak: int = SPEAK, seed: int = 0
-) -> LLaVATiny:
+def recipe(steps: Mapping[str, int] = STEPS, seed: int = 0) -> LLaVATiny:
     """The recipe as it was used, or with other numbers of steps and another seed."""
-    return LLaVATiny(scene_tokenizer(), read, align, speak, seed)
+    return LLaVATiny(scene_tokenizer(), steps, seed)
 
 
 class Told(NamedTuple):
@@ -89,17 +87,14 @@ class LLaVATiny(Telling, Recipe):
     momentum = 0.1  # of statistics, of which it has none
     questions = 6
 
-    def __init__(
-        self, tokenizer: text.Tokenizer, read: int, align: int, speak: int, seed=0
-    ):
+    def __init__(self, tokenizer: text.Tokenizer, steps: Mapping[str, int], seed=0):
         super().__init__(tokenizer, GRID * GRID)
         self.seed = seed
         self.config = LlavaConfig.from_json(config_json(tokenizer))
         self.blind = Telling(tokenizer, 0)
-        self.stages = (
-            Stage("read", read, PEAKS["read"], min(100, read // 5), 0.3, _reads),
-            Stage("align", align, PEAKS["align"], min(50, align // 5), 0.3, _connects),
-            Stage("speak", speak, PEAKS["speak"], min(200, speak // 8), 0.01, _speaks),
+        self.stages = tuple(
+            Stage(name, steps[name], peak, min(warmup, steps[name] // 5), floor, learns)
+            for name, (peak, warmup, floor, learns) in HOW.items()
         )
         self.optimizer = AdamW(betas=(0.9, 0.98), weight_decay=matrices_only(0.05))
 
@@ -161,6 +156,16 @@ def _connects(name):
 
 def _speaks(name):
     return _reads(name) or _connects(name)
+
+
+# Of each stage the rate's peak, the steps to get there at most, the share that it falls
+# to, and what learns.
+HOW: dict[str, tuple[float, int, float, Callable[[str], bool]]] = {
+    "read": (3e-3, 100, 0.3, _reads),
+    "align": (3e-3, 50, 0.3, _connects),
+    "speak": (2e-3, 200, 0.01, _speaks),
+    "again": (2e-3, 200, 0.01, _speaks),
+}
 
 
 def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:

@@ -12,7 +12,7 @@ looks at one token of zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,8 +40,7 @@ MODEL = VLM  # what `refvlm.load` makes of what is published
 CONFIG = TextbookConfig
 
 SIDE = clip_tiny.SIDE
-READ, ALIGN, SPEAK = 400, 300, 3600  # steps
-PEAKS = {"read": 3e-3, "align": 3e-3, "speak": 2e-3}
+STEPS = {"read": 400, "align": 300, "speak": 3600}
 
 DECODER: dict[str, Any] = {
     "model_type": "textbook_decoder",
@@ -58,11 +57,9 @@ DECODER: dict[str, Any] = {
 LOOKING = ".multihead_attn.", ".norm2."  # what a decoder layer looks with
 
 
-def recipe(
-    read: int = READ, align: int = ALIGN, speak: int = SPEAK, seed: int = 0
-) -> TextbookTiny:
+def recipe(steps: Mapping[str, int] = STEPS, seed: int = 0) -> TextbookTiny:
     """The recipe as it was used, or with other numbers of steps and another seed."""
-    return TextbookTiny(scene_tokenizer(), read, align, speak, seed)
+    return TextbookTiny(scene_tokenizer(), steps, seed)
 
 
 class Told(NamedTuple):
@@ -82,16 +79,13 @@ class TextbookTiny(Telling, Recipe):
     momentum = 0.1  # of statistics, of which it has none
     questions = llava_tiny.LLaVATiny.questions
 
-    def __init__(
-        self, tokenizer: text.Tokenizer, read: int, align: int, speak: int, seed=0
-    ):
+    def __init__(self, tokenizer: text.Tokenizer, steps: Mapping[str, int], seed=0):
         super().__init__(tokenizer, image_tokens=0)
         self.seed = seed
         self.config = TextbookConfig.from_json(config_json(tokenizer))
-        self.stages = (
-            Stage("read", read, PEAKS["read"], min(100, read // 5), 0.3, _speaks),
-            Stage("align", align, PEAKS["align"], min(50, align // 5), 0.3, _looks),
-            Stage("speak", speak, PEAKS["speak"], min(200, speak // 8), 0.01, _speaks),
+        self.stages = tuple(
+            Stage(name, steps[name], peak, min(warmup, steps[name] // 5), floor, learns)
+            for name, (peak, warmup, floor, learns) in HOW.items()
         )
         self.optimizer = AdamW(betas=(0.9, 0.98), weight_decay=matrices_only(0.05))
 
@@ -140,6 +134,14 @@ def _speaks(name):
 
 def _looks(name):
     return name.startswith(textbook.PROJECTION) or any(n in name for n in LOOKING)
+
+
+# As llava_tiny.HOW, but for what learns.
+HOW: dict[str, tuple[float, int, float, Callable[[str], bool]]] = {
+    "read": (3e-3, 100, 0.3, _speaks),
+    "align": (3e-3, 50, 0.3, _looks),
+    "speak": (2e-3, 200, 0.01, _speaks),
+}
 
 
 def config_json(tokenizer: text.Tokenizer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
 from refvlm.blocks import adapters
 from refvlm.blocks.convolutional import reparameterization
 from refvlm.blocks.fusion import merging
-from refvlm.metrics import zero_shot
+from refvlm.metrics import seeds, zero_shot
 from refvlm.objectives import (
     combining,
     continual,
@@ -36,6 +36,7 @@ HOMES = (
     distillation,
     language,
     masked,
+    seeds,
     zero_shot,
     optimizers,
     schedules,

@@ -20,11 +20,12 @@ from refvlm.train.loop import begin, train
 from ..spec import assert_close, example, law
 
 READ, ALIGN, SPEAK = 6, 2, 2
+STEPS = {"read": READ, "align": ALIGN, "speak": SPEAK, "again": 1}
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    return llava_tiny.recipe(READ, ALIGN, SPEAK)
+    return llava_tiny.recipe(STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_recipe_learns_to_read_first(run):
 def test_recipe_resumes_bit_for_bit(recipe, run, tmp_path, pause):
     """Stopped in any stage and continued from the file, it ends the same."""
     running.run(recipe, tmp_path, stop=pause)
-    again = llava_tiny.LLaVATiny(recipe.tokenizer, READ, ALIGN, SPEAK)
+    again = llava_tiny.LLaVATiny(recipe.tokenizer, STEPS)
     resumed = running.run(again, tmp_path)
     for name, array in run[1].tensors.items():
         assert np.array_equal(array, resumed.tensors[name]), name
@@ -58,9 +59,9 @@ def test_recipe_resumes_bit_for_bit(recipe, run, tmp_path, pause):
 def test_each_stage_moves_what_it_says(recipe):
     """The decoder alone, the connector alone, both; and the tower in none."""
     states = {0: begin(recipe)} | {s.step: s for s in train(recipe, begin(recipe))}
-    steps = [0, READ, READ + ALIGN, READ + ALIGN + SPEAK]
+    steps = [*np.cumsum([0, *STEPS.values()])]
     parts = llava.DECODER, llava.PROJECTOR, llava.TOWER
-    moved = parts[:1], parts[1:2], parts[:2]
+    moved = parts[:1], parts[1:2], parts[:2], parts[:2]
     for before, after, moves in zip(steps[:-1], steps[1:], moved, strict=True):
         for name, array in states[before].tensors.items():
             changed = not np.array_equal(array, states[after].tensors[name])

@@ -17,11 +17,12 @@ from refvlm.train.loop import begin, train
 from ..spec import assert_close, example, law
 
 READ, ALIGN, SPEAK = 6, 2, 2
+STEPS = {"read": READ, "align": ALIGN, "speak": SPEAK}
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    return textbook_tiny.recipe(READ, ALIGN, SPEAK)
+    return textbook_tiny.recipe(STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_recipe_learns_to_read_first(run):
 def test_recipe_resumes_bit_for_bit(recipe, run, tmp_path, pause):
     """Stopped in any stage and continued from the file, it ends the same."""
     running.run(recipe, tmp_path, stop=pause)
-    again = textbook_tiny.TextbookTiny(recipe.tokenizer, READ, ALIGN, SPEAK)
+    again = textbook_tiny.TextbookTiny(recipe.tokenizer, STEPS)
     resumed = running.run(again, tmp_path)
     for name, array in run[1].tensors.items():
         assert np.array_equal(array, resumed.tensors[name]), name
