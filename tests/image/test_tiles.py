@@ -82,6 +82,19 @@ def test_fitted_size_touches_two_edges_and_keeps_the_proportions(height, width, 
 
 
 @law
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5))
+def test_divide_to_tiles_loses_no_pixel(rows, columns, tile):
+    """Laid side by side again, tile by tile, they are the picture."""
+    picture = noise(rows * tile, columns * tile)
+    tiles = image.divide_to_tiles(picture, tile)
+    for place, square in enumerate(tiles):
+        row, column = divmod(place, columns)
+        there = picture[row * tile :, column * tile :][:tile, :tile]
+        np.testing.assert_array_equal(square, there)
+    assert len(tiles) == rows * columns
+
+
+@law
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_tiler_shows_the_whole_picture_first(size):
     """The thumbnail is the picture squeezed; the tiles are the picture enlarged."""
