@@ -29,10 +29,10 @@ SHAPES = {
     "mlp": connectors.mlp_connector_shapes(WIDTH, HIDDEN),
     "queries": connectors.query_connector_shapes(WIDTH, HIDDEN, QUERIES),
 }
-CONNECTORS = {
-    "linear": connectors.linear_connector,
-    "mlp": connectors.mlp_connector,
-    "queries": partial(connectors.query_connector, num_heads=HEADS),
+CONNECTORS = {  # through their names, so that a reader's own can take a place
+    "linear": lambda *given: connectors.linear_connector(*given),
+    "mlp": lambda *given: connectors.mlp_connector(*given),
+    "queries": lambda *given: connectors.query_connector(*given, num_heads=HEADS),
 }
 TENSORS = {kind: random_weights(shapes, 7) for kind, shapes in SHAPES.items()}
 FEATURES = random_arrays(8)(2, 9, WIDTH)
@@ -86,8 +86,33 @@ def test_query_connector_makes_a_bag_of_the_patches():
     assert connect(FEATURES[:, :2], weights).shape == tokens.shape
 
 
+@example
+def test_mlp_connector_of_small_numbers():
+    """Two matrices and, between them, a bend at zero: by hand."""
+    weights = Weights(
+        {
+            "linear_1.weight": np.array([[1.0, 2.0], [-1.0, 0.0]]),
+            "linear_1.bias": np.array([0.0, 1.0]),
+            "linear_2.weight": np.array([[1.0, 10.0], [0.0, 1.0]]),
+            "linear_2.bias": np.array([0.5, 0.0]),
+        }
+    )
+    features = np.array([[[1.0, 1.0], [-2.0, 0.0]]])
+    tokens = connectors.mlp_connector(features, weights, lambda x: np.maximum(x, 0))
+    np.testing.assert_array_equal(tokens, [[[3.5, 0.0], [30.5, 3.0]]])
+
+
 @law
-def test_two_matrices_without_a_bend_are_one():
+def test_mlp_connector_does_without_biases():
+    """Where the weights have none, none is added: as zeros."""
+    tensors = {n: a for n, a in TENSORS["mlp"].items() if n.endswith("weight")}
+    zeros = {n: a * 0 for n, a in TENSORS["mlp"].items() if n.endswith("bias")}
+    without = connectors.mlp_connector(FEATURES, Weights(tensors))
+    assert_close(connectors.mlp_connector(FEATURES, Weights(tensors | zeros)), without)
+
+
+@law
+def test_mlp_connector_without_a_bend_is_one_matrix():
     """What an activation is for: without it the MLP is the linear connector."""
     weights = Weights(TENSORS["mlp"])
     first, second = weights.scope("linear_1"), weights.scope("linear_2")

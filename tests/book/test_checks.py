@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refvlm import ops
+
 from ..impl.homes import home_of
 from .exercises import Exercise, exercises
 from .test_chapters import ROOT, chapters
@@ -172,7 +174,9 @@ def test_a_check_prints_the_signatures_of_the_package(exercise):
     faults = []
     for match in SIGNATURE.finditer(exercise.text):
         try:
-            printed = eval(f"lambda {match['parameters']}: None", {"np": np})
+            printed = eval(
+                f"lambda {match['parameters']}: None", {"np": np, "ops": ops}
+            )
         except SyntaxError:
             continue  # a call with values, such as `swapaxes(-1, -2)`
         if ours := mended(match["name"], printed):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
-from refvlm.blocks import adapters
+from refvlm.blocks import adapters, connectors
 from refvlm.blocks.convolutional import reparameterization
 from refvlm.blocks.fusion import merging
 from refvlm.metrics import seeds, zero_shot
+from refvlm.models import splicing
 from refvlm.objectives import (
     combining,
     continual,
@@ -29,7 +30,9 @@ HOMES = (
     text,
     reparameterization,
     adapters,
+    connectors,
     merging,
+    splicing,
     combining,
     continual,
     contrastive,
