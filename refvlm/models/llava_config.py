@@ -16,6 +16,25 @@ from .clip_config import VisionConfig
 from .fields import ConfigError
 
 CONNECTORS = {"llava": "mlp", "llava_linear": "linear", "llava_queries": "queries"}
+ORIGINAL = (
+    "this is LLaVA's original layout, whose tower and its sizes are in another "
+    "repository. Take the conversion of it under llava-hf, such as "
+    "llava-hf/llava-1.5-7b-hf, or write one with transformers' "
+    "convert_llava_weights_to_hf.py"
+)
+TILED = (
+    "it cuts a picture into tiles, and how many tokens that makes depends on the "
+    "picture. That is not read here: take a LLaVA-1.5, such as "
+    "llava-hf/llava-1.5-7b-hf (the tiles themselves are made by refvlm.image.Tiler)"
+)
+RELATIVES = {  # model_type of what is near and not read -> why, and what to take
+    "llava_llama": ORIGINAL,
+    "llava_mistral": ORIGINAL,
+    "llava_mpt": ORIGINAL,
+    "llava_next": TILED,
+    "llava_next_video": TILED,
+    "llava_onevision": TILED,
+}
 TEXTS = {"llama": llama.LlamaConfig, "qwen2": qwen2.Qwen2Config}
 ACTIVATIONS = ("gelu", "quick_gelu", "gelu_new", "gelu_pytorch_tanh")
 STRATEGIES = ("default", "full")
@@ -105,12 +124,7 @@ def _refuse_original(config):
     """The first LLaVA's own files name a tower that lies somewhere else."""
     tower = config.get("mm_vision_tower")
     if tower is not None:
-        raise ConfigError(
-            f"config.json: mm_vision_tower is {tower!r:.60}: this is LLaVA's original "
-            "layout, whose tower and its sizes are in another repository. Take the "
-            "conversion of it under llava-hf, such as llava-hf/llava-1.5-7b-hf, or "
-            "write one with transformers' convert_llava_weights_to_hf.py"
-        )
+        raise ConfigError(f"config.json: mm_vision_tower is {tower!r:.60}: {ORIGINAL}")
 
 
 def _text(config):

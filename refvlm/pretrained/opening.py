@@ -23,6 +23,7 @@ import numpy as np
 from .. import checkpoint
 from ..models import fields
 from ..models.decoders import DECODERS
+from ..models.llava_config import RELATIVES
 from ..models.vision_models import VISION_MODELS, spelled
 from .clip import CLIP
 from .language_model import LanguageModel
@@ -79,7 +80,13 @@ def directory_of(path: str | Path) -> Path:
 
 
 def _family(document) -> type[Model]:
-    family = FAMILIES[fields.only(spelled(document), "model_type", *FAMILIES)]
+    document = spelled(document)
+    kind = document.get("model_type")
+    if isinstance(kind, str) and kind in RELATIVES:
+        raise fields.ConfigError(
+            f"config.json: model_type is {kind!r}: {RELATIVES[kind]}"
+        )
+    family = FAMILIES[fields.only(document, "model_type", *FAMILIES)]
     if not isinstance(family, dict):
         return family
     names = document.get("architectures")

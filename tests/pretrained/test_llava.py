@@ -206,9 +206,10 @@ def test_load_refuses_adapters_in_place_of_weights(directory, tmp_path):
 @pytest.mark.parametrize(
     "document, message",
     [
-        ({"model_type": "llava_next"}, "model_type is 'llava_next'"),
+        ({"model_type": "llava_next"}, "is 'llava_next': it cuts .* take a LLaVA-1.5"),
+        ({"model_type": "llava_onevision"}, "'llava_onevision': it cuts a picture"),
         ({"model_type": "llava", "mm_vision_tower": "openai/clip"}, "llava-hf/llava-1"),
-        ({"model_type": "llava_llama"}, "model_type is 'llava_llama'"),
+        ({"model_type": "llava_llama"}, "'llava_llama': .* llava-hf/llava-1.5-7b-hf"),
         (llavas.worded(image_seq_length=5), "image_seq_length is 5, .* 4 tokens"),
     ],
 )
