@@ -67,8 +67,7 @@ def seen_prefix_mask(prefix: int, tokens: int) -> np.ndarray:
     Boolean (prefix + tokens, prefix + tokens): a causal mask, whose first `prefix` keys
     everybody may see. FastVLM and LLaVA leave the picture causal, too.
 
-    Source: [Cortes] 5.1, which leaves the mask open. Oracle: the mask of transformers'
-    PaliGemma, by its definition.
+    Source: [Cortes] 5.1, which leaves the mask open; [Beyer2024], which masks so.
 
     >>> seen_prefix_mask(2, 1).astype(int)
     array([[1, 1, 0],
