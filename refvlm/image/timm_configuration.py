@@ -37,10 +37,10 @@ def preprocessor_from_timm(config: Mapping[str, Any]) -> Preprocessor:
             "and a square, as [3, 224, 224]"
         )
     share = config.get("crop_pct", 0.875)
-    if type(share) not in (int, float) or not 0 < share <= 1:
+    if type(share) not in (int, float) or not 0.01 <= share <= 1:
         raise ValueError(
             f"crop_pct of pretrained_cfg is {quoted(share)}, but must be a share of "
-            "the picture, above 0 and at most 1"
+            "the picture, from 0.01 to 1"
         )
     if config.get("crop_mode", "center") != "center":
         raise ValueError(
@@ -48,7 +48,7 @@ def preprocessor_from_timm(config: Mapping[str, Any]) -> Preprocessor:
             "'center' is known here"
         )
     filter_name = config.get("interpolation", "bilinear")
-    if filter_name not in RESAMPLING:
+    if filter_name not in list(RESAMPLING):  # it may be of any kind
         raise ValueError(
             f"interpolation of pretrained_cfg is {quoted(filter_name)}, but must be "
             f"one of {', '.join(RESAMPLING)}"

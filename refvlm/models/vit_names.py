@@ -133,6 +133,10 @@ def document_of_timm(document: Mapping[str, Any]) -> dict[str, Any]:
             "vit_small_patch16_224"
         )
     arguments = document.get("model_args") or {}
+    if not isinstance(arguments, Mapping):
+        raise fields.ConfigError(
+            f"config.json: model_args must be an object, not {arguments!r:.60}"
+        )
     fields.only(document, "global_pool", "token", default="token")
     unknown = arguments.keys() - {*ARGUMENTS, "num_classes", "mlp_ratio"}
     if unknown:
@@ -155,7 +159,7 @@ def document_of_timm(document: Mapping[str, Any]) -> dict[str, Any]:
         "num_hidden_layers": layers,
         "intermediate_size": int(width * ratio),
         "layer_norm_eps": 1e-6,
-        "num_labels": document.get("num_classes", 1000),
+        "num_labels": fields.whole(document, "num_classes", 1000, low=0),
         **made,
     }
 

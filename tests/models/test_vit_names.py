@@ -153,6 +153,8 @@ def test_timm_names_hold_timms_model(compare, distilled):
         ({"global_pool": "avg"}, "global_pool is 'avg'"),
         ({"model_args": {"reg_tokens": 4}}, "model_args has .*reg_tokens"),
         ({"model_args": {"num_heads": 5}}, "do not split into 5 heads"),
+        ({"model_args": [12]}, "model_args must be an object"),
+        ({"num_classes": "many"}, "num_classes must be a whole number"),
     ],
 )
 def test_config_of_timm_refuses_another_network(change, message):
