@@ -23,6 +23,7 @@ from ..models import (
 )
 from ..models.clip import blocks_before
 from ..models.vision_models import spelled
+from .backbone_rows import DescribedBackbone, convnext_rows, resnet_rows
 from .blip_rows import Pictured, blip_rows
 from .decoder_rows import decoder_rows
 from .joining_costs import crossed_flops
@@ -125,4 +126,6 @@ KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "blip": (Pictured.from_json, blip_rows),
     "vit": (Described.from_json, vit_rows),
     "deit": (Described.from_json, vit_rows),
+    "resnet": (DescribedBackbone.from_json, resnet_rows),
+    "convnext": (DescribedBackbone.from_json, convnext_rows),
 }
