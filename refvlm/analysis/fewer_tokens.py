@@ -24,6 +24,7 @@ from ..blocks.token_reduction.pruning import (
 from ..generate.decoding import decode
 from ..models import fastvlm, qwen2
 from ..models.causal import Packing
+from ..models.splicing import IMAGE
 
 AT_ONCE = 64
 WAYS = ("random", "norm", "attention", "merged", "clusters")
@@ -106,7 +107,7 @@ class Reader:
         self.vlm, self.new_tokens = vlm, new_tokens
 
     def read(self, ids, tokens, places, whole=None, watch: list | None = None):
-        """The scores behind prompts (b, t), each with one `fastvlm.IMAGE` at the same
+        """The scores behind prompts (b, t), each with one `IMAGE` at the same
         place, for which stand tokens (b, k, h): (b, vocabulary).
 
         places (b, k) are those of the tokens among the `whole` picture's; where it is
@@ -158,10 +159,10 @@ class Reader:
 
 def place_of_picture(ids) -> int:
     """Where the prompts (b, t) of one length have their picture, all at one place."""
-    places = np.flatnonzero((ids == fastvlm.IMAGE).all(axis=0))
-    if len(places) != 1 or (ids == fastvlm.IMAGE).sum() != len(ids):
+    places = np.flatnonzero((ids == IMAGE).all(axis=0))
+    if len(places) != 1 or (ids == IMAGE).sum() != len(ids):
         raise ValueError(
-            f"FewerTokens: each prompt has one picture, {fastvlm.IMAGE}, at the same "
+            f"FewerTokens: each prompt has one picture, {IMAGE}, at the same "
             "place as the others"
         )
     return int(places[0])

@@ -7,7 +7,7 @@ import refvlm
 from refvlm import scenes
 from refvlm.analysis import fewer_tokens
 from refvlm.analysis.fewer_tokens import WAYS, FewerTokens
-from refvlm.models import fastvlm, qwen2
+from refvlm.models import fastvlm, qwen2, splicing
 from refvlm.pretrained import shipped_model
 from refvlm.text.chat import DESCRIBE
 
@@ -69,7 +69,7 @@ def test_a_reader_of_everything_is_the_decoder(vlm):
     scores = reader.read(ids, shown, places, 16)
     more = np.array([7, 9])
     behind = reader.step(more)
-    room, _ = fastvlm.make_room(np.append(ids, more[:, None], axis=1), 16)
+    room, _ = splicing.make_room(np.append(ids, more[:, None], axis=1), 16)
     hidden = qwen2.qwen2(
         fastvlm.embed(room, shown, vlm.weights, vlm.config),
         vlm.weights.scope(fastvlm.DECODER),
@@ -86,10 +86,10 @@ def test_a_token_that_is_kept_keeps_its_position(vlm):
     the whole prompt gives the same scores; with the gaps closed it does not."""
     ids, shown = some_prompt(vlm, rows=1)
     places = np.array([[1, 2, 7, 13]])
-    mark = int(np.flatnonzero(ids[0] == fastvlm.IMAGE)[0])
+    mark = int(np.flatnonzero(ids[0] == splicing.IMAGE)[0])
     tokens = shown[:, places[0]]
     scores = fewer_tokens.Reader(vlm).read(ids, tokens, places, 16)
-    room, _ = fastvlm.make_room(ids, 16)
+    room, _ = splicing.make_room(ids, 16)
     total = room.shape[1]
     gone = mark + np.setdiff1d(np.arange(16), places)
     sees = np.tri(total, dtype=bool)[None]

@@ -29,7 +29,7 @@ TOWERS = {
     "CLIP ViT-L/14 at 224": Tower(224, 14, 1),
     "CLIP ViT-L/14 at 336": Tower(336, 14, 1),
     "SigLIP-SO400M/14 at 384": Tower(384, 14),
-    "fastvlm-tiny": Tower(256, 64),
+    "fastvlm-tiny": Tower(128, 32),
     "clip-tiny": Tower(64, 8, 1),
 }
 

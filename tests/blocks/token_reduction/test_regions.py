@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import ops
+from refvlm.blocks.fusion.merging import gated_fusion
 from refvlm.blocks.token_reduction import regions
 from refvlm.shapes import ShapeError
 
@@ -34,9 +35,7 @@ def encode(pictures):
 
 def gated(whole, local):
     """An adaptive fusion: the gate looks at both."""
-    both = np.concatenate([whole, local], axis=-1)
-    gate = ops.sigmoid(ops.linear(both, GATE.astype(whole.dtype)))
-    return gate * whole + (1 - gate) * local
+    return gated_fusion(whole, local, {"weight": GATE.astype(whole.dtype)})
 
 
 def loudness(maps):
