@@ -39,8 +39,8 @@ def add_classify(commands):
         "--model",
         required=True,
         metavar="DIR",
-        help="a checkpoint that classifies (ViT, DeiT and their like), as transformers "
-        "or timm publish it; none comes along",
+        help="a checkpoint that classifies (ViT, DeiT, ResNet, ConvNeXt), as "
+        "transformers or timm publish it; none comes along",
     )
     classify.add_argument(
         "--top",
