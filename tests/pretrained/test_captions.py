@@ -17,7 +17,7 @@ from refvlm.pretrained import save
 from refvlm.shapes import ShapeError
 from refvlm.text import TokenizerError
 
-from .. import blip_files, tiny
+from .. import blip_files, test_hostile, tiny
 from ..models.test_blip2 import JSON as BLIP2
 from ..oracles import import_torchvision
 from ..spec import assert_close, contract, law, oracle
@@ -210,6 +210,16 @@ def test_captions_refuse_what_they_cannot_be_about(model):
         model.describe(PICTURES[0], "a " * 39, 5)
     with pytest.raises(ContextError, match="context of 40"):
         model.describe(PICTURES[0], "a" * 9999, 5)
+
+
+@contract
+def test_hostile_directories_give_one_error_or_an_answer(tmp_path):
+    """A hundred damaged directories of a model that captions."""
+    blip_files.write(tmp_path, CONFIG, TENSORS)
+    layouts = [{path.name: path.read_bytes() for path in tmp_path.iterdir()}]
+    assert test_hostile.works(tmp_path)
+    working = test_hostile.fuzz(tmp_path, layouts, 100)
+    assert 5 < working < 60, "the mutants are all alike, so this proves nothing"
 
 
 @contract
