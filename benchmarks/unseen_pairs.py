@@ -6,8 +6,8 @@ It goes on from the published weights for as many steps with hard negatives in i
 batches and without, each from three seeds (refvlm/recipes/hard_negatives.py). Then
 single objects are named among 48 classes, of pairs that training shows and of pairs
 that it holds apart, and captions are found, on fresh scenes of as many seeds as there
-are rounds. Nothing is timed. The runs lie in FOLDER and may be interrupted. The whole takes
-a few minutes.
+are rounds. Nothing is timed. The runs lie in FOLDER and may be interrupted. The whole
+takes a few minutes.
 """
 
 from __future__ import annotations
