@@ -48,7 +48,7 @@ test: $(VENV)/.oracles ## run the spec, with PyTorch and its friends as oracles
 test-oldest: $(OLDEST)/.made ## run a short spec on the oldest versions allowed
 	"$(OLDEST)/bin/python" -m pytest -q -k "not bit_for_bit" tests/ops tests/kernels \
 	  tests/text tests/image tests/checkpoint tests/test_shipped_weights.py \
-	  tests/test_shipped_clip.py
+	  tests/test_shipped_clip.py tests/test_shipped_seers.py
 
 lint: $(VENV)/.reader ## errors and format (ruff), types (mypy)
 	"$(BIN)/ruff" check .

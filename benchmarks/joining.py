@@ -90,7 +90,14 @@ def names(options):
 def main(arguments=None):
     """The command; its exit status."""
     return records.benchmark(
-        "joining", measure, __doc__, names, arguments, rounds=2, more=[add_folder]
+        "joining",
+        measure,
+        __doc__,
+        names,
+        arguments,
+        rounds=2,
+        more=[add_folder],
+        timed=False,
     )
 
 

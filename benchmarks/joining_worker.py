@@ -18,7 +18,7 @@ from refvlm.metrics import scene_scores
 from refvlm.recipes import clip_tiny, one_budget
 from refvlm.recipes.packing import Text, pack
 from refvlm.train import running
-from refvlm.train.state import load_state
+from refvlm.train.state import load_state, saved_step
 
 from . import identity
 from .joining_cases import PEAKS, QUESTIONS, SCENES, STEPS, TOGETHER, WORDS, slug
@@ -39,10 +39,12 @@ def learn(folder, joint, seed):
     that it took, in however many pieces."""
     recipe, place = run_of(folder, joint, seed)
     kept, start = place / "seconds.json", time.process_time()
-    before = json.loads(kept.read_text()) if kept.exists() else 0.0
+    begun = saved_step(place / running.STATE, recipe.name) or 0
     state = running.run(recipe, place, save_every=SAVE_EVERY)
-    spent = before + time.process_time() - start
-    write_text(kept, json.dumps(spent))
+    spent = json.loads(kept.read_text()) if kept.exists() else 0.0
+    if state.step > begun:  # else there was nothing left to do
+        spent += time.process_time() - start
+        write_text(kept, json.dumps(spent))
     losses = [row["loss"] for row in state.history]
     curve = [
         round(statistics.fmean(losses[at : at + TOGETHER]), 5)

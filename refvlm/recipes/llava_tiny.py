@@ -31,6 +31,7 @@ from ..models.splicing import splice
 from ..pretrained import VLM
 from ..pretrained.shipped import shipped
 from ..text.chat import END, IMAGE
+from ..text.saving import TEMPLATE
 from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
@@ -208,6 +209,7 @@ def publish(recipe: LLaVATiny, state: State, directory: str | Path) -> None:
             "num_additional_image_tokens": 1,  # the class token, which is left out
         },
     )
+    checkpoint.write_text(Path(directory) / "chat_template.jinja", TEMPLATE)
 
 
 def published_name(name: str) -> str:

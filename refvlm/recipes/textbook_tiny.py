@@ -3,6 +3,7 @@ r"""The recipe of `weights/textbook-tiny`: every layer of a decoder looks at a p
     stage 1  read    the decoder learns what is said of this world, before it looks
     stage 2  align   what looks learns: the projection and every layer's cross-attention
     stage 3  speak   all of it learns to tell what is in the picture, but for the tower
+    stage 4  again   the same, from a high rate once more
 
 The model is that of a textbook (models/textbook.py) at a small size, its norms before
 what they norm. Tower, texts and stages are those of `weights/llava-tiny`; what differs
@@ -40,7 +41,7 @@ MODEL = VLM  # what `refvlm.load` makes of what is published
 CONFIG = TextbookConfig
 
 SIDE = clip_tiny.SIDE
-STEPS = {"read": 400, "align": 300, "speak": 3600}
+STEPS = llava_tiny.STEPS
 
 DECODER: dict[str, Any] = {
     "model_type": "textbook_decoder",
@@ -141,6 +142,7 @@ HOW: dict[str, tuple[float, int, float, Callable[[str], bool]]] = {
     "read": (3e-3, 100, 0.3, _speaks),
     "align": (3e-3, 50, 0.3, _looks),
     "speak": (2e-3, 200, 0.01, _speaks),
+    "again": (2e-3, 200, 0.01, _speaks),
 }
 
 

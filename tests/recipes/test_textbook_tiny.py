@@ -17,7 +17,7 @@ from refvlm.train.loop import begin, train
 from ..spec import assert_close, example, law
 
 READ, ALIGN, SPEAK = 6, 2, 2
-STEPS = {"read": READ, "align": ALIGN, "speak": SPEAK}
+STEPS = {"read": READ, "align": ALIGN, "speak": SPEAK, "again": 1}
 
 
 @pytest.fixture(scope="module")
