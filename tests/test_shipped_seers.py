@@ -8,7 +8,7 @@ import pytest
 import refvlm
 from refvlm import checkpoint, scenes
 from refvlm.metrics.scene_scores import score
-from refvlm.models import clip, llava
+from refvlm.models import clip, llava, textbook
 from refvlm.pretrained import shipped_model
 from refvlm.recipes import llava_tiny
 from refvlm.text.chat import DESCRIBE
@@ -16,7 +16,7 @@ from refvlm.text.chat import DESCRIBE
 from .oracles import import_torchvision
 from .spec import law, oracle
 
-TOWERS = {"llava-tiny": llava.TOWER}
+TOWERS = {"llava-tiny": llava.TOWER, "textbook-tiny": textbook.TOWER}
 QUESTION = "how many objects are there?"
 
 
