@@ -51,7 +51,7 @@ FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
 def load(path: str | Path, dtype=np.float32) -> Model:
     """Open a checkpoint directory; tensors are read when first used.
 
-    "fastvlm-tiny" and "clip-tiny" alone name the models that come along.
+    The names in `SHIPPED`, "fastvlm-tiny" say, stand for the models that come along.
     """
     directory, document = opened(path)
     family = fields.built(directory / CONFIG, document, _family)
