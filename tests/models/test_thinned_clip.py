@@ -30,6 +30,11 @@ TENSORS = random_weights(clip.expected_shapes(CONFIG), seed=8)
 PIXELS = random_arrays(9)(2, 3, 12, 12)
 
 
+NAME = f"{clip.VISION}.embeddings.position_embedding.weight"
+BLIND = Weights(TENSORS | {NAME: np.zeros_like(TENSORS[NAME])})
+PLAIN = np.broadcast_to(random_arrays(10)(2, 3, 1, 1), PIXELS.shape)
+
+
 def features(keep, thin=layers.merge_alike, pixels=PIXELS):
     weights = Weights({name: t.astype(pixels.dtype) for name, t in TENSORS.items()})
     return thinned_clip.image_features(pixels, weights, CONFIG, keep, thin)
@@ -57,13 +62,21 @@ def test_what_goes_after_the_last_layer_is_not_missed():
 def test_merging_patches_that_are_copies_changes_nothing():
     """Where a picture is all of one colour and no place is marked, its patches are one
     token of size 16."""
-    tensors = dict(TENSORS)
-    name = f"{clip.VISION}.embeddings.position_embedding.weight"
-    tensors[name] = np.zeros_like(tensors[name])
-    plain = np.broadcast_to(random_arrays(10)(2, 3, 1, 1), PIXELS.shape)
-    given = plain, Weights(tensors), CONFIG
+    given = PLAIN, BLIND, CONFIG
     some = thinned_clip.image_features(*given, (8, 1, 1), layers.merge_alike)
     assert_close(some, clip.image_features(*given), 1e-11)
+
+
+@law
+def test_without_proportional_attention_merging_copies_is_pruning():
+    """A mean of copies is a copy, and is looked at as one: what it stands for is
+    missed."""
+    given = PLAIN, BLIND, CONFIG, (8, 1, 1)
+    merged = thinned_clip.image_features(*given, layers.merge_alike, proportional=False)
+    pruned = thinned_clip.image_features(*given, layers.prune_short)
+    assert_close(merged, pruned, 1e-11)
+    whole = clip.image_features(*given[:3])
+    assert np.abs(merged - whole).max() > 1e-3
 
 
 @contract

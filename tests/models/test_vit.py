@@ -262,6 +262,35 @@ def test_vit_with_a_teacher_equals_transformers(compare, tmp_path, size):
     assert_close(tokens, answers["tokens"], 1e-11)
 
 
+@oracle
+@pytest.mark.parametrize("antialias", [False, True])
+def test_embed_interpolates_positions_as_torch_does(compare, antialias):
+    """Three rows of patches become two and three columns five: what each patch is
+    given, with antialias, which only what shrinks can tell, and without."""
+
+    def ask(torch):
+        rows = TENSORS[vit.POSITIONS][0, 1:].T.reshape(1, 12, 3, 3)
+        places = torch.nn.functional.interpolate(
+            torch.from_numpy(rows.copy()),
+            size=(2, 5),
+            mode="bicubic",
+            align_corners=False,
+            antialias=antialias,
+        )
+        return {"places": places.flatten(2)[0].T.numpy().copy()}
+
+    places = compare.answers(ask, (TENSORS, antialias))["places"]
+    assert places.std() > 0.03
+
+    def embedded(table):
+        weights = Weights(TENSORS | {vit.POSITIONS: table}).scope("embeddings")
+        return vit.embed(WIDE, weights, CONFIG, True, antialias)[:, 1:]
+
+    learnt = TENSORS[vit.POSITIONS]
+    bare = embedded(np.zeros_like(learnt))
+    assert_close(embedded(learnt), bare + places, 1e-12)
+
+
 @derivative
 def test_vit_derivative_equals_transformers(compare, tmp_path):
     """The gradient of every weight, positions and class token included."""

@@ -1,6 +1,6 @@
 r"""The budget: how many tokens a resolution makes, and what they cost.
 
-    N = ceil(height / stride) ceil(width / stride)
+    N = floor(height / stride) floor(width / stride)
 
 A transformer of patches pays for N^2 pairs in each of its layers, and whoever reads its
 answer pays again. What makes few tokens of a large picture is a large stride.

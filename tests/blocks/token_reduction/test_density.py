@@ -31,6 +31,18 @@ def test_quadtree_of_a_picture_with_one_speck():
 
 
 @example
+@pytest.mark.parametrize("loud", range(3))
+def test_quadtree_hears_a_loud_channel_among_quiet_ones(loud):
+    """Variances of 1, 0 and 0 are a third of 1 on average, whichever is the loud one:
+    neither the largest nor the smallest decides."""
+    picture = np.zeros((1, 3, 2, 2))
+    picture[:, loud] = [[-1.0, 1.0], [1.0, -1.0]]
+    for threshold, side in ((0.3, 1), (0.4, 2)):
+        sides = density.quadtree_sides(picture, threshold, 1, 2)
+        np.testing.assert_array_equal(sides, np.full((1, 2, 2), side))
+
+
+@example
 def test_quadtree_tokens_are_means():
     """A square of side 2 becomes one of side 1."""
     picture = np.array([[[1.0, 3.0, 0.0, 0.0], [5.0, 7.0, 0.0, 0.0]]])

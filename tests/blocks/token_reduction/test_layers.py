@@ -103,15 +103,19 @@ def test_thinning_block_keeps_the_dtype():
 
 
 @oracle
-@pytest.mark.parametrize("r", [1, 4])
-def test_merging_block_equals_token_merging_in_torch(compare, r):
+@pytest.mark.parametrize("tokens, keep", [(10, 8), (10, 5), (17, 2)])
+def test_merging_block_equals_token_merging_in_torch(compare, tokens, keep):
     """The paper's block: proportional attention, keys averaged over heads as metric,
-    merged between the halves; values, and the gradients of all weights."""
+    merged between the halves, three times where 2 of 16 are kept; values, and the
+    gradients of all weights."""
+    draw = random_arrays(4)
+    given, d_out = draw(2, tokens, WIDTH), draw(2, 1 + keep, WIDTH)
+    counts = np.random.default_rng(8).choice([1.0, 9.0], (2, tokens))
 
     def ask(torch):
         F = torch.nn.functional
         w = {n: torch.from_numpy(t).requires_grad_() for n, t in TENSORS.items()}
-        x, size = torch.from_numpy(X), torch.from_numpy(SIZES)
+        x, size = torch.from_numpy(given), torch.from_numpy(counts)
 
         def norm(x, name):
             return F.layer_norm(x, (WIDTH,), w[name + ".weight"], w[name + ".bias"])
@@ -121,49 +125,49 @@ def test_merging_block_equals_token_merging_in_torch(compare, r):
 
         normed = norm(x, "layer_norm1")
         q, k, v = (
-            lin(normed, f"self_attn.{n}_proj").view(2, 10, HEADS, -1).transpose(1, 2)
-            for n in "qkv"
+            lin(normed, f"self_attn.{n}_proj").unflatten(-1, (HEADS, -1)) for n in "qkv"
         )
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
         scores = q @ k.transpose(-1, -2) / (WIDTH / HEADS) ** 0.5
         scores = scores + size.log()[:, None, None, :]
-        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(2, 10, WIDTH)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(x.shape)
         h = x + lin(mixed, "self_attn.out_proj")
-        unit = F.normalize(k.mean(1).detach(), dim=-1)
         rows = []
-        for one, s, u in zip(h, size, unit):
-            edges = u[::2] @ u[1::2].T
-            edges[0] = -torch.inf
-            best, partner = edges.max(-1)
-            gone = best.argsort(descending=True)[:r]
-            into = torch.eye(10, dtype=one.dtype)
-            for a in gone.tolist():
-                into[2 * a, 2 * a] = 0
-                into[2 * partner[a] + 1, 2 * a] = 1
-            into = into[into.sum(1) > 0]
-            rows.append((into @ (one * s[:, None])) / (into @ s)[:, None])
+        for one, s, metric in zip(h, size, k.mean(1).detach()):
+            while len(one) > 1 + keep:
+                r = min(len(one) - 1 - keep, (len(one) - 1) // 2)
+                unit = F.normalize(metric, dim=-1)
+                edges = unit[::2] @ unit[1::2].T
+                edges[0] = -torch.inf
+                best, partner = edges.max(-1)
+                into = torch.eye(len(one), dtype=one.dtype)
+                for a in best.argsort(descending=True)[:r].tolist():
+                    into[2 * a, 2 * a] = 0
+                    into[2 * partner[a] + 1, 2 * a] = 1
+                into = into[into.sum(1) > 0] * s
+                s = into.sum(1)
+                one, metric = into @ one / s[:, None], into @ metric / s[:, None]
+            rows.append(one)
         h = torch.stack(rows)
         out = h + lin(F.gelu(lin(norm(h, "layer_norm2"), "mlp.fc1")), "mlp.fc2")
-        (out * torch.from_numpy(D_OUT[r])).sum().backward()
+        (out * torch.from_numpy(d_out)).sum().backward()
         answers = {f"gradient.{name}": t.grad.numpy() for name, t in w.items()}
         return {"output": out.detach().numpy(), **answers}
 
-    answers = compare.answers(ask, (TENSORS, X, SIZES, r), of_one_scale=True)
+    answers = compare.answers(ask, (TENSORS, given, counts, d_out), of_one_scale=True)
     leaves = {name: Variable(tensor) for name, tensor in TENSORS.items()}
     out, _ = layers.thinning_block(
-        X, SIZES, Weights(leaves), HEADS, 9 - r, layers.merge_alike
+        given, counts, Weights(leaves), HEADS, keep, layers.merge_alike
     )
     assert_close(out.value, answers["output"], 1e-11)
     assert answers["output"].std() > 0.3
-    gradients = backward(out, D_OUT[r])
+    gradients = backward(out, d_out)
     largest = max(np.abs(answers[f"gradient.{name}"]).max() for name in TENSORS)
     for name, leaf in leaves.items():
         error = np.abs(gradients[leaf] - answers[f"gradient.{name}"]).max()
         assert error < 1e-11 * largest, name
-    single, _ = block(X.astype(np.float32), 9 - r, layers.merge_alike, SIZES)
+    single, _ = block(given.astype(np.float32), keep, layers.merge_alike, counts)
     assert_close(single.astype(np.float32), answers["output"].astype(np.float32), 1e-5)
-
-
-D_OUT = {r: random_arrays(6)(2, 10 - r, WIDTH) for r in (1, 4)}
 
 
 @contract
