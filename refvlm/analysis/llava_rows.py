@@ -7,6 +7,7 @@ import math
 from ..models import clip, llava
 from ..models.clip import blocks_before
 from ..models.decoders import DECODERS
+from ..models.llava_connectors import connector_of
 from .decoder_rows import decoder_rows
 from .rows import Row
 
@@ -24,22 +25,14 @@ def llava_rows(config, height: int, width: int, prompt_tokens: int) -> list[Row]
     return [
         Row("pixels", (1, 3, height, width), 0, 0),
         *tower_rows(vision, deepest),
-        Row(f"{config.connector} connector", shape, joint, connector_flops(config)),
+        Row(
+            f"{config.connector} connector",
+            shape,
+            joint,
+            connector_of(config).flops(config),
+        ),
         *decoder_rows(config.text, tokens + prompt_tokens, shapes=decoder.shapes),
     ]
-
-
-def connector_flops(config) -> int:
-    """What a LLaVA's connector costs for one picture; the queries' is mostly their keys
-    and values, which are of every patch."""
-    patches = config.vision.patches + (config.select == "full")
-    width, hidden, queries = config.width, config.text.hidden_size, config.queries
-    if config.connector == "linear":
-        return 2 * patches * width * hidden
-    if config.connector == "mlp":
-        return 2 * patches * (width + hidden) * hidden
-    own = 2 * queries * (2 * hidden**2 + 2 * hidden * 4 * hidden)
-    return own + 4 * patches * width * hidden + 4 * queries * patches * hidden
 
 
 def tower_rows(vision, blocks: int) -> list[Row]:

@@ -120,7 +120,7 @@ KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "fast_vlm": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     "llava_qwen2": (fastvlm.FastVLMConfig.from_json, fastvlm_rows),
     **dict.fromkeys(
-        llava_config.CONNECTORS, (llava_config.LlavaConfig.from_json, llava_rows)
+        llava_config.MODEL_TYPES, (llava_config.LlavaConfig.from_json, llava_rows)
     ),
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
     "blip": (Pictured.from_json, blip_rows),

@@ -16,29 +16,21 @@ transformers.LlavaForConditionalGeneration.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
-from .. import ops
-from ..blocks import connectors
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
 from . import clip
 from .decoders import DECODERS, HEAD, Decoder
 from .llava_config import LlavaConfig
+from .llava_connectors import connector_of
 from .splicing import make_room, splice
 
 TOWER = "model.vision_tower"
 PROJECTOR = "model.multi_modal_projector"
 DECODER = "model.language_model"
 EMBEDDING = f"{DECODER}.embed_tokens.weight"
-
-ACTIVATIONS: dict[str, Callable] = {
-    **clip.ACTIVATIONS,
-    "gelu_new": partial(ops.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(ops.gelu, approximate="tanh"),
-}
 
 
 def speaker(name: str) -> Decoder:
@@ -61,12 +53,7 @@ def expected_shapes(config: LlavaConfig, tied: bool) -> dict[str, tuple[int, ...
 
 def connector_shapes(config: LlavaConfig) -> dict[str, tuple[int, ...]]:
     """The tensors between the tower and the decoder, without what stands before."""
-    sides = config.width, config.text.hidden_size
-    if config.connector == "queries":
-        return connectors.query_connector_shapes(*sides, config.queries)
-    if config.connector == "linear":
-        return connectors.linear_connector_shapes(*sides, config.projector_bias)
-    return connectors.mlp_connector_shapes(*sides, config.projector_bias)
+    return connector_of(config).shapes(config)
 
 
 def image_grid(config: LlavaConfig, height: int, width: int) -> tuple[int, int]:
@@ -112,12 +99,7 @@ def features(pixel_values, weights: Weights, config: LlavaConfig, progress=None)
 @shapes(features="n p c", returns="n m h")
 def connect(features, weights, config: LlavaConfig):
     """From what the tower sees to what the decoder reads: (n, p, c) -> (n, m, h)."""
-    if config.connector == "queries":
-        return connectors.query_connector(features, weights, config.query_heads)
-    if config.connector == "linear":
-        return connectors.linear_connector(features, weights)
-    activation = ACTIVATIONS[config.projector_act]
-    return connectors.mlp_connector(features, weights, activation)
+    return connector_of(config).forward(features, weights, config)
 
 
 def llava(

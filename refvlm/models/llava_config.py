@@ -1,8 +1,7 @@
 """The numbers that make one LLaVA another, and where they are read from.
 
-`model_type` is "llava" where the connector is an MLP, as transformers writes it. It has
-no other connector; "llava_linear" and "llava_queries" are names of ours, and it refuses
-them rather than read a file half.
+`model_type` says the connector: "llava" where it is an MLP, as transformers writes it,
+"llava_linear" and "llava_queries" where it is another, which are names of ours.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from ..arguments import is_whole
 from . import fields, llama, qwen2
 from .clip_config import VisionConfig
 from .fields import ConfigError
+from .llava_connectors import ACTIVATIONS, CONNECTORS, connector_of
 
-CONNECTORS = {"llava": "mlp", "llava_linear": "linear", "llava_queries": "queries"}
+MODEL_TYPES = {row.model_type: name for name, row in CONNECTORS.items()}
 ORIGINAL = (
     "this is LLaVA's original layout, whose tower and its sizes are in another "
     "repository. Take the conversion of it under llava-hf, such as "
@@ -36,7 +36,6 @@ RELATIVES = {  # model_type of what is near and not read -> why, and what to tak
     "llava_onevision": TILED,
 }
 TEXTS = {"llama": llama.LlamaConfig, "qwen2": qwen2.Qwen2Config}
-ACTIVATIONS = ("gelu", "quick_gelu", "gelu_new", "gelu_pytorch_tanh")
 STRATEGIES = ("default", "full")
 UNSAID = 576  # what transformers writes for image_seq_length where nobody said another
 MAX_LAYERS = 64  # hidden states side by side; published models take one to five
@@ -71,11 +70,7 @@ class LlavaConfig:
     def grid(self) -> tuple[int, int]:
         """A picture's tokens as rows and columns: those of its patches, or one row
         where a token is no patch."""
-        if self.connector == "queries":
-            return 1, self.queries
-        if self.select == "full":
-            return 1, self.vision.patches + 1
-        return self.vision.side, self.vision.side
+        return connector_of(self).tokens(self)
 
     @property
     def image_tokens(self) -> int:
@@ -87,20 +82,14 @@ class LlavaConfig:
     def from_json(cls, config: Mapping) -> LlavaConfig:
         """From the parsed config.json of a LLaVA, strictly."""
         _refuse_original(config)
-        kind = fields.only(config, "model_type", *CONNECTORS, default="llava")
+        kind = fields.only(config, "model_type", *MODEL_TYPES, default="llava")
         vision = VisionConfig.from_json(fields.section(config, "vision_config"))
         decoder, text = _text(config)
-        heads = fields.whole(config, "query_heads", 8, high=1024)
-        if CONNECTORS[kind] == "queries" and text.hidden_size % heads:
-            raise ConfigError(
-                f"config.json: {text.hidden_size} features do not split into "
-                f"query_heads of {heads}"
-            )
         built = cls(
             vision=vision,
             text=text,
             decoder=decoder,
-            connector=CONNECTORS[kind],
+            connector=MODEL_TYPES[kind],
             image_token_id=_image_token(config),
             feature_layers=_layers(config, vision),
             select=fields.only(
@@ -114,8 +103,9 @@ class LlavaConfig:
             ),
             projector_bias=fields.flag(config, "multimodal_projector_bias", True),
             queries=fields.whole(config, "query_tokens", 32, high=1 << 16),
-            query_heads=heads,
+            query_heads=fields.whole(config, "query_heads", 8, high=1024),
         )
+        connector_of(built).check(built)
         _check_tokens(config, built)
         return built
 

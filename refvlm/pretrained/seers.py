@@ -247,7 +247,7 @@ SEERS: dict[str, Seer] = {
     "fast_vlm": FASTVLM,  # as Hugging Face writes it
     "llava_qwen2": FASTVLM,  # as Apple does
     "textbook_vlm": TEXTBOOK,  # as nobody but us does
-    **dict.fromkeys(llava_config.CONNECTORS, LLAVA),
+    **dict.fromkeys(llava_config.MODEL_TYPES, LLAVA),
     "blip": BLIP,
     "blip-2": BLIP2,
 }
