@@ -12,8 +12,6 @@ transformers.BlipVisionModel, Blip2VisionModel.
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import ops
 from ..blocks.attention_layers import merge_heads, split_heads
 from ..blocks.transformer import feed_forward, layer_norm, linear
@@ -85,7 +83,7 @@ def blip_tower(
 
 def patch_tokens(pixels, weights, config: BlipVisionConfig, interpolate=False):
     """A class token, then the patches row by row, each with its place added."""
-    positions = weights["position_embedding"]
+    positions = weights["position_embedding"][0]
     size = pixels.shape[2:]
     if not interpolate:
         check_size(config, *size)
@@ -97,14 +95,11 @@ def patch_tokens(pixels, weights, config: BlipVisionConfig, interpolate=False):
                 f"{config.patch_size} x {config.patch_size}"
             )
         positions = ops.interpolate_positions(positions, grid, antialias=False)
-    maps = ops.conv2d(
-        *(pixels, weights["patch_embedding.weight"], weights["patch_embedding.bias"]),
-        stride=config.patch_size,
+    patches = ops.patch_embedding(
+        pixels, weights["patch_embedding.weight"], weights["patch_embedding.bias"]
     )
-    patches = maps.reshape(*maps.shape[:2], -1).swapaxes(1, 2)
-    first = weights["class_embedding"]
-    first = np.broadcast_to(first, (len(pixels), 1, first.shape[-1]))
-    return np.concatenate([first, patches], axis=1) + positions
+    tokens = ops.prepend_tokens(patches, weights["class_embedding"][0])
+    return ops.add_positions(tokens, positions)
 
 
 def check_size(config: BlipVisionConfig, height: int, width: int) -> None:

@@ -180,19 +180,17 @@ def blocks_before(function: str, layer: int, blocks: int) -> int:
 def patch_tokens(pixels, weights, config: VisionConfig):
     """A class token, then the patches row by row, each with its place added.
 
-    A convolution whose stride is its width is one linear map of every patch.
+    One linear map of every patch is a convolution whose stride is its width: so the
+    weight is stored.
     """
-    side, patch = config.image_size, config.patch_size
+    side = config.image_size
     if pixels.shape[2:] != (side, side):
         raise ShapeError(
             f"clip: pixels are {pixels.shape}, but this tower sees {side} x {side}"
         )
-    maps = ops.conv2d(pixels, weights["patch_embedding.weight"], stride=patch)
-    patches = maps.reshape(*maps.shape[:2], -1).swapaxes(1, 2)
-    first = weights["class_embedding"]
-    first = np.broadcast_to(first, (len(pixels), 1, *first.shape))
-    tokens = np.concatenate([first, patches], axis=1)
-    return tokens + weights["position_embedding.weight"]
+    patches = ops.patch_embedding(pixels, weights["patch_embedding.weight"])
+    tokens = ops.prepend_tokens(patches, weights["class_embedding"][None])
+    return ops.add_positions(tokens, weights["position_embedding.weight"])
 
 
 @shapes(input_ids="n t of integers", attention_mask="n t of anything", returns="n d")

@@ -23,13 +23,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from .. import ops
 from ..blocks.convolutional.conditional_position import (
     conditional_position,
     fold_conditional_position,
 )
 from ..blocks.convolutional.conv_norm import fold_conv_norm
 from ..blocks.convolutional.large_kernel import fold_large_kernel, patch_embed
-from ..blocks.convolutional.map_attention import attention_block, map_to_tokens
+from ..blocks.convolutional.map_attention import attention_block
 from ..blocks.convolutional.mobileone import fold_mobileone, mobileone_block
 from ..blocks.convolutional.reparameterization import exchanged
 from ..blocks.convolutional.repmixer import fold_repmixer, repmixer_block
@@ -76,7 +77,7 @@ def fastvithd(
         for done, (_, features) in enumerate(seen, 1):  # noqa: B007
             if progress is not None:
                 progress(done, blocks)
-    return map_to_tokens(features)
+    return ops.flatten_maps(features)
 
 
 def pieces(

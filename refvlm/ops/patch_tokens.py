@@ -116,6 +116,11 @@ def patch_embedding(x, weight, bias=None):
     convolution puts out the same numbers, as a map of d channels.
 
     Source: [Cortes] 3.1, 7.2; [MicroVLM-V] 2. Oracle: torch.nn.functional.conv2d.
+
+    >>> x = np.array([[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]])
+    >>> patch_embedding(x, np.ones((1, 1, 2, 2)))
+    array([[14.],
+           [22.]])
     """
     rows = weight.reshape(len(weight), math.prod(weight.shape[1:]))
     return linear(patchify(x, weight.shape[2:]), rows, bias)
@@ -129,6 +134,12 @@ def flatten_maps(maps):
 
     Source: [Cortes] 3.2, [Kamath] projector.
     Oracle: torch's maps.flatten(-2).transpose(-1, -2).
+
+    >>> flatten_maps(np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]]))
+    array([[1, 5],
+           [2, 6],
+           [3, 7],
+           [4, 8]])
     """
     return maps.reshape(*maps.shape[:-2], math.prod(maps.shape[-2:])).swapaxes(-1, -2)
 

@@ -17,11 +17,6 @@ from .reparameterization import EPS
 HEAD_DIM = 32
 
 
-def map_to_tokens(x):
-    """(b, c, h, w) -> (b, h w, c): the pixels in reading order, row by row."""
-    return x.reshape(*x.shape[:2], -1).swapaxes(1, 2)
-
-
 def map_attention(x, weights, head_dim: int = HEAD_DIM):
     r"""Multi-head self-attention between the pixels of a map:
     $\mathrm{softmax}(QK^\top/\sqrt{d})\,V$ in every head, then a projection.

@@ -2,8 +2,8 @@ r"""From a map to tokens: a decoder, or a projector, reads a line and not a plan
 
 from __future__ import annotations
 
+from ... import ops
 from ...shapes import shapes
-from .map_attention import map_to_tokens
 
 
 @shapes(features="b c h w", positions="h w c or None", returns="b n c")
@@ -17,7 +17,7 @@ def flatten_with_positions(features, positions=None):
 
     Source: [Cortes] 3.2; [Kamath] projector. Oracle: torch's flatten and transpose.
     """
-    tokens = map_to_tokens(features)
+    tokens = ops.flatten_maps(features)
     if positions is None:
         return tokens
     return tokens + positions.reshape(-1, positions.shape[-1])

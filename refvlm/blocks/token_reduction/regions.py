@@ -111,15 +111,15 @@ def dual_pathway(pictures, encode: Callable, corners, factor: int, fuse: Callabl
     many = corners.shape[1]
     crops = crop_regions(pictures, corners * (size // rows), size // factor)
     closer = encode(crops.reshape(batch * many, *crops.shape[2:]))
-    details = ops.avg_pool2d(closer, factor).reshape(batch, many, width, window**2)
-    details = np.moveaxis(details, 2, 3).reshape(batch, many * window**2, width)
+    details = ops.flatten_maps(ops.avg_pool2d(closer, factor))
+    details = details.reshape(batch, many * window**2, width)
     cells = _cells_of(corners, window, columns).reshape(batch, -1)
     if any(len(np.unique(row)) < len(row) for row in cells):
         raise ValueError("dual_pathway: regions overlap: which of them should be seen?")
     local = ops.group_sum(details, cells, rows * columns)
     is_seen = np.zeros((batch, rows * columns, 1), bool)
     np.put_along_axis(is_seen, cells[..., None], True, 1)
-    tokens = whole.reshape(batch, width, -1).swapaxes(1, 2)
+    tokens = ops.flatten_maps(whole)
     mixed = np.where(is_seen, fuse(tokens, local), tokens)
     return mixed.swapaxes(1, 2).reshape(whole.shape)
 
@@ -140,8 +140,7 @@ def coarse_to_fine(pictures, encode: Callable, score: Callable, k: int, factor: 
     corners = select_regions(score(whole), k, max(rows // factor, 1))
     crops = crop_regions(pictures, corners * (size // rows), size // factor)
     closer = encode(crops.reshape(len(pictures) * k, *crops.shape[2:]))
-    coarse = whole.reshape(*whole.shape[:2], -1).swapaxes(1, 2)
-    fine = closer.reshape(*closer.shape[:2], -1).swapaxes(1, 2)
+    coarse, fine = ops.flatten_maps(whole), ops.flatten_maps(closer)
     fine = fine.reshape(len(pictures), -1, whole.shape[1])
     return np.concatenate([coarse, fine], axis=1), corners
 

@@ -7,12 +7,11 @@ from refvlm.blocks.convolutional.map_attention import (
     attention_block,
     attention_block_shapes,
     map_attention,
-    map_to_tokens,
 )
 from refvlm.blocks.training_mode import Training
 from refvlm.checkpoint import Weights
 
-from ...spec import assert_close, example, law, oracle, random_arrays
+from ...spec import assert_close, law, oracle, random_arrays
 from ...timm_oracles import compare_block
 from ...weights import random_weights
 
@@ -22,13 +21,6 @@ ATTENTION = {
     for name, shape in BLOCK.items()
     if name.startswith("token_mixer.")
 }
-
-
-@example
-def test_map_to_tokens_reads_row_by_row():
-    """Token 0 is the top left pixel, token 1 the one to its right."""
-    x = np.arange(6.0).reshape(1, 1, 2, 3)
-    np.testing.assert_array_equal(map_to_tokens(x)[0, :, 0], [0, 1, 2, 3, 4, 5])
 
 
 @law
