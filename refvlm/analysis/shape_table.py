@@ -88,7 +88,7 @@ def textbook_rows(config, height: int, width: int, prompt_tokens: int) -> list[R
     layers = words.num_hidden_layers
     looking = sum(map(words.looks, range(layers)))
     flops = crossed_flops(
-        *(seen, prompt_tokens, hidden, layers, words.intermediate_size), looking
+        seen, prompt_tokens, hidden, layers, words.intermediate_size, looking
     )
 
     def held(*beginnings):

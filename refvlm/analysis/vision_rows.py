@@ -58,15 +58,21 @@ def vit_rows(
     return [
         Row("pixels", (1, 3, height, width), 0, 0),
         Row(
-            *("patches", (1, patches, hidden), numbers(vit.PATCHES)),
+            "patches",
+            (1, patches, hidden),
+            numbers(vit.PATCHES),
             2 * patches * hidden * 3 * patch**2,
         ),
         Row(
-            *("class, positions", seen, numbers("embeddings.") - numbers(vit.PATCHES)),
+            "class, positions",
+            seen,
+            numbers("embeddings.") - numbers(vit.PATCHES),
             0,
         ),
         Row(
-            *(f"layers.0-{count - 1}", seen, numbers("encoder.")),
+            f"layers.0-{count - 1}",
+            seen,
+            numbers("encoder."),
             count * (products + attention),
         ),
         Row("norm", seen, numbers("layernorm."), 0),

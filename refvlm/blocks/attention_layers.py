@@ -46,12 +46,7 @@ def multi_head_attention(
     Source: [Cortes] 2.1, 5.3. Oracle: torch.nn.MultiheadAttention(batch_first=True).
     """
     width = query.shape[-1]
-    check_whole("multi_head_attention", least=1, num_heads=num_heads)
-    if width % num_heads:
-        raise ShapeError(
-            f"multi_head_attention: {width} features do not split into {num_heads} "
-            "heads"
-        )
+    heads_share("multi_head_attention", width, num_heads)
     queries, keys, values = (
         split_heads(ops.linear(x, weight, bias), num_heads)
         for x, (weight, bias) in zip((query, key, value), projections(weights, width))
@@ -64,6 +59,20 @@ def multi_head_attention(
     if not need_weights:
         return out
     return out, ops.attention_weights(queries, keys, attn_mask, is_causal)
+
+
+def heads_share(function: str, width: int, num_heads: int) -> None:
+    """A demand: features split into heads of one size.
+
+    >>> heads_share("cross_decoder_layer", 6, 4)
+    Traceback (most recent call last):
+    refvlm.shapes.ShapeError: cross_decoder_layer: 6 features do not split into 4 heads
+    """
+    check_whole(function, least=1, num_heads=num_heads)
+    if width % num_heads:
+        raise ShapeError(
+            f"{function}: {width} features do not split into {num_heads} heads"
+        )
 
 
 def split_heads(x, num_heads: int):

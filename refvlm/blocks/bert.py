@@ -10,23 +10,14 @@ of Hugging Face's BERT: what comes out of a sub-layer goes by `output.`, norm in
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .. import ops
-from ..arguments import check_whole
 from ..checkpoint import Weights
-from ..shapes import ShapeError, shapes
-from .attention_layers import merge_heads, split_heads
+from ..shapes import shapes
+from .attention_layers import heads_share, merge_heads, split_heads
+from .kv_cache import KeysAndValues
 from .transformer import layer_norm, linear
-
-
-class KeysAndValues(NamedTuple):
-    """What queries ask and what they take: (b, heads, k, d) each."""
-
-    keys: np.ndarray
-    values: np.ndarray
 
 
 @shapes(x="b q d", context="b k d_c", returns="b q d")
@@ -34,10 +25,10 @@ def bert_attention(
     x,
     weights: Weights,
     num_heads: int,
+    eps: float,
     context=None,
     attn_mask=None,
     is_causal: bool = False,
-    eps: float = 1e-12,
     inner: str = "self",
     known: KeysAndValues | None = None,
     watch: list[np.ndarray] | None = None,
@@ -69,21 +60,13 @@ def keys_and_values(context, weights, num_heads: int) -> KeysAndValues:
 
     They do not depend on who asks: a picture's are made once and serve every token.
     """
-    check_whole("keys_and_values", least=1, num_heads=num_heads)
-    width = weights["key.weight"].shape[0]
-    if width % num_heads:
-        raise ShapeError(
-            f"keys_and_values: {width} features do not split into {num_heads} heads"
-        )
-    return KeysAndValues(
-        *(
-            split_heads(linear(context, weights.scope(name)), num_heads)
-            for name in ("key", "value")
-        )
-    )
+    heads_share("keys_and_values", weights["key.weight"].shape[0], num_heads)
+    keys = split_heads(linear(context, weights.scope("key")), num_heads)
+    values = split_heads(linear(context, weights.scope("value")), num_heads)
+    return KeysAndValues(keys, values)
 
 
-def bert_feed_forward(x, wide: Weights, narrow: Weights, eps: float = 1e-12):
+def bert_feed_forward(x, wide: Weights, narrow: Weights, eps: float):
     r"""Widen, bend, narrow, add and norm:
     $\operatorname{LN}(x + W_2\operatorname{GELU}(W_1 x + b_1) + b_2)$.
 

@@ -10,8 +10,8 @@ Source: [Cortes] 10.2. Oracle: transformers.DynamicCache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,23 +87,47 @@ class KVCache:
         self.keys, self.values = keys, values
 
 
-class LookingCache(KVCache):
-    """A cache that keeps what each layer offers of a picture, too: `looks`, a named
-    pair of keys and values for a layer, None for one that does not look.
+class KeysAndValues(NamedTuple):
+    """What queries ask and what they take: (b, heads, k, d_head) each."""
 
-    They are made with the first token, and are the same for all that follow.
+    keys: Any
+    values: Any
+
+
+PictureMemory = Sequence[KeysAndValues | None]  # None: a layer that does not look
+
+
+class LookingCache(KVCache):
+    """A cache that keeps what each layer offers of a picture, too: its `memory`.
+
+    It is made with the first token, and is the same for all that follow.
     """
 
-    looks: Sequence[Any] | None = None
+    memory: PictureMemory | None = None
 
     def reorder(self, rows):
         """As the words go, so do the pictures that they are about."""
         super().reorder(rows)
-        if self.looks is not None:
-            self.looks = [
-                None if seen is None else type(seen)(*(part[rows] for part in seen))
-                for seen in self.looks
+        if self.memory is not None:
+            self.memory = [
+                None if seen is None else KeysAndValues(*(part[rows] for part in seen))
+                for seen in self.memory
             ]
+
+
+def remember(
+    look: Callable[[int], KeysAndValues | None],
+    layers: int,
+    cache: LookingCache | None = None,
+) -> PictureMemory:
+    """What `look(i)` finds of the picture in each layer; where there is a cache, from
+    the cache, once it is there."""
+    if cache is not None and cache.memory is not None:
+        return cache.memory
+    memory = [look(i) for i in range(layers)]
+    if cache is not None:
+        cache.memory = memory
+    return memory
 
 
 def _room(shape, dtype):

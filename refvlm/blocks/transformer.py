@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import ops
-from ..arguments import check_whole
 from ..checkpoint import Weights
-from ..shapes import ShapeError, shapes
-from .attention_layers import merge_heads, split_heads
+from ..shapes import shapes
+from .attention_layers import heads_share, merge_heads, split_heads
 
 
 @shapes(x="... t d", returns="... t d")
@@ -69,12 +68,7 @@ def self_attention(x, weights, num_heads: int, attn_mask=None, is_causal=False):
 
     Source: [Cortes] 2.1. Oracle: torch.nn.MultiheadAttention.
     """
-    check_whole("self_attention", least=1, num_heads=num_heads)
-    if x.shape[-1] % num_heads:
-        raise ShapeError(
-            f"self_attention: {x.shape[-1]} features do not split into {num_heads} "
-            "heads"
-        )
+    heads_share("self_attention", x.shape[-1], num_heads)
     queries, keys, values = (
         split_heads(linear(x, weights.scope(f"{name}_proj")), num_heads)
         for name in "qkv"

@@ -163,7 +163,9 @@ def _answer(options) -> int:
     watch = Confidence(vlm.stop_ids)
     progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
     stream = vlm.describe_stream(
-        *(picture, prompt, options.max_new_tokens),
+        picture,
+        prompt,
+        options.max_new_tokens,
         progress=progress,
         rng=np.random.default_rng(seed),
         watch=watch,

@@ -122,9 +122,8 @@ def captioner(
     picture = encode_image(pixels, weights, config)
     check_pairs("blip", picture, input_ids)
     words = tables.look_up(input_ids, weights, SPEAKER.embedding)
-    hidden = writer(
-        *(words, weights.scope(WRITER), config.text, attention_mask), picture=picture
-    )
+    scope = weights.scope(WRITER)
+    hidden = writer(words, scope, config.text, attention_mask, picture=picture)
     return SPEAKER.logits(hidden, weights)
 
 
@@ -144,9 +143,8 @@ def match_scores(
     return linear(hidden[:, 0], weights.scope(JUDGE))
 
 
-def image_features(picture, weights: Weights, config: BlipConfig):
+def image_features(picture, weights: Weights):
     """Pictures as directions of the shared space, (b, m, width) -> (b, d)."""
-    del config
     out = linear(picture[:, 0], weights.scope(VISION_PROJECTION))
     return ops.normalize(out, dim=-1)
 
@@ -160,11 +158,8 @@ def text_features(input_ids, weights: Weights, config: BlipConfig, attention_mas
 def read_text(input_ids, weights, config, attention_mask=None, memory=None):
     """What each word has become, all seeing all, and the picture where there is one."""
     reader = weights.scope(READER)
-    return blip_text(
-        *(tables.look_up(input_ids, reader, WORDS), reader, config.text),
-        attention_mask=attention_mask,
-        memory=memory,
-    )
+    words = tables.look_up(input_ids, reader, WORDS)
+    return blip_text(words, reader, config.text, attention_mask, memory=memory)
 
 
 def check_pairs(function, picture, input_ids) -> None:

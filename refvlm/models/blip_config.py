@@ -28,6 +28,7 @@ class BlipVisionConfig:
         fields.only(section, "model_type", kind, default=kind)
         fields.only(section, "hidden_act", "gelu", default="gelu")
         read = _reader(section, {**vars(cls()), **defaults})
+        eps = defaults.get("layer_norm_eps", 1e-5)
         config = cls(
             hidden_size=read("hidden_size", 1 << 16),
             intermediate_size=read("intermediate_size", 1 << 20),
@@ -35,10 +36,7 @@ class BlipVisionConfig:
             num_attention_heads=read("num_attention_heads", 1024),
             image_size=read("image_size", 1 << 13),
             patch_size=read("patch_size", 1 << 13),
-            layer_norm_eps=fields.number(
-                *(section, "layer_norm_eps", defaults.get("layer_norm_eps", 1e-5)),
-                high=1.0,
-            ),
+            layer_norm_eps=fields.number(section, "layer_norm_eps", eps, high=1.0),
             qkv_bias=fields.flag(section, "qkv_bias", True),
         )
         check_heads(config)

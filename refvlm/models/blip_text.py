@@ -14,13 +14,10 @@ Oracle: transformers.BlipTextModel, BlipTextLMHeadModel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .. import ops
 from ..blocks.bert import (
-    KeysAndValues,
     attention_shapes,
     bert_attention,
     bert_feed_forward,
@@ -28,7 +25,13 @@ from ..blocks.bert import (
     feed_forward_shapes,
     keys_and_values,
 )
-from ..blocks.kv_cache import KVCache, LookingCache
+from ..blocks.kv_cache import (
+    KeysAndValues,
+    KVCache,
+    LookingCache,
+    PictureMemory,
+    remember,
+)
 from ..blocks.transformer import layer_norm, linear
 from ..checkpoint import Weights
 from ..shapes import shapes
@@ -36,7 +39,7 @@ from .blip_config import BlipTextConfig
 from .causal import Packing, check_context, check_last, places
 
 WORDS = "embeddings.word_embeddings.weight"
-Memory = Sequence[KeysAndValues]
+PLACES = "embeddings.position_embeddings.weight"
 
 
 def text_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
@@ -50,9 +53,7 @@ def text_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
     }
     return {
         WORDS: (config.vocab_size, width),
-        "embeddings.position_embeddings.weight": (
-            *(config.max_position_embeddings, width),
-        ),
+        PLACES: (config.max_position_embeddings, width),
         "embeddings.LayerNorm.weight": (width,),
         "embeddings.LayerNorm.bias": (width,),
         **{
@@ -69,29 +70,33 @@ def head_shapes(config: BlipTextConfig) -> dict[str, tuple[int, ...]]:
     return {"bias": (config.vocab_size,), **ending_shapes("transform", width, width)}
 
 
-def picture_memory(picture, weights: Weights, config: BlipTextConfig) -> Memory:
+def picture_memory(
+    picture,
+    weights: Weights,
+    config: BlipTextConfig,
+    cache: LookingCache | None = None,
+) -> PictureMemory:
     """The picture's keys and values, in each layer: made once, asked by every token.
 
-    picture (b, m, d_v) is what the tower hands on.
+    picture (b, m, d_v) is what the tower hands on; None where no layer is to look.
     """
-    return [
-        keys_and_values(
-            picture,
-            weights.scope(f"encoder.layer.{i}.crossattention.self"),
-            config.num_attention_heads,
-        )
-        for i in range(config.num_hidden_layers)
-    ]
+
+    def look(i):
+        if picture is None:
+            return None
+        scope = weights.scope(f"encoder.layer.{i}.crossattention.self")
+        return keys_and_values(picture, scope, config.num_attention_heads)
+
+    return remember(look, config.num_hidden_layers, cache)
 
 
 def new_cache(config: BlipTextConfig, batch: int, capacity: int, dtype=np.float32):
     """An empty cache for `capacity` tokens; more than the context is refused."""
     check_context(config, capacity)
-    head_dim = config.hidden_size // config.num_attention_heads
-    return LookingCache(
-        *(config.num_hidden_layers, batch, config.num_attention_heads),
-        *(capacity, head_dim, dtype),
-    )
+    heads = config.num_attention_heads
+    head_dim = config.hidden_size // heads
+    shape = config.num_hidden_layers, batch, heads, capacity, head_dim
+    return LookingCache(*shape, dtype)
 
 
 @shapes(embeddings="b t h", attention_mask="b k of anything", returns="b n h")
@@ -101,7 +106,7 @@ def blip_text(
     config: BlipTextConfig,
     attention_mask=None,
     cache: KVCache | None = None,
-    memory: Memory | None = None,
+    memory: PictureMemory | None = None,
     causal: bool = False,
     last: int | None = None,
     watch: list[np.ndarray] | None = None,
@@ -119,7 +124,7 @@ def blip_text(
     check_context(config, int(positions.max(initial=-1)) + 1)
     if not causal and attention_mask is not None:
         mask = attention_mask.astype(bool)[:, None, None, :]
-    table = weights["embeddings.position_embeddings.weight"]
+    table = weights[PLACES]
     hidden = layer_norm(
         embeddings + ops.embedding(positions, table),
         weights.scope("embeddings.LayerNorm"),
@@ -127,7 +132,10 @@ def blip_text(
     )
     for i in range(config.num_hidden_layers):
         hidden = text_layer(
-            *(hidden, weights.scope(f"encoder.layer.{i}"), config, mask),
+            hidden,
+            weights.scope(f"encoder.layer.{i}"),
+            config,
+            mask,
             is_causal=causal and mask is None,
             keep=None if cache is None else (cache, i),
             picture=None if memory is None else memory[i],
@@ -159,21 +167,19 @@ def text_layer(
         cache, layer = keep
         known = KeysAndValues(*cache.store(layer, *known))
     hidden = bert_attention(
-        *(hidden, reads, heads),
+        hidden,
+        reads,
+        heads,
+        eps,
         attn_mask=mask,
         is_causal=is_causal,
-        eps=eps,
         known=known,
     )
     if last is not None:
         hidden = hidden[:, -last:]
     if picture is not None:
-        hidden = bert_attention(
-            *(hidden, weights.scope("crossattention"), heads),
-            eps=eps,
-            known=picture,
-            watch=watch,
-        )
+        looks = weights.scope("crossattention")
+        hidden = bert_attention(hidden, looks, heads, eps, known=picture, watch=watch)
     return bert_feed_forward(
         hidden, weights.scope("intermediate"), weights.scope("output"), eps
     )
@@ -199,13 +205,14 @@ def writer(
 
     Source: [Cortes] 4. Oracle: transformers.BlipTextLMHeadModel.
     """
-    known = None if cache is None else cache.looks
-    if known is None and picture is not None:
-        known = picture_memory(picture, weights.scope("bert"), config)
-    if cache is not None:
-        cache.looks = known
+    scope = weights.scope("bert")
     hidden = blip_text(
-        *(embeddings, weights.scope("bert"), config, attention_mask, cache, known),
+        embeddings,
+        scope,
+        config,
+        attention_mask,
+        cache,
+        picture_memory(picture, scope, config, cache),
         causal=True,
         last=last,
         watch=watch,

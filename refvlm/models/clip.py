@@ -41,13 +41,12 @@ def expected_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor by name: what loading checks."""
     text, shared = config.text, config.projection_dim
     looks, reads = config.vision.hidden_size, text.hidden_size
+    places = text.max_position_embeddings
     tower = vision_shapes(config.vision)
     towers = {
         **{f"{VISION}.{name}": shape for name, shape in tower.items()},
         f"{TEXT}.embeddings.token_embedding.weight": (text.vocab_size, reads),
-        f"{TEXT}.embeddings.position_embedding.weight": (
-            *(text.max_position_embeddings, reads),
-        ),
+        f"{TEXT}.embeddings.position_embedding.weight": (places, reads),
         **_encoder_shapes(f"{TEXT}.encoder.layers", text),
         **_norm_shapes(f"{TEXT}.final_layer_norm", reads),
     }

@@ -47,7 +47,10 @@ class GPT2Config:
     def from_json(cls, config: Mapping) -> GPT2Config:
         """From the parsed config.json of a GPT-2, strictly."""
         fields.only(
-            *(config, "activation_function", "gelu_new", "gelu_pytorch_tanh"),
+            config,
+            "activation_function",
+            "gelu_new",
+            "gelu_pytorch_tanh",
             default="gelu_new",
         )
         fields.only(config, "scale_attn_weights", True, default=True)

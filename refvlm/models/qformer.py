@@ -102,11 +102,10 @@ def expected_shapes(config: QFormerConfig) -> dict[str, tuple[int, ...]]:
             for name, shape in _layer_shapes(config, i).items()
         }
     if config.use_qformer_text_input:
+        places = config.max_position_embeddings
         shapes |= {
             f"{WORDS}.word_embeddings.weight": (config.vocab_size, width),
-            f"{WORDS}.position_embeddings.weight": (
-                *(config.max_position_embeddings, width),
-            ),
+            f"{WORDS}.position_embeddings.weight": (places, width),
         }
     return shapes
 
@@ -167,8 +166,14 @@ def qformer(
             seen = np.ones((batch, count), bool)
             mask = np.concatenate([seen, attention_mask.astype(bool)], axis=1)
     return qformer_layers(
-        *(tokens, weights.scope(LAYERS), config, count),
-        *(image_features, mask, image_mask, watch),
+        tokens,
+        weights.scope(LAYERS),
+        config,
+        count,
+        image_features,
+        mask,
+        image_mask,
+        watch,
     )
 
 
@@ -215,13 +220,12 @@ def qformer_layers(
     if queries and image_features is None:
         raise ValueError("qformer: queries ask a picture, but image_features is None")
     hidden = layer_norm(tokens, weights.scope("layernorm"), config.layer_norm_eps)
-    sees = _over_heads(attention_mask)
+    sees, counts = _over_heads(attention_mask), _over_heads(image_mask)
     for i in range(config.num_hidden_layers):
         layer = weights.scope(f"encoder.layer.{i}")
         picture = image_features if queries and config.looks(i) else None
         hidden = qformer_layer(
-            *(hidden, layer, config, queries, picture, sees),
-            *(_over_heads(image_mask), watch),
+            hidden, layer, config, queries, picture, sees, counts, watch
         )
     return hidden
 
@@ -232,16 +236,22 @@ def qformer_layer(
     """All attend to all; the queries look, where there is a picture; each thinks."""
     heads, eps = config.num_attention_heads, config.layer_norm_eps
     hidden = bert_attention(
-        *(hidden, weights.scope("attention"), heads),
+        hidden,
+        weights.scope("attention"),
+        heads,
+        eps,
         attn_mask=sees,
-        eps=eps,
         inner="attention",
     )
     asking, words = hidden[:, :queries], hidden[:, queries:]
     if picture is not None:
         asking = bert_attention(
-            *(asking, weights.scope("crossattention"), heads, picture, counts),
-            eps=eps,
+            asking,
+            weights.scope("crossattention"),
+            heads,
+            eps,
+            picture,
+            counts,
             inner="attention",
             watch=watch,
         )

@@ -23,7 +23,7 @@ from ..blocks.fusion.decoder_layers import (
     cross_decoder_layer_shapes,
     look,
 )
-from ..blocks.kv_cache import LookingCache
+from ..blocks.kv_cache import LookingCache, PictureMemory, remember
 from ..blocks.transformer import layer_norm, linear
 from ..checkpoint import Weights
 from ..shapes import ShapeError, shapes
@@ -164,11 +164,11 @@ def decoder(
     positions, mask = places(tokens, cache, attention_mask, packing)
     check_context(config, int(positions.max(initial=-1)) + 1)
     hidden = embeddings + ops.embedding(positions, weights["position_embedding.weight"])
-    seen = looks(picture, weights, config, cache)
+    memory = picture_memory(picture, weights, config, cache)
     for i in range(config.num_hidden_layers):
         hidden = cross_decoder_layer(
             hidden,
-            seen[i],
+            memory[i],
             weights.scope(f"layers.{i}"),
             config.num_attention_heads,
             attn_mask=mask,
@@ -186,19 +186,20 @@ def decoder(
     return hidden
 
 
-def looks(picture, weights: Weights, config: TextbookDecoderConfig, cache=None):
-    """What each layer finds of the picture, None where it does not look: from the
-    cache, once it is there."""
-    if cache is not None and cache.looks is not None:
-        return cache.looks
-    heads = config.num_attention_heads
-    found = [
-        look(picture, weights.scope(f"layers.{i}"), heads) if config.looks(i) else None
-        for i in range(config.num_hidden_layers)
-    ]
-    if cache is not None:
-        cache.looks = found
-    return found
+def picture_memory(
+    picture,
+    weights: Weights,
+    config: TextbookDecoderConfig,
+    cache: LookingCache | None = None,
+) -> PictureMemory:
+    """The picture's keys and values, in each layer that looks, None in the others."""
+
+    def look_in(i):
+        if not config.looks(i):
+            return None
+        return look(picture, weights.scope(f"layers.{i}"), config.num_attention_heads)
+
+    return remember(look_in, config.num_hidden_layers, cache)
 
 
 SPEAKER = Decoder(

@@ -163,7 +163,7 @@ def embed(pixels, weights, config: ViTConfig, interpolate=False, antialias=False
     grid = height // patch, width // patch
     if grid != learnt:
         places = ops.interpolate_positions(
-            *(places, grid, learnt), config.prefix, antialias
+            places, grid, learnt, config.prefix, antialias
         )
     names = ["cls_token", "distillation_token"][: config.prefix]
     prefix = np.concatenate([weights[name][0] for name in names])

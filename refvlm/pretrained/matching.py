@@ -85,7 +85,7 @@ class Matcher:
         pictures = some("image_features", "pictures", pictures)
 
         def features(batch):
-            return blip.image_features(self._look(batch), self.weights, self.config)
+            return blip.image_features(self._look(batch), self.weights)
 
         return directions(pictures, features, self.weights.origin)
 

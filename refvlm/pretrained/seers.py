@@ -135,7 +135,12 @@ class Spliced(Seer):
 
     def check(self, pixels, ids, mask, config, dtype):
         return check_spliced(
-            *(pixels, ids, mask, config.text.vocab_size, dtype, config.image_token_id),
+            pixels,
+            ids,
+            mask,
+            config.text.vocab_size,
+            dtype,
+            config.image_token_id,
             partial(self.image_grid, config),
         )
 
@@ -162,7 +167,11 @@ class Crossed(Seer):
 
     def check(self, pixels, ids, mask, config, dtype):
         given = check_crossed(
-            *(pixels, ids, mask, config.text.vocab_size, dtype),
+            pixels,
+            ids,
+            mask,
+            config.text.vocab_size,
+            dtype,
             partial(self.image_grid, config),
         )
         return given, given.ids.shape[1]

@@ -132,8 +132,8 @@ def _queries_shapes(seen, config):
 
 def _latents(patches, weights, config):
     heads = config.num_attention_heads
-    found = perceiver_resampler(patches, weights, heads, DEPTH)
-    return linear(found, weights.scope("out"))
+    latents = perceiver_resampler(patches, weights, heads, DEPTH)
+    return linear(latents, weights.scope("out"))
 
 
 def _latents_shapes(seen, config):

@@ -126,12 +126,9 @@ class LLaVATiny(Telling, Recipe):
         image = None
         if told.pixels is not None:
             image = llava.encode_image(told.pixels, weights, self.config)
-        decoder = llava.SPEAKER
+        decoder, token = llava.SPEAKER, self.config.image_token_id
         hidden = decoder.forward(
-            splice(
-                *(told.packed.ids, image, weights, decoder.embedding),
-                self.config.image_token_id,
-            ),
+            splice(told.packed.ids, image, weights, decoder.embedding, token),
             weights.scope(decoder.scope),
             self.config.text,
             packing=told.packed.layout,

@@ -95,8 +95,8 @@ def seeing_loss(features, weights, cells: Cells, objects: int):
         losses[kind] = ops.cross_entropy(parts[kind], answers, reduction="sum")
         best = np.argmax(value_of(parts[kind]), axis=1)
         right &= (best == answers)[filled]
-    found = ops.embedding(filled, parts["place"])
+    place = ops.embedding(filled, parts["place"])
     where = cells.place.reshape(-1, 2)[filled]
-    losses["place"] = ops.smooth_l1_loss(found, where, reduction="sum")
+    losses["place"] = ops.smooth_l1_loss(place, where, reduction="sum")
     total = sum(losses[kind] * (weight / objects) for kind, weight in WEIGHTS.items())
     return total, float(right.sum()) / objects

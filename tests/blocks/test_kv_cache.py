@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from refvlm.blocks.bert import KeysAndValues
-from refvlm.blocks.kv_cache import ContextError, KVCache, LookingCache
+from refvlm.blocks.kv_cache import ContextError, KeysAndValues, KVCache, LookingCache
 
 from ..spec import contract, example, law, random_arrays
 
@@ -93,12 +92,12 @@ def test_looking_cache_takes_its_pictures_along():
     pictures = random_arrays(2)(2, 3, 4)
     cache = LookingCache(2, 2, 1, 5, 2, np.float64)
     cache.reorder(np.array([1, 0]))
-    assert cache.looks is None
-    cache.looks = [None, KeysAndValues(pictures, -pictures)]
+    assert cache.memory is None
+    cache.memory = [None, KeysAndValues(pictures, -pictures)]
     cache.reorder(np.array([1, 1, 0]))
-    assert cache.keys.shape[1] == 3 and cache.looks[0] is None
-    for found, sign in zip(cache.looks[1], (1, -1)):
-        np.testing.assert_array_equal(found, sign * pictures[[1, 1, 0]])
+    assert cache.keys.shape[1] == 3 and cache.memory[0] is None
+    for held, sign in zip(cache.memory[1], (1, -1)):
+        np.testing.assert_array_equal(held, sign * pictures[[1, 1, 0]])
 
 
 @contract

@@ -187,7 +187,7 @@ def test_match_scores_are_no_product_of_two():
     )
     assert np.linalg.matrix_rank(table, tol=1e-6) == 6
     cosines = (
-        blip.image_features(pictures, MATCHES, CONFIG)
+        blip.image_features(pictures, MATCHES)
         @ blip.text_features(texts, MATCHES, CONFIG).T
     )
     assert np.linalg.matrix_rank(cosines, tol=1e-6) == 5
@@ -317,7 +317,7 @@ def test_match_scores_equal_transformers(compare, padded):
     scores = blip.match_scores(picture, IDS, MATCHES, CONFIG, mask)
     assert_close(scores, answers["scores"], 1e-11)
     cosines = (
-        blip.image_features(picture, MATCHES, CONFIG)
+        blip.image_features(picture, MATCHES)
         @ blip.text_features(IDS, MATCHES, CONFIG, mask).T
     )
     assert_close(cosines, answers["cosines"], 1e-11)

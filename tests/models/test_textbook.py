@@ -178,10 +178,10 @@ def test_textbook_reads_the_picture_once_for_each_answer():
     cache = textbook.new_cache(CONFIG.text, 3, 9, np.float64)
     whole = states({}, IDS, SEEN)
     first = states({}, IDS[:, :8], SEEN, cache=cache)
-    kept = list(cache.looks)
+    kept = list(cache.memory)
     rest = states({}, IDS[:, 8:], None, cache=cache)
     assert_close(np.concatenate([first, rest], axis=1), whole, 1e-11)
-    assert all(now is then for now, then in zip(cache.looks, kept))
+    assert all(now is then for now, then in zip(cache.memory, kept))
 
 
 @law

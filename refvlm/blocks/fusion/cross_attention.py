@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ... import ops
 from ...shapes import shapes
-from ..attention_layers import merge_heads, split_heads
+from ..attention_layers import heads_share, merge_heads, split_heads
 from ..transformer import linear
 from . import demands
 
@@ -44,7 +44,7 @@ def cross_attention(
     """
     name = "cross_attention"
     inner = weights["q_proj.weight"].shape[0]
-    demands.heads_share(name, inner, num_heads)
+    heads_share(name, inner, num_heads)
     demands.features_fit(name, "x", x, "q_proj.weight", weights["q_proj.weight"])
     demands.features_fit(name, "y", y, "k_proj.weight", weights["k_proj.weight"])
     scores = len(x), num_heads, x.shape[1], y.shape[1]

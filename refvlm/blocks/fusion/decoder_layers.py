@@ -11,26 +11,18 @@ torch.nn.TransformerDecoderLayer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from ... import ops
 from ...checkpoint import Weights
 from ...shapes import ShapeError, shapes
-from ..attention_layers import merge_heads, projections, split_heads
-from ..kv_cache import KVCache
+from ..attention_layers import heads_share, merge_heads, projections, split_heads
+from ..kv_cache import KeysAndValues, KVCache
 from ..transformer import layer_norm, linear
 from . import demands
 
 
-class Look(NamedTuple):
-    """The keys and values of a picture for one layer, (b, heads, m, d_head) each."""
-
-    keys: Any
-    values: Any
-
-
 @shapes(picture="b m d_v")
-def look(picture, weights: Weights, num_heads: int) -> Look:
+def look(picture, weights: Weights, num_heads: int) -> KeysAndValues:
     r"""What one layer's words will find of a picture: $K = Z_v W^K$, $V = Z_v W^V$.
 
     picture (b, m, d_v); `weights` are those of the layer. Do it once for each layer,
@@ -42,11 +34,12 @@ def look(picture, weights: Weights, num_heads: int) -> Look:
     name = "look"
     cross = weights.scope("multihead_attn")
     width = cross["out_proj.weight"].shape[0]
-    demands.heads_share(name, width, num_heads)
+    heads_share(name, width, num_heads)
     _, (w_key, b_key), (w_value, b_value) = projections(cross, width)
     demands.features_fit(name, "picture", picture, "multihead_attn's keys", w_key)
     keys = split_heads(ops.linear(picture, w_key, b_key), num_heads)
-    return Look(keys, split_heads(ops.linear(picture, w_value, b_value), num_heads))
+    values = split_heads(ops.linear(picture, w_value, b_value), num_heads)
+    return KeysAndValues(keys, values)
 
 
 @shapes(hidden="b t d", returns="b n d")
@@ -81,8 +74,8 @@ def cross_decoder_layer(
     Source: [Cortes] 5.3, 7.3. Oracle: torch.nn.TransformerDecoderLayer(norm_first=...),
     and TransformerEncoderLayer's where there is no picture.
     """
-    demands.heads_share("cross_decoder_layer", hidden.shape[-1], num_heads)
-    if picture is not None and not isinstance(picture, Look):
+    heads_share("cross_decoder_layer", hidden.shape[-1], num_heads)
+    if picture is not None and not isinstance(picture, KeysAndValues):
         picture = look(picture, weights, num_heads)
     _check(hidden, picture, weights, num_heads, attn_mask, picture_mask, keep)
 
@@ -131,7 +124,7 @@ def self_attention(x, weights, num_heads: int, attn_mask, is_causal: bool, keep=
     return _out(attended, weights)
 
 
-def cross_attention(x, picture: Look, weights, attn_mask=None, watch=None):
+def cross_attention(x, picture: KeysAndValues, weights, attn_mask=None, watch=None):
     """`multi_head_attention` of words with a picture that was looked at."""
     weight, bias = projections(weights, x.shape[-1])[0]
     queries = split_heads(ops.linear(x, weight, bias), picture.keys.shape[1])

@@ -4,22 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...arguments import check_whole
 from ...shapes import ShapeError
-
-
-def heads_share(function: str, width: int, num_heads: int) -> None:
-    """Features split into heads of one size.
-
-    >>> heads_share("cross_decoder_layer", 6, 4)
-    Traceback (most recent call last):
-    refvlm.shapes.ShapeError: cross_decoder_layer: 6 features do not split into 4 heads
-    """
-    check_whole(function, least=1, num_heads=num_heads)
-    if width % num_heads:
-        raise ShapeError(
-            f"{function}: {width} features do not split into {num_heads} heads"
-        )
 
 
 def features_fit(function: str, argument: str, array, weight: str, matrix) -> None:

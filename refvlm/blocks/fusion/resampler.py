@@ -19,7 +19,7 @@ from ... import ops
 from ...arguments import check_whole
 from ...checkpoint import Weights
 from ...shapes import shapes
-from ..attention_layers import multi_head_attention, projections
+from ..attention_layers import heads_share, multi_head_attention, projections
 from ..transformer import layer_norm, linear
 from . import demands
 from .cross_attention import cross_attention
@@ -39,7 +39,7 @@ def latent_queries(picture, weights: Weights, num_heads: int, picture_mask=None)
     name, scope = "latent_queries", weights.scope("attention")
     latents = weights["latents"]
     count, width = latents.shape
-    demands.heads_share(name, width, num_heads)
+    heads_share(name, width, num_heads)
     keys, _ = projections(scope, width)[1]
     demands.features_fit(name, "picture", picture, "attention's keys", keys)
     scores = len(picture), num_heads, count, picture.shape[1]

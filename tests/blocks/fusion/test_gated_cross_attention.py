@@ -111,6 +111,24 @@ def test_preceding_picture_mask_without_pictures():
 
 
 @law
+@pytest.mark.parametrize("gate", GATES)
+def test_gated_cross_attention_adds_a_millionth_to_a_small_variance(gate):
+    """IDEFICS' share: at a mean square of 1e-6 the square that divides is twice as
+    large, so what a norm hands on is that of large words, over the root of two."""
+    closed = {name: np.zeros_like(array) for name, array in GATES.items()}
+    ones = {name: np.ones(DIM) for name in SHAPES if "layernorm" in name}
+    tensors = TENSORS | closed | {gate: GATES[gate]} | ones
+    small = np.full((2, 5, DIM), 1e-3)
+    same = {name: tensors[name] / np.sqrt(2.0) for name in ones}
+    out = gated_cross_attention(small, PICTURE, Weights(tensors), HEADS)
+    large = gated_cross_attention(
+        np.ones_like(small), PICTURE, Weights(tensors | same), HEADS, eps=0.0
+    )
+    assert_close(out - small, large - 1)
+    assert np.abs(large - 1).max() > 1e-2
+
+
+@law
 def test_gated_cross_attention_keeps_the_dtype():
     """float32 in, float32 out, with the answer of float64."""
     tensors = {n: a.astype(np.float32) for n, a in TENSORS.items()}
