@@ -17,7 +17,7 @@ TOKENS = {  # how many there are, and how many are left
     "fastvlm-tiny": (16, (12, 8, 6, 4, 2, 1)),
     "clip-tiny": (64, (48, 32, 24, 16, 8, 4)),
 }
-WAYS = {"fastvlm-tiny": fewer_tokens.WAYS, "clip-tiny": tuple(fewer_patches.WAYS)}
+WAYS = {"fastvlm-tiny": fewer_tokens.WAYS, "clip-tiny": fewer_patches.WAYS}
 
 # Small things that the papers say matter: the same with the other choice.
 OTHERWISE = {

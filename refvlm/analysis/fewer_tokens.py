@@ -8,13 +8,16 @@ the text stands as far from it as ever, and a gap is where something was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from .. import ops
 from ..arguments import several
 from ..blocks import tables
 from ..blocks.token_reduction.clustering import kmeans_tokens
-from ..blocks.token_reduction.merging import bipartite_merge, most_merges
+from ..blocks.token_reduction.merging import repeated_merge
 from ..blocks.token_reduction.pruning import (
     attention_scores,
     check_kept,
@@ -27,7 +30,6 @@ from ..models.causal import Packing
 from ..models.splicing import IMAGE
 
 AT_ONCE = 64
-WAYS = ("random", "norm", "attention", "merged", "clusters")
 
 
 class FewerTokens:
@@ -41,7 +43,9 @@ class FewerTokens:
 
     def __init__(self, vlm, keep: int, way: str, seed: int = 0, gaps: bool = True):
         if way not in WAYS:
-            raise ValueError(f"FewerTokens: way is {way!r:.40}, not one of {WAYS}")
+            raise ValueError(
+                f"FewerTokens: way is {way!r:.40}, not one of {', '.join(WAYS)}"
+            )
         self.vlm, self.keep, self.way, self.gaps = vlm, keep, way, gaps
         self.rng = np.random.default_rng(seed)
 
@@ -63,18 +67,7 @@ class FewerTokens:
     def thinned(self, shown, ids):
         """The tokens (b, k, h) that are left of (b, n, h), and their places (b, k)."""
         check_kept("FewerTokens", "keep", self.keep, shown.shape[1])
-        if self.way == "merged":
-            return merged(shown, self.keep)
-        if self.way == "clusters":
-            means, _, groups = kmeans_tokens(shown, self.keep, self.rng)
-            return means, representatives(shown, means, groups)
-        if self.way == "random":
-            scores = self.rng.random(shown.shape[:2])
-        elif self.way == "norm":
-            scores = token_norms(shown)
-        else:
-            scores = looked_at(self.vlm, shown, ids)
-        return prune_tokens(shown, scores, self.keep)
+        return WAYS[self.way](Shown(shown, ids, self.vlm, self.rng), self.keep)
 
     def _look(self, pictures):
         """What the tower makes of pictures, of each once: (b, n, hidden)."""
@@ -179,15 +172,43 @@ def looked_at(vlm, shown, ids, layer: int = 1):
     return scores[:, mark : mark + shown.shape[1]]
 
 
-def merged(shown, keep: int):
-    """`bipartite_merge`, as often as it takes: (b, keep, h), and where they stand."""
-    means, sizes = shown, None
-    groups = np.broadcast_to(np.arange(shown.shape[1]), shown.shape[:2])
-    while means.shape[1] > keep:
-        r = min(means.shape[1] - keep, most_merges(means.shape[1]))
-        means, sizes, joined = bipartite_merge(means, sizes, r)
-        groups = np.take_along_axis(joined, groups, 1)
-    return means, representatives(shown, means, groups)
+class Shown(NamedTuple):
+    """What is thinned out: a picture's tokens (b, n, h), each for a prompt of (b, t)
+    that a model reads; and the generator of what is drawn."""
+
+    tokens: Any
+    ids: np.ndarray
+    vlm: Any
+    rng: np.random.Generator
+
+
+def by_chance(shown: Shown, keep: int):
+    """Any tokens."""
+    scores = shown.rng.random(shown.tokens.shape[:2])
+    return prune_tokens(shown.tokens, scores, keep)
+
+
+def longest(shown: Shown, keep: int):
+    """The longest tokens."""
+    return prune_tokens(shown.tokens, token_norms(shown.tokens), keep)
+
+
+def most_looked_at(shown: Shown, keep: int):
+    """The tokens that `looked_at` says are looked at most."""
+    scores = looked_at(shown.vlm, shown.tokens, shown.ids)
+    return prune_tokens(shown.tokens, scores, keep)
+
+
+def merged(shown: Shown, keep: int):
+    """`repeated_merge`, each mean where the token nearest to it stood."""
+    means, _, groups = repeated_merge(shown.tokens, None, keep)
+    return means, representatives(shown.tokens, means, groups)
+
+
+def clustered(shown: Shown, keep: int):
+    """The means of `kmeans_tokens`, each where the token nearest to it stood."""
+    means, _, groups = kmeans_tokens(shown.tokens, keep, shown.rng)
+    return means, representatives(shown.tokens, means, groups)
 
 
 def representatives(x, means, groups):
@@ -196,3 +217,12 @@ def representatives(x, means, groups):
     away = np.square(x[:, :, None] - means[:, None]).sum(axis=-1)
     is_member = groups[..., None] == np.arange(means.shape[1])
     return np.where(is_member, away, np.inf).argmin(axis=1)
+
+
+WAYS: dict[str, Callable] = {  # tokens (b, keep, h), and their places (b, keep)
+    "random": by_chance,
+    "norm": longest,
+    "attention": most_looked_at,
+    "merged": merged,
+    "clusters": clustered,
+}

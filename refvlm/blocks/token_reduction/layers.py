@@ -22,7 +22,7 @@ from ...variable import value_of
 from ..attention_layers import merge_heads, split_heads
 from ..transformer import feed_forward, layer_norm, linear
 from .clustering import kmeans_tokens
-from .merging import bipartite_merge, merge_tokens, most_merges, size_bias
+from .merging import repeated_merge, size_bias
 from .pruning import attention_scores, check_kept, prune_tokens, taken, token_norms
 
 
@@ -84,16 +84,10 @@ def thinning_block(
 def merge_alike(looked: Looked, keep: int):
     """ToMe: the pairs whose keys, averaged over the heads, are the most similar become
     one; again, where more than half are to go."""
-    tokens, sizes = looked.tokens, looked.sizes
     metric = value_of(looked.keys).mean(axis=1)
-    while tokens.shape[1] > 1 + keep:
-        most = most_merges(tokens.shape[1], class_token=True)
-        r = min(tokens.shape[1] - 1 - keep, most)
-        tokens, sizes_now, groups = bipartite_merge(
-            tokens, sizes, r, metric, class_token=True
-        )
-        metric, _ = merge_tokens(metric, groups, tokens.shape[1], sizes)
-        sizes = sizes_now
+    tokens, sizes, _ = repeated_merge(
+        looked.tokens, looked.sizes, 1 + keep, metric, class_token=True
+    )
     return tokens, sizes
 
 

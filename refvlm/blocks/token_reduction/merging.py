@@ -17,6 +17,7 @@ from ... import ops
 from ...arguments import check_whole
 from ...shapes import ShapeError, shapes
 from ...variable import value_of
+from .pruning import check_kept
 
 
 @shapes(metric="... n d")
@@ -97,6 +98,38 @@ def bipartite_merge(x, sizes, r: int, metric=None, class_token: bool = False):
     groups = bipartite_matching(x if metric is None else metric, r, class_token)
     merged, sizes = merge_tokens(x, groups, x.shape[-2] - r, sizes)
     return merged, sizes, groups
+
+
+def repeated_merge(x, sizes, keep: int, metric=None, class_token: bool = False):
+    r"""`bipartite_merge` again and again, as one makes at most half of the tokens go:
+    n tokens become `keep`.
+
+    The metric of a merged token is the mean by size of what the metrics were. Returns
+    tokens (..., keep, d), sizes (..., keep) and groups (..., n).
+
+    Source: [DeepDive] semantic clustering; [Bolya2023]. Oracle: its algorithm in torch.
+
+    >>> repeated_merge(np.array([[0.0, 1], [2, 9], [3, 9], [9, 0]]), None, keep=1)
+    (array([[3.5 , 4.75]]), array([4.]), array([0, 0, 0, 0]))
+    """
+    tokens = x.shape[-2]
+    check_kept("repeated_merge", "keep", keep, tokens)
+    if class_token and keep == 1 < tokens:
+        raise ValueError(
+            "repeated_merge: keep is 1, the class token, and the others have nobody to "
+            "go to: keep 2 at least"
+        )
+    sizes = np.ones(x.shape[:-1], x.dtype) if sizes is None else sizes
+    metric = value_of(x if metric is None else metric)
+    groups = np.broadcast_to(np.arange(tokens), x.shape[:-1])
+    while tokens > keep:
+        r = min(tokens - keep, most_merges(tokens, class_token))
+        tokens -= r
+        joined = bipartite_matching(metric, r, class_token)
+        metric, _ = merge_tokens(metric, joined, tokens, sizes)
+        x, sizes = merge_tokens(x, joined, tokens, sizes)
+        groups = np.take_along_axis(joined, groups, -1)
+    return x, sizes, groups
 
 
 @shapes(sizes="... k", returns="... 1 1 k")

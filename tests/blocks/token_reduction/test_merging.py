@@ -72,6 +72,16 @@ def test_bipartite_matching_of_three_tokens():
 
 
 @example
+def test_repeated_merge_of_four_tokens_to_one():
+    """Two merges, then one: the mean of all four, by their sizes."""
+    x, sizes = np.array([[0.0], [4.0], [8.0], [2.0]]), np.array([1.0, 3.0, 2.0, 2.0])
+    merged, counts, groups = merging.repeated_merge(x, sizes, 1)
+    np.testing.assert_allclose(merged, [[4]], rtol=1e-15)
+    np.testing.assert_array_equal(counts, [8])
+    np.testing.assert_array_equal(groups, [0, 0, 0, 0])
+
+
+@example
 def test_merge_tokens_by_size():
     """A token of size 3 pulls three times as hard as one of size 1."""
     x, sizes = np.array([[0.0], [4.0], [9.0]]), np.array([1.0, 3.0, 2.0])
@@ -201,6 +211,23 @@ def test_merge_tokens_derivative():
     check_vjp(lambda x, s: merging.merge_tokens(x, groups, 3, s)[0], x, sizes)
 
 
+@law
+@pytest.mark.parametrize("keep", [2, 5, 16, 17])
+@pytest.mark.parametrize("class_token", [False, True])
+def test_repeated_merge_is_one_merge_of_its_groups(keep, class_token):
+    """However often it took, each token is the mean of its group; and x is its own
+    metric, unless another is given."""
+    x, sizes, _ = distinct(17, 4)
+    merged, counts, groups = merging.repeated_merge(x, sizes, keep, None, class_token)
+    at_once, added = merging.merge_tokens(x, groups, keep, sizes)
+    assert_close(merged, at_once, 1e-12)
+    np.testing.assert_array_equal(counts, added)
+    same, _, _ = merging.repeated_merge(x, sizes, keep, x, class_token)
+    np.testing.assert_array_equal(same, merged)
+    if class_token:
+        np.testing.assert_array_equal(merged[:, 0], x[:, 0])
+
+
 @contract
 def test_bipartite_matching_refuses_more_pairs_than_there_are():
     """Half of the tokens at once; the class token is none of them."""
@@ -235,3 +262,15 @@ def test_merge_tokens_refuses_an_empty_group_and_no_size():
             merging.merge_tokens(x, np.zeros(3, int), 1, np.array([1.0, wrong, 1.0]))
         with pytest.raises(ValueError, match="size_bias: sizes must be above 0"):
             merging.size_bias(np.array([wrong]))
+
+
+@contract
+def test_repeated_merge_refuses_what_it_cannot_reach():
+    """More tokens than there are, none, or the class token alone."""
+    x = np.ones((4, 2))
+    with pytest.raises(ValueError, match="repeated_merge: keep is 5, but there are 4"):
+        merging.repeated_merge(x, None, 5)
+    with pytest.raises(ValueError, match="keep must be a whole number of at least 1"):
+        merging.repeated_merge(x, None, 0)
+    with pytest.raises(ValueError, match="keep is 1, the class token"):
+        merging.repeated_merge(x, None, 1, class_token=True)
