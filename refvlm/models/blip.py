@@ -7,7 +7,7 @@ r"""BLIP: it says what it sees, and judges whether a text and a picture belong t
 
 Two published models share the tower and, almost, the text model: one of captions, one
 of matching and comparing. Names of weights are those of Hugging Face. Sources: [Cortes]
-1.2, 5.3; Li et al., BLIP. Oracle: transformers.BlipForConditionalGeneration,
+1.2, 5.3; [Li2022]. Oracle: transformers.BlipForConditionalGeneration,
 BlipForImageTextRetrieval.
 """
 

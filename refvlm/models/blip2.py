@@ -7,7 +7,7 @@ r"""BLIP-2: a frozen tower looks, the Q-Former asks, a frozen decoder speaks.
 Between two models that stay as they are, the queries and what they pass through are all
 that learns. The decoder is a LLaMA or a Qwen2: OPT and T5, with which BLIP-2 was
 published, are not here. Names of weights are those of Hugging Face.
-Sources: [Foundations] projection strategies; Li et al., BLIP-2. Oracle:
+Sources: [Foundations] projection strategies; [Li2023]. Oracle:
 transformers.Blip2ForConditionalGeneration.
 """
 

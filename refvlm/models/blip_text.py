@@ -8,7 +8,7 @@ r"""BLIP's text model: BERT, each of whose layers can look at a picture.
 
 Without a picture it reads a text, with one it judges whether the two belong together,
 and with causality it writes what it sees: three uses of almost the same weights. Names
-are those of Hugging Face's BlipTextModel. Source: [Cortes] 5.3; Li et al., BLIP.
+are those of Hugging Face's BlipTextModel. Source: [Cortes] 5.3; [Li2022].
 Oracle: transformers.BlipTextModel, BlipTextLMHeadModel.
 """
 

@@ -6,7 +6,7 @@ r"""BLIP's vision tower: a ViT that norms before each sub-layer, and BLIP-2's, t
 
 What it hands on is every token, since a text may look at any patch; the class token is
 what stands for the whole picture. Queries, keys and values leave one matrix together,
-`self_attn.qkv`. Source: [Cortes] 1.2, 3; Li et al., BLIP. Oracle:
+`self_attn.qkv`. Source: [Cortes] 1.2, 3; [Li2022]. Oracle:
 transformers.BlipVisionModel, Blip2VisionModel.
 """
 

@@ -12,7 +12,7 @@ r"""ConvNeXt: a convolutional network in a transformer's clothes.
 Names of weights are those of transformers' ConvNextForImageClassification; the tower's
 own stand behind `convnext.`. timm's and Meta's are read by `backbone_dialects`.
 
-Sources: [Cortes] 3.2; Liu et al., A ConvNet for the 2020s. Oracle: transformers'
+Sources: [Cortes] 3.2; [Liu2022]. Oracle: transformers'
 ConvNextForImageClassification.
 """
 

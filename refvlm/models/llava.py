@@ -8,8 +8,7 @@ The class token is left out ("default") or stays ("full"), and where several hid
 states are looked at, a patch's features stand side by side. Names of weights are those
 of transformers' model; files have three others, see `llava_names`.
 
-Sources: [Foundations] LLaVA; Liu et al., Visual Instruction Tuning, and Improved
-Baselines with Visual Instruction Tuning. Oracle:
+Sources: [Foundations] LLaVA; [Liu2023], [Liu2024]. Oracle:
 transformers.LlavaForConditionalGeneration.
 """
 

@@ -4,8 +4,7 @@ What a connector is called, brings, computes, hands on and costs is a row of
 `CONNECTORS`. transformers has "mlp" only: the other two have a `model_type` of ours,
 and it refuses them rather than read a file half.
 
-Sources: [Foundations] LLaVA; Liu et al., Improved Baselines with Visual Instruction
-Tuning.
+Sources: [Foundations] LLaVA; [Liu2024].
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ However large the picture, 32 tokens come out: what a language model pays for a 
 no longer depends on its size. The picture's tower stays frozen, and so can the language
 model; the queries and the layers between learn. Names of weights are those of Hugging
 Face's Blip2Model: `query_tokens`, `qformer.`, and `embeddings.` where words are read.
-Sources: [Foundations] projection strategies; Li et al., BLIP-2. Oracle:
+Sources: [Foundations] projection strategies; [Li2023]. Oracle:
 transformers.Blip2QFormerModel.
 """
 

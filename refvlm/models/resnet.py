@@ -12,8 +12,8 @@ r"""ResNet: four stages of residual blocks, each half as high and twice as wide.
 Names of weights are those of transformers' ResNetForImageClassification; the tower's
 own stand behind `resnet.`. timm's and torchvision's are read by `backbone_dialects`.
 
-Sources: [Cortes] 3.2; He et al., Deep residual learning for image recognition. Oracle:
-transformers' ResNetForImageClassification and ResNetBackbone.
+Sources: [Cortes] 3.2; [He2016]. Oracle: transformers'
+ResNetForImageClassification and ResNetBackbone.
 """
 
 from __future__ import annotations

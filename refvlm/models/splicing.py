@@ -5,8 +5,8 @@ r"""Splicing: a picture becomes a stretch of tokens among the text's.
     splice      E7 E8  z_1   z_2   z_3  E9  embeddings, the picture's in their places
 
 To the decoder they are tokens like any other. FastVLM, LLaVA and BLIP-2 all join the
-two this way. Source: [Kamath], the language model; Liu et al., Visual Instruction
-Tuning. Oracle: transformers' masked_scatter of image features.
+two this way. Source: [Kamath], the language model; [Liu2023]. Oracle: transformers'
+masked_scatter of image features.
 """
 
 from __future__ import annotations

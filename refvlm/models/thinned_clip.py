@@ -4,7 +4,7 @@ r"""CLIP's tower with fewer tokens after each layer.
         --> class token --W_v--> v (b, d)
 
 No weight is changed and none is added: the tower was trained on all of its patches.
-Source: [DeepDive] token efficiency; Bolya et al., ToMe; Liang et al., EViT. Oracle:
+Source: [DeepDive] token efficiency; [Bolya2023], ToMe; [Liang2022a], EViT. Oracle:
 their algorithms in torch.
 """
 

@@ -9,9 +9,9 @@ DeiT is the same network, taught otherwise: where it was distilled, a second tok
 stands before the patches, and a second head learnt what a teacher says of it.
 
 Names of weights are those of the published checkpoints, without the `vit.` or `deit.`
-that stands before them. Sources: [Cortes] 3.1, 7.2; [MicroVLM-V] 2; Dosovitskiy et al.,
-An Image is Worth 16x16 Words; Touvron et al., Training Data-Efficient Image
-Transformers. Oracle: transformers.ViTModel, DeiTModel; timm's vision_transformer.
+that stands before them. Sources: [Cortes] 3.1, 7.2; [MicroVLM-V] 2; [Dosovitskiy2021],
+ViT; [Touvron2021], DeiT. Oracle: transformers.ViTModel, DeiTModel; timm's
+vision_transformer.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def convnext_block(x, weights, drop_rate=0.0, training: Training | None = None):
 
     x (b, c, h, w). The 1 x 1 convolutions are stored as matrices.
 
-    Source: [Cortes] 3.2; Liu et al., A ConvNet for the 2020s.
+    Source: [Cortes] 3.2; [Liu2022].
     Oracle: transformers' ConvNextLayer.
     """
     around = same_conv2d(x, weights.scope("dwconv"))

@@ -27,7 +27,7 @@ def feature_pyramid_network(maps, weights) -> list:
     maps are the backbone's F_i, (b, c_i, h_i, w_i), finest first; the result is a list
     of as many, (b, d, h_i, w_i).
 
-    Source: [Cortes] 3.3; [DeepDive] multi-scale; Lin et al., Feature pyramid networks.
+    Source: [Cortes] 3.3; [DeepDive] multi-scale; [Lin2017].
     Oracle: torchvision.ops.FeaturePyramidNetwork.
     """
     if not len(maps):

@@ -24,8 +24,8 @@ def patch_merging(x, weights, eps=1e-5):
 
     x (b, h, w, c), channels last; an odd edge is first filled with zeros.
 
-    Source: [Foundations] mitigation strategies; [DeepDive] multi-scale; Liu et al.,
-    Swin transformer. Oracle: timm's PatchMerging.
+    Source: [Foundations] mitigation strategies; [DeepDive] multi-scale; [Liu2021],
+    Swin. Oracle: timm's PatchMerging.
     """
     merged = space_to_depth(even(x))
     norm = weights.scope("norm")

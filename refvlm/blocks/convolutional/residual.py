@@ -32,7 +32,7 @@ def residual_block(x, weights, strides, training: Training | None = None):
     are: two in a basic block, three in a bottleneck. S is the identity where the
     weights have no `shortcut`.
 
-    Source: [Cortes] 3.2; He et al., Deep residual learning.
+    Source: [Cortes] 3.2; [He2016].
     Oracle: transformers' ResNetBasicLayer and ResNetBottleNeckLayer.
     """
     change = x

@@ -5,7 +5,7 @@ r"""Clusters: k centres, each the mean of the tokens that are nearest to it.
 Both steps make the sum of squared distances, the inertia, smaller or leave it, so it
 ends; in a valley, not in the deepest. A centre that nobody is nearest to is given the
 token that is worst off, so that k tokens come out. Source: [DeepDive] semantic
-clustering; Lloyd, Least squares quantization in PCM.
+clustering; [Lloyd1982].
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ r"""Density: a square that is all alike is one token, another is cut into four.
 
 The squares tile the picture: each pixel is in one of them. Each is brought to the side
 of the smallest, so that one patch embedding reads them all. FastViTHD has nothing of
-the kind: its tokens are a grid. Source: [DeepDive] adaptive resolution; Finkel and
-Bentley, Quad trees; Ronen et al., Vision Transformers with Mixed-Resolution
-Tokenization.
+the kind: its tokens are a grid. Source: [DeepDive] adaptive resolution; [Finkel1974];
+[Ronen2023].
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ The middle is where ToMe merges and EViT prunes: the attention has just said whi
 are alike and where the class token looks, and the feed-forward network, the dearer
 half, is already spared. Weights are those of `blocks.transformer.transformer_block`;
 where as many tokens are kept as came in, it is that block.
-Source: [DeepDive] token efficiency; Bolya et al., ToMe; Liang et al., EViT.
+Source: [DeepDive] token efficiency; [Bolya2023], ToMe; [Liang2022a], EViT.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def thinning_block(
     `thin(looked, keep)` chooses: `merge_alike`, `prune_unlooked` and their like.
     Returns tokens (b, 1 + keep, d) and sizes (b, 1 + keep).
 
-    Source: [DeepDive] token efficiency; Bolya et al., ToMe; Liang et al., EViT. Oracle:
-    their algorithms in torch.
+    Source: [DeepDive] token efficiency; [Bolya2023]; [Liang2022a]. Oracle: their
+    algorithms in torch.
     """
     tokens = x.shape[1]
     check_kept("thinning_block", "keep", keep, tokens - 1)

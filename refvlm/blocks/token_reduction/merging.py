@@ -6,7 +6,7 @@ r"""Merging: tokens that say the same become one, which counts as many.
 Nothing is thrown away: the sum of size times token is what it was. Pairs go from A to B
 only, so that all r merges are made at once, without a loop. A merged token stands for
 s others, and attention is told so: log s is added to its scores, as if it stood there s
-times. Source: [DeepDive] semantic clustering; Bolya et al., Token Merging (ToMe).
+times. Source: [DeepDive] semantic clustering; [Bolya2023], Token Merging (ToMe).
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def bipartite_matching(metric, r: int, class_token: bool = False):
     from 0 to n - r - 1, for `merge_tokens`. A group stands where its odd token stood,
     so that the order of places is kept. A class token, the first, is never merged.
 
-    Source: [DeepDive] semantic clustering; Bolya et al., Token Merging. Oracle: its
-    algorithm in torch.
+    Source: [DeepDive] semantic clustering; [Bolya2023]. Oracle: its algorithm in torch.
 
     >>> bipartite_matching(np.array([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), r=1)
     array([0, 1, 1])
@@ -63,8 +62,7 @@ def merge_tokens(x, groups, num_groups: int, sizes=None):
     unless given. The result is the pair of tokens (..., num_groups, d) and their sizes
     (..., num_groups), and $\sum s x$ and $\sum s$ are what they were.
 
-    Source: [DeepDive] semantic clustering; Bolya et al., Token Merging. Oracle: torch
-    arithmetic.
+    Source: [DeepDive] semantic clustering; [Bolya2023]. Oracle: torch arithmetic.
 
     >>> merge_tokens(np.array([[1.0], [4.0], [9.0]]), np.array([0, 0, 1]), 2)
     (array([[2.5],
@@ -92,8 +90,7 @@ def bipartite_merge(x, sizes, r: int, metric=None, class_token: bool = False):
     x is (..., n, d), sizes (..., n) or None for ones. Returns tokens (..., n - r, d),
     sizes (..., n - r) and groups (..., n).
 
-    Source: [DeepDive] semantic clustering; Bolya et al., Token Merging. Oracle: its
-    algorithm in torch.
+    Source: [DeepDive] semantic clustering; [Bolya2023]. Oracle: its algorithm in torch.
     """
     groups = bipartite_matching(x if metric is None else metric, r, class_token)
     merged, sizes = merge_tokens(x, groups, x.shape[-2] - r, sizes)
@@ -140,7 +137,7 @@ def size_bias(sizes):
     sizes is (..., k), the result (..., 1, 1, k), for all heads and queries of
     `ops.scaled_dot_product_attention(..., attn_mask=)`.
 
-    Source: Bolya et al., Token Merging, equation 1. Oracle: torch.log.
+    Source: [Bolya2023], equation 1. Oracle: torch.log.
 
     >>> size_bias(np.array([1.0, 2.0])).round(4)
     array([[[0.    , 0.6931]]])

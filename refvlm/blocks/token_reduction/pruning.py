@@ -4,8 +4,8 @@ r"""Pruning: keep the tokens that matter most, in the order of their places.
 
 What is dropped is gone: nobody later can look at it. Where the score comes from decides
 what that costs: the length of a token is free, and attention is what a model has
-learnt to look at. Sources: [DeepDive] token compression; Liang et al., EViT; Chen et
-al., FastV.
+learnt to look at. Sources: [DeepDive] token compression; [Liang2022a], EViT;
+[Chen2024], FastV.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ r"""Routing: all tokens go on, but only some of them through the block.
 No token is lost, and a block that sees a share c of the tokens costs a share c of its
 feed-forward network and c^2 of its attention. The choice looks at all tokens at once,
 also at later ones: where words are said one after the other it has to be predicted.
-Source: [DeepDive] selective attention; Raposo et al., Mixture-of-Depths.
+Source: [DeepDive] selective attention; [Raposo2024], Mixture-of-Depths.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def route_topk(x, router, block: Callable, capacity: float):
     be added, and its tokens stand in their old order. The score weighs what the block
     says, and by that the router learns. With capacity c = 1 it is the dense layer.
 
-    Source: [DeepDive] selective attention; Raposo et al., Mixture-of-Depths, equation
-    1. Oracle: torch.topk, gather and scatter_add.
+    Source: [DeepDive] selective attention; [Raposo2024], equation 1. Oracle:
+    torch.topk, gather and scatter_add.
 
     >>> x = np.array([[1.0], [3.0], [2.0]])
     >>> route_topk(x, np.array([1.0]), lambda some: 10 * some, capacity=0.3)
