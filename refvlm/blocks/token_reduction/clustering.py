@@ -38,6 +38,10 @@ def kmeans(x, start, iterations: int = 20):
     x, centers = value_of(x), value_of(start)
     count = centers.shape[-2]
     _check_tokens("kmeans", x, count)
+    if not np.isfinite(centers).all():
+        raise ValueError(
+            "kmeans: start holds numbers that are not finite, to which nobody is near"
+        )
     check_whole("kmeans", least=1, iterations=iterations)
     groups = None
     for _ in range(iterations):
@@ -91,6 +95,12 @@ def inertia(x, centers, groups):
 
     Source: [DeepDive] semantic clustering. Oracle: numpy arithmetic.
     """
+    count = centers.shape[-2]
+    if ((groups < 0) | (groups >= count)).any():
+        raise ValueError(
+            f"inertia: groups should be from 0 to {count - 1}, for {count} centers, "
+            f"but are from {groups.min()} to {groups.max()}"
+        )
     return np.square(_differences(x, centers, groups)).sum(axis=(-2, -1))
 
 

@@ -38,6 +38,8 @@ def quadtree_sides(pictures, threshold: float, least: int, most: int):
            [2, 2, 2, 2],
            [2, 2, 2, 2]])
     """
+    least = _checked_side("quadtree_sides", "least", least)
+    most = _checked_side("quadtree_sides", "most", most)
     _check_tree(pictures, threshold, least, most)
     batch, _, height, width = pictures.shape
     sides = np.full((batch, height // least, width // least), most)
@@ -71,7 +73,7 @@ def leaves(sides, least: int):
     return np.stack([tops[is_corner], lefts[is_corner], sides[is_corner]], axis=1)
 
 
-@shapes(picture="c h w")
+@shapes(picture="c h w", squares="m 3 of integers")
 def quadtree_tokens(picture, squares, least: int):
     r"""A patch of side `least` for each square of one picture: (m, c, least, least),
     the means of its pixels.
@@ -81,6 +83,9 @@ def quadtree_tokens(picture, squares, least: int):
 
     Source: [DeepDive] adaptive resolution. Oracle: torch.nn.functional.avg_pool2d.
     """
+    least = _checked_side("quadtree_tokens", "least", least)
+    squares = squares.astype(np.int64)
+    _check_squares(picture, squares, least)
     patches = np.zeros((len(squares), len(picture), least, least), picture.dtype)
     for side in np.unique(squares[:, 2]).tolist():  # a few: least, twice that, ...
         some = squares[:, 2] == side
@@ -103,10 +108,28 @@ def _spread(flags, times):
     return flags.repeat(times, axis=-2).repeat(times, axis=-1)
 
 
-def _check_side(name, side):
+def _checked_side(function, name, side):
     if not is_whole(side) or side < 1:
         raise ValueError(
-            f"quadtree_sides: {name} must be a whole number of at least 1, not {side!r}"
+            f"{function}: {name} must be a whole number of at least 1, not {side!r}"
+        )
+    return int(side)
+
+
+def _check_squares(picture, squares, least):
+    """Each is a square that a tree over this picture could have."""
+    ends, sides = squares[:, :2] + squares[:, 2:], squares[:, 2:]
+    is_side = (sides >= least) & (sides % least == 0)
+    is_on_grid = squares[:, :2] % np.maximum(sides, 1) == 0
+    is_inside = (squares[:, :2] >= 0) & (ends <= picture.shape[1:])
+    is_wrong = ~(is_side & is_on_grid & is_inside).all(axis=1)
+    if is_wrong.any():
+        top, left, side = squares[is_wrong][0].tolist()
+        raise ValueError(
+            f"quadtree_tokens: squares has one of side {side} at {(top, left)}, but "
+            f"in a picture of {picture.shape[1]} x {picture.shape[2]} it should lie "
+            f"inside, at multiples of its side, a multiple of least, {least}: give "
+            "what `leaves` gives"
         )
 
 
@@ -115,8 +138,6 @@ def _check_tree(pictures, threshold, least, most):
         raise ValueError(
             f"quadtree_sides: threshold is a variance of at least 0, not {threshold!r}"
         )
-    _check_side("least", least)
-    _check_side("most", most)
     times = most / least
     if times < 1 or not math.log2(times).is_integer():
         raise ValueError(
@@ -129,5 +150,7 @@ def _check_tree(pictures, threshold, least, most):
             f"quadtree_sides: pictures of {height} x {width} are not tiled by squares "
             f"of {most}: pad them"
         )
-    if np.isnan(pictures).any():
-        raise ValueError("quadtree_sides: pictures has NaN, which has no variance")
+    if not np.isfinite(pictures).all():
+        raise ValueError(
+            "quadtree_sides: pictures has NaN or infinity, which have no variance"
+        )

@@ -69,8 +69,10 @@ def merge_tokens(x, groups, num_groups: int, sizes=None):
            [9. ]]), array([2., 1.]))
     """
     sizes = np.ones(x.shape[:-1], x.dtype) if sizes is None else sizes
-    if (value_of(sizes) <= 0).any() or np.isnan(value_of(sizes)).any():
-        raise ValueError("merge_tokens: sizes must be above 0: each token counts")
+    if not _are_sizes(value_of(sizes)):
+        raise ValueError(
+            "merge_tokens: sizes must be finite and above 0: each token counts"
+        )
     sizes = np.expand_dims(sizes, -1)
     counts = ops.group_sum(sizes, groups, num_groups)
     if (value_of(counts) == 0).any():
@@ -142,8 +144,10 @@ def size_bias(sizes):
     >>> size_bias(np.array([1.0, 2.0])).round(4)
     array([[[0.    , 0.6931]]])
     """
-    if not (value_of(sizes) > 0).all():
-        raise ValueError("size_bias: sizes must be above 0: a token counts for some")
+    if not _are_sizes(value_of(sizes)):
+        raise ValueError(
+            "size_bias: sizes must be finite and above 0: a token counts for some"
+        )
     return np.log(value_of(sizes))[..., None, None, :]
 
 
@@ -156,10 +160,19 @@ def most_merges(tokens: int, class_token: bool = False) -> int:
     return max(tokens - class_token, 0) // 2
 
 
+def _are_sizes(sizes):
+    return bool((np.isfinite(sizes) & (sizes > 0)).all())
+
+
 def _check_pairs(metric, r, class_token):
     tokens = metric.shape[-2]
     check_whole("bipartite_matching", r=r)
-    most = most_merges(tokens, class_token)
+    if not isinstance(class_token, int | np.bool_) or class_token not in (0, 1):
+        raise ValueError(
+            "bipartite_matching: class_token is True where the first token is one, "
+            f"or False, not {class_token!r:.60}"
+        )
+    most = most_merges(tokens, bool(class_token))
     if r > most:
         beside = " beside the class token" if class_token else ""
         raise ValueError(
@@ -168,5 +181,7 @@ def _check_pairs(metric, r, class_token):
         )
     if not metric.shape[-1]:
         raise ShapeError(f"bipartite_matching: metric {metric.shape} has no features")
-    if np.isnan(metric).any():
-        raise ValueError("bipartite_matching: metric has NaN: nothing is similar to it")
+    if not np.isfinite(metric).all():
+        raise ValueError(
+            "bipartite_matching: metric has NaN or infinity: nothing is similar to it"
+        )

@@ -43,8 +43,10 @@ def select_regions(scores, k: int, window: int):
             f"select_regions: a window of {window} x {window} does not fit into scores "
             f"{scores.shape}"
         )
-    if np.isnan(scores).any():
-        raise ValueError("select_regions: scores has NaN, and nobody knows where it is")
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "select_regions: scores has NaN or infinity, and no window a sum"
+        )
     means = ops.avg_pool2d(scores, window, 1)
     places = np.indices(means.shape[1:])
     corners = np.zeros((len(scores), k, 2), np.int64)
@@ -71,7 +73,7 @@ def crop_regions(pictures, corners, side: int):
     Source: [DeepDive] detail pathway. Oracle: slices.
     """
     check_whole("crop_regions", least=1, side=side)
-    size = np.array(pictures.shape[2:])
+    size, corners = np.array(pictures.shape[2:]), corners.astype(np.int64)
     if ((corners < 0) | (corners + side > size)).any():
         wrong = corners[((corners < 0) | (corners + side > size)).any(axis=-1)][0]
         raise ValueError(
@@ -95,21 +97,16 @@ def dual_pathway(pictures, encode: Callable, corners, factor: int, fuse: Callabl
     rows, columns), of the shrunk pictures and of the crops alike. corners (b, k, 2) are
     cells of those maps, as `select_regions` gives them; a region is rows/factor cells
     high, and its map is averaged down to them. `fuse` takes two (..., d) to one, such
-    as a gated sum. Pictures are square.
+    as a gated sum. Pictures are square, and a cell is a whole number of their pixels.
 
     Source: [DeepDive] hybrid processing. Oracle: torch, region by region.
     """
     size = _square("dual_pathway", pictures, factor)
     whole = encode(ops.avg_pool2d(pictures, factor))
     batch, width, rows, columns = whole.shape
-    window, rest = divmod(rows, factor)
-    if rows != columns or rest or not window:
-        raise ShapeError(
-            f"dual_pathway: the maps are {rows} x {columns}, which a factor of "
-            f"{factor} does not divide into regions"
-        )
-    many = corners.shape[1]
-    crops = crop_regions(pictures, corners * (size // rows), size // factor)
+    cell, window = _cell_and_window("dual_pathway", size, whole, factor)
+    many, corners = corners.shape[1], corners.astype(np.int64)
+    crops = crop_regions(pictures, corners * cell, size // factor)
     closer = encode(crops.reshape(batch * many, *crops.shape[2:]))
     details = ops.flatten_maps(ops.avg_pool2d(closer, factor))
     details = details.reshape(batch, many * window**2, width)
@@ -120,7 +117,13 @@ def dual_pathway(pictures, encode: Callable, corners, factor: int, fuse: Callabl
     is_seen = np.zeros((batch, rows * columns, 1), bool)
     np.put_along_axis(is_seen, cells[..., None], True, 1)
     tokens = ops.flatten_maps(whole)
-    mixed = np.where(is_seen, fuse(tokens, local), tokens)
+    fused = fuse(tokens, local)
+    if fused.shape != tokens.shape:
+        raise ShapeError(
+            f"dual_pathway: fuse made {fused.shape} of two {tokens.shape}: it should "
+            "make as many features as it is given"
+        )
+    mixed = np.where(is_seen, fused, tokens)
     return mixed.swapaxes(1, 2).reshape(whole.shape)
 
 
@@ -129,16 +132,23 @@ def coarse_to_fine(pictures, encode: Callable, score: Callable, k: int, factor: 
     r"""The whole, shrunk, then the k places that it makes one curious about:
     $[\,E(\text{small});\ E(\text{crop}_1); \dots; E(\text{crop}_k)\,]$.
 
-    `encode` is as in `dual_pathway`; `score` takes its maps to (b, rows, columns).
+    `encode` and its maps are as in `dual_pathway`; `score` takes these to (b, rows,
+    columns).
     Returns tokens (b, (1 + k) rows columns, d) and corners (b, k, 2) in cells.
 
     Source: [DeepDive] coarse-to-fine processing. Oracle: torch, crop by crop.
     """
     size = _square("coarse_to_fine", pictures, factor)
     whole = encode(ops.avg_pool2d(pictures, factor))
-    rows = whole.shape[2]
-    corners = select_regions(score(whole), k, max(rows // factor, 1))
-    crops = crop_regions(pictures, corners * (size // rows), size // factor)
+    cell, window = _cell_and_window("coarse_to_fine", size, whole, factor)
+    scores = score(whole)
+    if scores.shape != (len(whole), *whole.shape[2:]):
+        raise ShapeError(
+            f"coarse_to_fine: score made {scores.shape} of maps {whole.shape}, but "
+            f"each cell needs one: {(len(whole), *whole.shape[2:])}"
+        )
+    corners = select_regions(scores, k, window)
+    crops = crop_regions(pictures, corners * cell, size // factor)
     closer = encode(crops.reshape(len(pictures) * k, *crops.shape[2:]))
     coarse, fine = ops.flatten_maps(whole), ops.flatten_maps(closer)
     fine = fine.reshape(len(pictures), -1, whole.shape[1])
@@ -150,6 +160,22 @@ def _cells_of(corners, window, columns):
     along = np.arange(window)
     rows = corners[..., 0, None, None] + along[:, None]
     return rows * columns + corners[..., 1, None, None] + along
+
+
+def _cell_and_window(function, size, maps, factor):
+    """How many pixels of the picture are a cell's side, and how many cells a crop's."""
+    rows, columns = maps.shape[2:]
+    if rows != columns or not rows or rows % factor:
+        raise ShapeError(
+            f"{function}: the maps are {rows} x {columns}, which a factor of "
+            f"{factor} does not divide into regions"
+        )
+    if size % rows:
+        raise ShapeError(
+            f"{function}: the maps are {rows} x {rows}, but a side of {size} pixels "
+            f"does not divide into {rows} cells: resize the pictures to a multiple"
+        )
+    return size // rows, rows // factor
 
 
 def _square(function, pictures, factor):

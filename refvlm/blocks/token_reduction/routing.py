@@ -45,8 +45,10 @@ def route_topk(x, router, block: Callable, capacity: float):
     tokens = x.shape[-2]
     few = routed(tokens, capacity)
     scores = x @ np.expand_dims(router, -1)
-    if np.isnan(value_of(scores)).any():
-        raise ValueError("route_topk: a score is NaN: x or router holds one")
+    if not np.isfinite(value_of(scores)).all():
+        raise ValueError(
+            "route_topk: a score is NaN or infinite: look for such in x or router"
+        )
     if not few:
         return x
     places = np.sort(ops.topk_indices(value_of(scores)[..., 0], few), axis=-1)

@@ -181,3 +181,23 @@ def test_kmeans_refuses_what_has_no_distance():
         clustering.kmeans_tokens(np.ones((4, 0)), 2, rng)
     with pytest.raises(ValueError, match="rng must be a generator"):
         clustering.kmeans_tokens(x, 2, 7)
+
+
+@contract
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_kmeans_refuses_a_start_that_is_nowhere(wrong):
+    """No distance to it is a number."""
+    x = random_arrays(1)(5, 2)
+    start = x[:2].copy()
+    start[1, 0] = wrong
+    with pytest.raises(ValueError, match="kmeans: start holds numbers that are not"):
+        clustering.kmeans(x, start)
+
+
+@contract
+@pytest.mark.parametrize("wrong", [-1, 2, 5])
+def test_inertia_refuses_a_group_that_has_no_center(wrong):
+    """NumPy would take the last for -1."""
+    x = random_arrays(2)(3, 2)
+    with pytest.raises(ValueError, match="inertia: groups should be from 0 to 1"):
+        clustering.inertia(x, x[:2], np.array([0, 1, wrong]))

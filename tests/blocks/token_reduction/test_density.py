@@ -171,3 +171,35 @@ def test_quadtree_refuses_what_has_no_variance():
         with pytest.raises(ValueError, match="threshold is a variance of at least 0"):
             density.quadtree_sides(drawn, wrong, 2, 8)
     assert_close(density.count_leaves(np.ones((1, 2, 2)), 1), np.array([4]))
+
+
+@contract
+@pytest.mark.parametrize(
+    "square",
+    [(1, 1, 4), (-2, 0, 2), (8, 0, 2), (0, 6, 4), (0, 0, 3), (0, 0, 0), (0, 0, 1)],
+)
+def test_quadtree_tokens_refuse_squares_off_their_grid(square):
+    """One between two places would be read at the one before it, and one above the
+    picture at its lower end."""
+    picture = np.arange(64.0).reshape(1, 8, 8)
+    with pytest.raises(ValueError, match=f"squares has one of side {square[2]}"):
+        density.quadtree_tokens(picture, np.array([[0, 0, 2], square]), 2)
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_quadtree_takes_sides_of_every_kind_of_integers(dtype):
+    """Squares at pixel 128 are found with a side that is counted in eight bits."""
+    picture = random_arrays(6)(1, 1, 8, 192)
+    sides = density.quadtree_sides(picture, 9.0, dtype(4), dtype(8))
+    squares = density.leaves(sides[0], dtype(4))
+    np.testing.assert_array_equal(squares[:, 1], np.arange(0, 192, 8))
+
+
+@contract
+def test_quadtree_refuses_infinity():
+    """Its variance would be NaN, which is above no threshold: never cut."""
+    drawn = pictures()
+    drawn[0, 0, 3, 3] = np.inf
+    with pytest.raises(ValueError, match="pictures has NaN or infinity"):
+        density.quadtree_sides(drawn, 0.1, 2, 8)

@@ -258,9 +258,9 @@ def test_merge_tokens_refuses_an_empty_group_and_no_size():
     with pytest.raises(ValueError, match="nobody is in group 1 of 3"):
         merging.merge_tokens(x, groups, 3)
     for wrong in (0.0, -1.0, np.nan):
-        with pytest.raises(ValueError, match="sizes must be above 0"):
+        with pytest.raises(ValueError, match="sizes must be finite and above 0"):
             merging.merge_tokens(x, np.zeros(3, int), 1, np.array([1.0, wrong, 1.0]))
-        with pytest.raises(ValueError, match="size_bias: sizes must be above 0"):
+        with pytest.raises(ValueError, match="size_bias: sizes must be finite"):
             merging.size_bias(np.array([wrong]))
 
 
@@ -274,3 +274,27 @@ def test_repeated_merge_refuses_what_it_cannot_reach():
         merging.repeated_merge(x, None, 0)
     with pytest.raises(ValueError, match="keep is 1, the class token"):
         merging.repeated_merge(x, None, 1, class_token=True)
+
+
+@contract
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf])
+def test_merging_refuses_infinity(wrong):
+    """An infinite token is in no direction, and an infinite size makes NaN of inf /
+    inf."""
+    x = random_arrays(1)(5, 3)
+    x[2, 1] = wrong
+    with pytest.raises(ValueError, match="metric has NaN or infinity"):
+        merging.bipartite_matching(x, 1)
+    sizes = np.array([1.0, abs(wrong)])
+    with pytest.raises(ValueError, match="merge_tokens: sizes must be finite"):
+        merging.merge_tokens(np.ones((2, 3)), np.array([0, 0]), 1, sizes)
+    with pytest.raises(ValueError, match="size_bias: sizes must be finite"):
+        merging.size_bias(sizes)
+
+
+@contract
+@pytest.mark.parametrize("wrong", [2, -1, "yes", None, 0.5])
+def test_bipartite_matching_refuses_a_number_of_class_tokens(wrong):
+    """There is one or none, and two would be counted and not spared."""
+    with pytest.raises(ValueError, match="class_token is True where the first"):
+        merging.bipartite_matching(random_arrays(1)(9, 3), 2, wrong)

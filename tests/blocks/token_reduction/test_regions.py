@@ -208,3 +208,64 @@ def test_pathways_refuse_a_factor_that_does_not_divide():
     twice = np.array([[[0, 0], [1, 1]]])
     with pytest.raises(ValueError, match="regions overlap"):
         regions.dual_pathway(np.zeros((1, 3, 16, 16)), encode, twice, 2, gated)
+
+
+def patches(side):
+    """A patch embedding of one channel: the means of squares of `side` pixels."""
+    return lambda pictures: ops.avg_pool2d(pictures, side)
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_regions_lie_where_their_corners_say_for_every_kind_of_integers(dtype):
+    """Cell 3 of 8 in 256 pixels begins at pixel 96, and cell 4 at 128, which has no
+    room in eight bits."""
+    picture = np.broadcast_to(np.arange(256.0), (1, 1, 256, 256))
+    corners = np.array([[[0, 3], [4, 4]]], dtype)
+    out = regions.dual_pathway(picture, patches(16), corners, 2, lambda _, local: local)
+    assert_close(out[0, 0, 0], 32 * np.arange(8) + 15.5, 1e-12)
+    crop = regions.crop_regions(picture, np.array([[[0, 100]]], dtype), 100)
+    np.testing.assert_array_equal(crop[0, 0, 0, 0], np.arange(100, 200))
+
+
+@contract
+@pytest.mark.parametrize("side, cells", [(20, 6), (16, 32)])
+def test_pathways_refuse_cells_that_are_no_whole_pixels(side, cells):
+    """Rounded down, cell 3 of 6 in 20 pixels would begin at pixel 9, and each of 32 in
+    16 at pixel 0."""
+    pictures, corners = draw(1, 1, side, side), np.array([[[0, 3]]])
+
+    def encode(pictures):
+        return np.zeros((len(pictures), 1, cells, cells))
+
+    message = f"side of {side} pixels does not divide into {cells} cells"
+    with pytest.raises(ShapeError, match=f"dual_pathway: .*{message}"):
+        regions.dual_pathway(pictures, encode, corners, 2, gated)
+    with pytest.raises(ShapeError, match=f"coarse_to_fine: .*{message}"):
+        regions.coarse_to_fine(pictures, encode, loudness, 1, 2)
+    with pytest.raises(ShapeError, match="4 does not divide into regions"):
+        regions.coarse_to_fine(draw(1, 1, 24, 24), patches(1), loudness, 1, 4)
+
+
+@contract
+def test_pathways_refuse_a_fusion_and_scores_of_another_shape():
+    """One feature would be spread over all of them."""
+    pictures = draw(2, 3, 16, 16)
+    with pytest.raises(ShapeError, match="dual_pathway: fuse made"):
+        regions.dual_pathway(
+            pictures, encode, CORNERS, 2, lambda whole, _: whole[..., :1]
+        )
+    with pytest.raises(ShapeError, match="coarse_to_fine: score made"):
+        regions.coarse_to_fine(
+            pictures, encode, lambda maps: loudness(maps)[:, :3], 1, 2
+        )
+
+
+@contract
+@pytest.mark.parametrize("sign", [1, -1])
+def test_select_regions_refuses_infinity(sign):
+    """-inf is what a window that is taken has, and inf - inf is NaN."""
+    scores = draw(1, 3, 3)
+    scores[0, 1, 1] = sign * np.inf
+    with pytest.raises(ValueError, match="scores has NaN or infinity"):
+        regions.select_regions(scores, 1, 1)

@@ -142,3 +142,12 @@ def test_route_topk_refuses_nan_and_another_width():
     with pytest.raises(ValueError, match="route_topk: a score is NaN"):
         routing.route_topk(x, np.full(3, np.nan), lambda some: some, 0.5)
     assert_close(routing.route_topk(x, router * 0, lambda some: some, 0.5), x)
+
+
+@contract
+def test_route_topk_refuses_infinity():
+    """Nobody can say by how much such a token is preferred, or weighed."""
+    x, router, matrix = a_layer(4, 3)
+    x[1, 1] = np.inf
+    with pytest.raises(ValueError, match="route_topk: a score is NaN or infinite"):
+        routing.route_topk(x, router, mixing(matrix), 0.5)
