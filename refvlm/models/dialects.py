@@ -63,6 +63,11 @@ def canonical(weights: Weights) -> Weights:
     return weights
 
 
+def unchanged(weights: Weights, config=None) -> Weights:
+    """What a family does to weights that are as it wants them."""
+    return weights
+
+
 def _channels_first(weights):
     """The tensors of MLX's tower with their axes where everyone else has them."""
     tower = [name for name in weights if name.startswith(f"{MLX_TOWER}.")]

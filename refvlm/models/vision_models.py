@@ -19,6 +19,7 @@ from ..blocks.transformer import linear
 from ..checkpoint import Weights
 from . import backbone_dialects, convnext, fields, resnet, vit, vit_names
 from .convnext import ConvNextConfig
+from .dialects import unchanged
 from .resnet import ResNetConfig
 from .vit_config import ViTConfig
 
@@ -45,8 +46,8 @@ class VisionFamily(NamedTuple):
     scope: str
     features: Callable
     heads: Mapping[str, Head]
-    canonical: Callable[[Weights], Weights] = lambda weights: weights
-    prepare: Callable[[Weights, Any], Weights] = lambda weights, config: weights
+    canonical: Callable[[Weights], Weights] = unchanged
+    prepare: Callable[[Weights, Any], Weights] = unchanged
     ignore: tuple[str, ...] = ()
 
     def head_of(self, weights: Weights, document: Mapping) -> str | None:
@@ -69,17 +70,19 @@ def linear_heads(*names: str) -> Head:
     $\tfrac1m \sum_i (W_i z_i + b_i)$. A ViT has one; a distilled DeiT has another for
     what its teacher said."""
 
-    def shapes(config, labels):
-        return {
-            **{f"{name}.weight": (labels, config.hidden_size) for name in names},
-            **{f"{name}.bias": (labels,) for name in names},
-        }
+    return Head(partial(_linear_shapes, names), partial(_linear_logits, names))
 
-    def logits(tokens, weights, config):
-        said = [linear(tokens[:, i], weights.scope(n)) for i, n in enumerate(names)]
-        return sum(said[1:], start=said[0]) / len(said)
 
-    return Head(shapes, logits)
+def _linear_shapes(names, config, labels):
+    return {
+        **{f"{name}.weight": (labels, config.hidden_size) for name in names},
+        **{f"{name}.bias": (labels,) for name in names},
+    }
+
+
+def _linear_logits(names, tokens, weights, config):
+    said = [linear(tokens[:, i], weights.scope(n)) for i, n in enumerate(names)]
+    return sum(said[1:], start=said[0]) / len(said)
 
 
 VIT = VisionFamily(

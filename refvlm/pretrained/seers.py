@@ -73,23 +73,18 @@ def template_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
 
 def beginning_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
     """No question at all: how a caption begins, behind the tokenizer's own start."""
-    start = tokenizer.token_id(blip.START)
-
-    def ids(beginning):
-        return [start, *tokenizer.encode(beginning, markers=False)]
-
-    return ids
+    return partial(_framed, tokenizer, [tokenizer.token_id(blip.START)], [])
 
 
 def picture_first_frame(directory: Path, tokenizer: text.Tokenizer) -> Frame:
     """The picture, and behind it the question as the tokenizer frames any text."""
     before, after = tokenizer.frame
+    return partial(_framed, tokenizer, [IMAGE, *before], [*after])
 
-    def ids(question):
-        words = tokenizer.encode(question, markers=False)
-        return [IMAGE, *before, *words, *after]
 
-    return ids
+def _framed(tokenizer, before, after, words):
+    """A frame of ids around words that are no markers."""
+    return [*before, *tokenizer.encode(words, markers=False), *after]
 
 
 @dataclass(frozen=True)
@@ -113,8 +108,8 @@ class Seer(ABC):
     image_grid: Callable
     decoder: Decoder
     computing: str
-    canonical: Callable[[Weights], Weights] = lambda weights: weights
-    prepare: Callable[[Weights, Any], Weights] = lambda weights, config: weights
+    canonical: Callable[[Weights], Weights] = dialects.unchanged
+    prepare: Callable[[Weights, Any], Weights] = dialects.unchanged
     unused: tuple[str, ...] = ()
     frame: Callable[[Path, text.Tokenizer], Frame] = chat_frame
     request: str = text.DESCRIBE

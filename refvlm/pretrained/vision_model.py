@@ -49,11 +49,13 @@ class VisionModel:
     ) -> VisionModel:
         """The model of a directory whose config.json says `document`."""
         path = directory / "config.json"
+        # The files hold what the document itself says of them, in fewer bits say.
+        weights = formats.load(directory, dict(document), dtype)
         document = fields.built(path, document, vision_models.spelled)
         family = VISION_MODELS[document["model_type"]]
         config = fields.built(path, document, family.config)
         labels = fields.built(path, document, vision_models.labels_of)
-        weights = family.canonical(formats.load(directory, dict(document), dtype))
+        weights = family.canonical(weights)
         head = family.head_of(weights, document)
         rows = _rows(weights, head, labels)
         expected = family.expected_shapes(config, head, rows)

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,17 @@ import pytest
 import refvlm
 from refvlm.checkpoint import CheckpointError
 
-from .. import tiny
+from .. import blip_files, llavas, tiny
+from ..models.test_vit_names import TIMM, shapes_of_timm
 from ..spec import contract, law
-from . import test_clip
+from ..weights import random_weights
+from . import (
+    test_backbone_directories,
+    test_captions,
+    test_clip,
+    test_textbook,
+    test_vision_model,
+)
 
 PICTURES = [np.full((20, 30, 3), level, np.uint8) for level in (10, 120, 250)]
 
@@ -31,10 +40,48 @@ def folders(tmp_path_factory):
 
 def told(model):
     """What a model says, as bytes."""
+    if hasattr(model, "classify"):
+        return [model.classify(picture) for picture in PICTURES]
     if hasattr(model, "describe"):
         return [model.describe(picture, "Why?", 4) for picture in PICTURES]
     likely = model.probabilities(PICTURES, ["a star.", "a ring."])
     return likely.tobytes()
+
+
+def write_timm(directory):
+    """A ViT as timm saves one: its queries, keys and values are rows of one matrix."""
+    document = TIMM | {"pretrained_cfg": {"input_size": [3, 12, 12]}}
+    tensors = random_weights(shapes_of_timm(False), 4)
+    return test_vision_model.write(directory, document, tensors, None)
+
+
+def write_backbone(kind, directory):
+    """A ResNet or a ConvNeXt, as transformers saves it."""
+    document = test_backbone_directories.DOCUMENTS[kind]
+    tensors = test_backbone_directories.tensors_of(kind)
+    return test_backbone_directories.write(directory, document, tensors)
+
+
+def write_tower(kind, directory):
+    """A ViT or a DeiT, as transformers saves it."""
+    document = test_vision_model.described(kind)
+    tensors = test_vision_model.tensors_of(kind)
+    return test_vision_model.write(directory, document, tensors)
+
+
+def write_captioner(directory):
+    return blip_files.write(directory, test_captions.CONFIG, test_captions.TENSORS)
+
+
+FAMILIES = {
+    "llava": llavas.write_checkpoint,
+    "textbook": test_textbook.write,
+    "blip": write_captioner,
+    "blip-2": test_captions.write_blip2,
+    "timm": write_timm,
+    **{kind: partial(write_tower, kind) for kind in ("vit", "deit")},
+    **{kind: partial(write_backbone, kind) for kind in ("resnet", "convnext")},
+}
 
 
 BOTH = pytest.mark.parametrize("name", ["vlm", "clip"])
@@ -57,6 +104,19 @@ def test_copy_of_a_model_says_the_same(folders, name, used, way):
     }
     again = copies[way]()
     assert again is not model and told(again) == expected and told(model) == expected
+
+
+@law
+@pytest.mark.parametrize("name", FAMILIES)
+def test_models_of_every_family_can_be_pickled(tmp_path, name):
+    """Opened a moment ago or used before: no part of a family is a nameless function,
+    which no other process could look up."""
+    (tmp_path / "model").mkdir()
+    model = refvlm.load(FAMILIES[name](tmp_path / "model") or tmp_path / "model")
+    fresh = pickle.loads(pickle.dumps(model))
+    expected = told(model)
+    assert told(fresh) == expected
+    assert told(pickle.loads(pickle.dumps(model))) == expected
 
 
 @law

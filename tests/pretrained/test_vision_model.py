@@ -12,6 +12,7 @@ from refvlm.models.fields import ConfigError
 from refvlm.models.vision_models import VISION_MODELS
 from refvlm.models.vit_config import ViTConfig
 from refvlm.pretrained import VisionModel
+from refvlm.quantize import formats
 from refvlm.shapes import ShapeError
 
 from ..image.pictures import noise
@@ -137,6 +138,27 @@ def test_vision_model_opens_timms_directory(tmp_path, distilled):
     assert isinstance(model, VisionModel)
     named = {name for name, _ in model.classify(PICTURES[0])}
     assert named == set(model.labels) == {"LABEL_0", "LABEL_1", "LABEL_2"}
+
+
+@law
+def test_vision_model_of_timm_classifies_in_fewer_bits(tmp_path):
+    """config.json says itself how the file is packed, in whosever words it is."""
+    (tmp_path / "float").mkdir()
+    (tmp_path / "again").mkdir()
+    document = TIMM | {"pretrained_cfg": {"input_size": [3, 12, 12]}}
+    tensors = random_weights(shapes_of_timm(False), 4)
+    folder = write(tmp_path / "float", document, tensors, None)
+    report = refvlm.pretrained.quantize(folder, tmp_path / "nf4", "nf4")
+    assert len(report.layers) >= 8
+    packed = refvlm.load(tmp_path / "nf4")
+    assert len(packed.classify(PICTURES[0])) == 3
+    said = json.loads((tmp_path / "nf4" / "config.json").read_text())
+    rounded = formats.load(tmp_path / "nf4", said, np.float32)
+    unpacked = {name: rounded.tensor(name).array() for name in rounded}
+    assert any((unpacked[name] != tensors[name]).any() for name in tensors)
+    again = refvlm.load(write(tmp_path / "again", document, unpacked, None))
+    pixels = again.preprocessor.batch(PICTURES)
+    assert_close(packed.logits(pixels), again.logits(pixels))
 
 
 @oracle
