@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..models import blip
 from ..models.blip_config import BlipConfig, BlipTextConfig, BlipVisionConfig
+from ..models.blip_tower import tower_shapes
 from .rows import Row
 
 
@@ -53,13 +54,7 @@ def blip_rows(pictured: Pictured, height: int, width: int, words: int) -> list[R
         head = 2 * text.hidden_size * 2
     return [
         Row("pixels", (1, 3, height, width), 0, 0),
-        Row("patches and places", (1, seen, features), *_patches(vision, sizes)),
-        Row(
-            f"tower.0-{vision.num_hidden_layers - 1}",
-            (1, seen, features),
-            tower - _patches(vision, sizes)[0],
-            _tower(vision),
-        ),
+        *tower_rows(vision),
         Row(
             "keys and values of the picture",
             (1, 2 * layers, seen, text.hidden_size),
@@ -102,18 +97,16 @@ def looking_layer(
     return reads + looks + 4 * words * width * text.intermediate_size
 
 
-def _patches(vision: BlipVisionConfig, sizes):
-    """(parameters, FLOPs) of the patches and their places."""
-    parameters = sum(
-        n for name, n in sizes.items() if "vision_model.embeddings" in name
-    )
-    area = 3 * vision.patch_size**2
-    return parameters, 2 * (vision.tokens - 1) * area * vision.hidden_size
-
-
-def _tower(vision: BlipVisionConfig) -> int:
-    """FLOPs of the tower's blocks."""
-    tokens, width = vision.tokens, vision.hidden_size
+def tower_rows(vision: BlipVisionConfig) -> list[Row]:
+    """The rows of BLIP's tower, and of BLIP-2's: the patches, then the blocks."""
+    sizes = {name: math.prod(shape) for name, shape in tower_shapes(vision).items()}
+    first = sum(size for name, size in sizes.items() if name.startswith("embeddings."))
+    tokens, width, blocks = vision.tokens, vision.hidden_size, vision.num_hidden_layers
+    patches = 2 * (tokens - 1) * 3 * vision.patch_size**2 * width
     block = 8 * tokens * width**2 + 4 * tokens**2 * width
     block += 4 * tokens * width * vision.intermediate_size
-    return vision.num_hidden_layers * block
+    shape, rest = (1, tokens, width), sum(sizes.values()) - first
+    return [
+        Row("patches and places", shape, first, patches),
+        Row(f"tower.0-{blocks - 1}", shape, rest, blocks * block),
+    ]

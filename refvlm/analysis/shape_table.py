@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import checkpoint, image, pretrained
 from ..models import (
+    blip2,
     fastvithd,
     fastvlm,
     fields,
@@ -24,6 +25,7 @@ from ..models import (
 from ..models.clip import blocks_before
 from ..models.vision_models import spelled
 from .backbone_rows import DescribedBackbone, convnext_rows, resnet_rows
+from .blip2_rows import blip2_rows
 from .blip_rows import Pictured, blip_rows
 from .decoder_rows import decoder_rows
 from .joining_costs import crossed_flops
@@ -124,6 +126,7 @@ KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     ),
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
     "blip": (Pictured.from_json, blip_rows),
+    "blip-2": (blip2.Blip2Config.from_json, blip2_rows),
     "vit": (Described.from_json, vit_rows),
     "deit": (Described.from_json, vit_rows),
     "resnet": (DescribedBackbone.from_json, resnet_rows),

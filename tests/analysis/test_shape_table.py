@@ -8,6 +8,7 @@ import pytest
 
 from refvlm import pretrained
 from refvlm.analysis.shape_table import (
+    KINDS,
     as_text,
     decoder_rows,
     fastvlm_rows,
@@ -16,6 +17,7 @@ from refvlm.analysis.shape_table import (
 )
 from refvlm.checkpoint import CheckpointError
 from refvlm.models import fastvlm, qwen2, textbook
+from refvlm.pretrained.seers import SEERS
 
 from .. import llavas, tiny
 from ..oracles import import_torchvision
@@ -193,6 +195,12 @@ def test_table_of_opens_what_load_opens(tmp_path, monkeypatch):
             pretrained.load(name)
         with pytest.raises(CheckpointError, match=re.escape(str(refused.value))):
             table_of(name)
+
+
+@law
+def test_every_seer_has_a_table():
+    """What sees and speaks can be counted without being run."""
+    assert not set(SEERS) - set(KINDS)
 
 
 @contract
