@@ -78,7 +78,7 @@ def tower_flops(vision: VisionConfig, plan) -> int:
     feed-forward network what its own does. What choosing costs is not counted."""
     width, hidden = vision.hidden_size, vision.intermediate_size
     flops, before = 0, vision.patches
-    for left in plan:
+    for left in map(int, plan):  # NumPy's overflow
         attends = layer_flops(before + 1, width, hidden)
         feeds = 4 * width * hidden
         flops += attends - feeds * (before - left)

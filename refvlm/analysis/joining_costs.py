@@ -24,7 +24,9 @@ def spliced_flops(picture, words, width, layers, inner):
     >>> round(spliced_flops(196, 32, 512, 8, 2048) / 1e9, 2)
     11.9
     """
-    _check("spliced_flops", picture, words, width, layers, inner)
+    picture, words, width, layers, inner = _counts(
+        "spliced_flops", picture, words, width, layers, inner
+    )
     tokens = picture + words
     matrices = 2 * tokens * (4 * width**2 + 2 * width * inner)
     return layers * (matrices + 4 * width * (tokens * (tokens + 1) // 2))
@@ -43,12 +45,17 @@ def crossed_flops(picture, words, width, layers, inner, looking=None):
     3.63
     """
     looking = layers if looking is None else looking
-    _check("crossed_flops", picture, words, width, layers, inner)
+    picture, words, width, layers, inner = _counts(
+        "crossed_flops", picture, words, width, layers, inner
+    )
     check_whole("crossed_flops", looking=looking)
+    looking = int(looking)
     aside = 4 * (words + picture) * width**2 + 4 * width * words * picture
     return spliced_flops(0, words, width, layers, inner) + looking * aside
 
 
-def _check(function, picture, words, width, layers, inner):
+def _counts(function, picture, words, width, layers, inner):
+    """The five as Python's integers: NumPy's overflow."""
     check_whole(function, picture=picture, words=words)
     check_whole(function, least=1, width=width, layers=layers, inner=inner)
+    return int(picture), int(words), int(width), int(layers), int(inner)

@@ -27,7 +27,8 @@ def receptive_fields(layers: Iterable[tuple[int, ...]]) -> list[int]:
     [3, 5, 9]
     """
     fields, seen, step = [], 1, 1
-    for kernel, stride, *dilation in layers:
+    for layer in layers:
+        kernel, stride, *dilation = map(int, layer)  # NumPy's overflow
         seen += (dilation[0] if dilation else 1) * (kernel - 1) * step
         step *= stride
         fields.append(seen)

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from ..arguments import is_whole
 from ..image.tiles import unpadded
 from ..shapes import ShapeError, shapes
 
@@ -28,6 +29,11 @@ def tile_tokens(features, grid, size, newline=None):
     Source: [Foundations] LLaVA. Oracle: transformers'
     LlavaNextModel.pack_image_features.
     """
+    if not len(features):
+        raise ShapeError(
+            f"tile_tokens: features has shape {features.shape}, without a thumbnail: "
+            "give at least its tokens, (1, m, d)"
+        )
     thumbnail, tiles = features[0], features[1:]
     if not len(tiles):
         return thumbnail if newline is None else _ended(thumbnail, newline[None])
@@ -44,15 +50,25 @@ def tile_tokens(features, grid, size, newline=None):
 @shapes(tiles="n m d", returns="rows columns d")
 def joined_tiles(tiles, grid):
     """Tokens of tiles as one map: (R C, m, d) -> (R side, C side, d), m = side^2."""
-    (rows, columns), (count, places, width) = grid, tiles.shape
+    (rows, columns), (count, places, width) = _tiles_laid(grid), tiles.shape
     side = math.isqrt(places)
-    if side**2 != places or rows * columns != count:
+    if side**2 != places or not places or rows * columns != count:
         raise ShapeError(
             f"joined_tiles: tiles have shape {tiles.shape}, but a grid of {rows} x "
             f"{columns} needs {rows * columns} tiles of a square number of tokens"
         )
     laid = tiles.reshape(rows, columns, side, side, width).transpose(0, 2, 1, 3, 4)
     return laid.reshape(rows * side, columns * side, width)
+
+
+def _tiles_laid(grid):
+    pair = tuple(grid) if isinstance(grid, (list, tuple, np.ndarray)) else ()
+    if len(pair) != 2 or not all(is_whole(edge) and edge >= 1 for edge in pair):
+        raise ShapeError(
+            f"joined_tiles: grid is {grid!r:.60}, but must be (rows, columns) of "
+            "tiles, two whole numbers of at least 1"
+        )
+    return int(pair[0]), int(pair[1])
 
 
 def _ended(tokens, more, axis=0):

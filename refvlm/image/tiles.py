@@ -67,7 +67,8 @@ def fitted_size(size: Size, resolution: Size) -> Size:
     >>> fitted_size((300, 700), (336, 672))
     (288, 672)
     """
-    (height, width), (rows, columns) = checked_size(size), resolution
+    height, width = checked_size(size)
+    rows, columns = checked_size(resolution, "the resolution")
     across, down = columns / width, rows / height
     if across < down:
         return min(math.ceil(height * across), rows), columns
@@ -80,6 +81,7 @@ def resize_and_pad(
 ) -> np.ndarray:
     """The whole picture in the middle of (rows, columns), black around it; where the
     bars differ, the first is the thinner."""
+    rows, columns = checked_size((rows, columns), "(rows, columns)", MAX_EDGE)
     height, width = fitted_size(image.shape[:2], (rows, columns))
     top, left = (rows - height) // 2, (columns - width) // 2
     canvas = np.zeros((rows, columns, 3), np.uint8)
@@ -174,7 +176,10 @@ def unpadded(grid: Size, size: Size) -> tuple[slice, slice]:
     >>> unpadded((4, 4), (100, 200))
     (slice(1, 3, None), slice(0, 4, None))
     """
-    (rows, columns), (height, width) = grid, checked_size(size)
+    (rows, columns), (height, width) = (
+        checked_size(grid, "the grid", unit="cells"),
+        checked_size(size),
+    )
     top = left = 0
     if width / height > columns / rows:
         # 7 digits, as there: 2.9999999999 rows are 3
@@ -219,12 +224,14 @@ def check_resolutions(resolutions, tile: int | None = None) -> None:
             )
 
 
-def checked_size(size, name: str = "the picture's size", most: int = MAX_PIXELS):
+def checked_size(
+    size, name: str = "the picture's size", most: int = MAX_PIXELS, unit: str = "pixels"
+):
     """Two whole numbers from 1 to `most`: (height, width)."""
     pair = tuple(size) if isinstance(size, (list, tuple, np.ndarray)) else ()
     if len(pair) != 2 or not all(is_whole(edge) and 1 <= edge <= most for edge in pair):
         raise ImageError(
             f"{name} is {size!r:.60}, but must be (height, width), two whole numbers "
-            f"of pixels from 1 to {most}"
+            f"of {unit} from 1 to {most}"
         )
     return int(pair[0]), int(pair[1])

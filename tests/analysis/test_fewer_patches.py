@@ -58,6 +58,7 @@ def test_tower_flops_count_what_is_left(clip):
     spared = 4 * 96 * 384 * 24
     some = fewer_patches.tower_flops(vision, (40, 40, 40))
     assert some == whole - spared + 2 * layer_flops(41, 96, 384)
+    assert fewer_patches.tower_flops(vision, np.array([40] * 3, np.int8)) == some
 
 
 @contract

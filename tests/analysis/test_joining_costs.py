@@ -122,3 +122,14 @@ def test_joining_costs_refuse_what_counts_nothing():
         joining_costs.crossed_flops(4, 1, WIDTH, 0, INNER)
     with pytest.raises(ValueError, match="crossed_flops: looking"):
         joining_costs.crossed_flops(4, 1, WIDTH, LAYERS, INNER, looking=-1)
+
+
+@law
+@pytest.mark.parametrize("whole", [np.int32, np.uint16])
+def test_costs_do_not_overflow_with_numpys_integers(whole):
+    """12 milliards of operations have no room in 32 bits."""
+    arguments = 196, 32, 512, 8, 2048
+    for count in (joining_costs.spliced_flops, joining_costs.crossed_flops):
+        assert count(*map(whole, arguments)) == count(*arguments) > 2**31
+    looking = joining_costs.crossed_flops(*arguments, looking=whole(3))
+    assert looking == joining_costs.crossed_flops(*arguments, looking=3)

@@ -86,3 +86,11 @@ def test_influence_equals_torch(compare):
 
     x, first, second = draw(2, 10, 10), draw(3, 2, 3, 3), draw(2, 3, 2, 2)
     compare(ours, reference, x, first, second, gradients=False)
+
+
+@law
+def test_receptive_fields_do_not_overflow_with_numpys_integers():
+    """Strides multiply: after nine of 2 a step has no room in eight bits."""
+    layers = np.array([(3, 2)] * 9, np.int8)
+    fields = reach.receptive_fields(layers)
+    assert fields == [2 ** (n + 1) - 1 for n in range(1, 10)]

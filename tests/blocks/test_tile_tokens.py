@@ -102,3 +102,21 @@ def test_joined_tiles_refuse_another_grid():
         joined_tiles(np.zeros((3, 4, 2)), (2, 2))
     with pytest.raises(ShapeError, match="a square number of tokens"):
         joined_tiles(np.zeros((2, 5, 2)), (1, 2))
+
+
+@contract
+@pytest.mark.parametrize("grid", [(-2, -2), (0, 4), (2.0, 2), (4,), "22", None, 4])
+def test_tile_tokens_refuse_a_grid_that_holds_no_tiles(grid):
+    """-2 times -2 are four tiles, too, but in no order."""
+    features = random_arrays(1)(5, 4, 3)
+    with pytest.raises(ShapeError, match="grid is .* two whole numbers of at least 1"):
+        tile_tokens(features, grid, (8, 8))
+
+
+@contract
+def test_tile_tokens_refuse_no_tokens():
+    """The thumbnail is always there; and a tile of no tokens shows nothing."""
+    with pytest.raises(ShapeError, match="without a thumbnail"):
+        tile_tokens(np.zeros((0, 4, 3)), (1, 1), (8, 8))
+    with pytest.raises(ShapeError, match="a square number of tokens"):
+        tile_tokens(np.zeros((5, 0, 3)), (2, 2), (8, 8))

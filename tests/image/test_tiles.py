@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import image
+from refvlm.image import tiles
 from refvlm.image.tiles import MAX_GRID_POINTS
 from refvlm.shapes import ShapeError
 
@@ -252,3 +253,16 @@ def test_divide_to_tiles_refuses_a_ragged_picture():
         image.divide_to_tiles(noise(8, 8), 0)
     with pytest.raises(ShapeError):
         image.divide_to_tiles(noise(8, 8)[..., 0], 8)
+
+
+@contract
+@pytest.mark.parametrize("wrong", [(-3, 4), (0, 4), (8.0, 4), (4, "4"), (4,), 4, None])
+def test_sizes_of_frames_are_two_whole_numbers(wrong):
+    """A frame of no rows shows nothing, and a map of none has no bars."""
+    with pytest.raises(image.ImageError, match="the resolution is"):
+        tiles.fitted_size((3, 7), wrong)
+    with pytest.raises(image.ImageError, match="the grid is"):
+        image.unpadded(wrong, (3, 7))
+    if isinstance(wrong, tuple) and len(wrong) == 2:
+        with pytest.raises(image.ImageError, match=r"\(rows, columns\) is"):
+            tiles.resize_and_pad(noise(3, 7), *wrong)

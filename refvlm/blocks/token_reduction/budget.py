@@ -50,6 +50,7 @@ def n_tokens(size, stride: int, beside: int = 0, partial: bool = False) -> int:
     """
     check_whole("n_tokens", least=1, stride=stride)
     check_whole("n_tokens", beside=beside)
+    stride, beside = int(stride), int(beside)  # NumPy's overflow
     sides = per_axis(size, 2, "n_tokens: size", least=1)
     rows, columns = (
         -(-side // stride) if partial else side // stride for side in sides
@@ -74,5 +75,6 @@ def layer_flops(tokens: int, width: int, hidden: int) -> int:
     15854469120
     """
     check_whole("layer_flops", least=1, tokens=tokens, width=width, hidden=hidden)
+    tokens, width, hidden = int(tokens), int(width), int(hidden)  # NumPy's overflow
     each = 4 * width * width + 2 * width * hidden
     return 2 * tokens * each + 4 * tokens * tokens * width

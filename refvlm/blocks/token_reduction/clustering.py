@@ -52,6 +52,7 @@ def kmeans(x, start, iterations: int = 20):
     return centers, groups
 
 
+@shapes(x="... n d")
 def kmeans_tokens(x, k: int, rng: np.random.Generator, iterations: int = 20):
     r"""k tokens for n, each the mean of a cluster: $y_g = \langle x_i \rangle_{t_i =
     g}$.
@@ -96,20 +97,19 @@ def inertia(x, centers, groups):
     Source: [DeepDive] semantic clustering. Oracle: numpy arithmetic.
     """
     count = centers.shape[-2]
-    if ((groups < 0) | (groups >= count)).any():
-        raise ValueError(
-            f"inertia: groups should be from 0 to {count - 1}, for {count} centers, "
-            f"but are from {groups.min()} to {groups.max()}"
-        )
+    _check_groups("inertia", groups, count)
     return np.square(_differences(x, centers, groups)).sum(axis=(-2, -1))
 
 
+@shapes(groups="... n of integers", returns="... n")
 def in_order(groups, count: int):
     """The same groups, numbered by the place of their first token.
 
     >>> in_order(np.array([2, 0, 2, 1]), 3)
     array([0, 1, 0, 2])
     """
+    check_whole("in_order", least=1, count=count)
+    _check_groups("in_order", groups, count)
     first = (groups[..., None] == np.arange(count)).argmax(axis=-2)
     rank = first.argsort(axis=-1).argsort(axis=-1)
     return np.take_along_axis(rank, groups, -1)
@@ -137,6 +137,14 @@ def _filled(x, centers, groups):
         groups[row][worst] = empty
         distances[row][worst] = 0
     return groups
+
+
+def _check_groups(function, groups, count):
+    if ((groups < 0) | (groups >= count)).any():
+        raise ValueError(
+            f"{function}: groups should be from 0 to {count - 1}, for {count} of them, "
+            f"but are from {groups.min()} to {groups.max()}"
+        )
 
 
 def _check_tokens(function, x, count):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
-from ...arguments import check_whole
+from ...arguments import check_whole, is_whole
 from ...shapes import ShapeError, shapes
 from ...variable import value_of
 
@@ -73,6 +73,11 @@ def attention_scores(weights, query: int = 0):
     array([0.75, 0.25])
     """
     queries = weights.shape[-2]
+    if not is_whole(query):
+        raise ValueError(
+            "attention_scores: query must be a whole number, the place of one query, "
+            f"not {query!r:.60}"
+        )
     if not -queries <= query < queries:
         raise ValueError(
             f"attention_scores: query is {query}, but there are {queries} queries"

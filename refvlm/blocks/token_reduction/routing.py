@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
+from numbers import Rational
 
 import numpy as np
 
 from ... import ops
-from ...arguments import is_number
+from ...arguments import check_whole, is_number
 from ...shapes import shapes
 from ...variable import value_of
 from .pruning import taken
@@ -59,11 +61,22 @@ def route_topk(x, router, block: Callable, capacity: float):
 def routed(tokens: int, capacity: float) -> int:
     """How many tokens a capacity lets through, rounded up.
 
-    >>> routed(64, 0.125), routed(3, 0.5)
-    (8, 2)
+    The capacity is the decimal number that it is written as: a double's 0.07 is a bit
+    more, and of 100 tokens it would let through 8.
+
+    >>> routed(64, 0.125), routed(3, 0.5), routed(100, 0.07)
+    (8, 2, 7)
     """
+    check_whole("routed", tokens=tokens)
     if not is_number(capacity) or not 0 < capacity <= 1:
         raise ValueError(
             f"route_topk: capacity is a share above 0 and at most 1, not {capacity!r}"
         )
-    return math.ceil(capacity * tokens)
+    return math.ceil(_written(capacity) * int(tokens))
+
+
+def _written(share) -> Fraction:
+    """The shortest decimal number that is read as this one, exactly."""
+    if isinstance(share, Rational):
+        return Fraction(int(share.numerator), int(share.denominator))
+    return Fraction(str(share))

@@ -108,3 +108,12 @@ def test_n_tokens_refuses_what_makes_none():
         budget.n_tokens(224, 14, -1)
     with pytest.raises(ValueError, match="layer_flops: tokens must be a whole number"):
         budget.layer_flops(0, 8, 8)
+
+
+@law
+@pytest.mark.parametrize("whole", [np.int32, np.uint16])
+def test_counts_do_not_overflow_with_numpys_integers(whole):
+    """15.9 milliards of operations have no room in 32 bits."""
+    arguments = 576, 1024, 4096
+    assert budget.layer_flops(*map(whole, arguments)) == 15854469120
+    assert budget.n_tokens((60000, 60000), whole(1), whole(1)) == 60000**2 + 1

@@ -201,3 +201,23 @@ def test_inertia_refuses_a_group_that_has_no_center(wrong):
     x = random_arrays(2)(3, 2)
     with pytest.raises(ValueError, match="inertia: groups should be from 0 to 1"):
         clustering.inertia(x, x[:2], np.array([0, 1, wrong]))
+
+
+@contract
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_in_order_refuses_a_group_beyond_their_number(wrong):
+    """Of 3 groups there is none with the number 3, nor -1."""
+    with pytest.raises(ValueError, match="in_order: groups should be from 0 to 2"):
+        clustering.in_order(np.array([0, 1, wrong]), 3)
+
+
+@contract
+def test_clusters_are_of_arrays():
+    """A list has no shape, and numbers without features are no tokens."""
+    rng = np.random.default_rng(1)
+    with pytest.raises(TypeError, match="kmeans_tokens: x must be an array, not list"):
+        clustering.kmeans_tokens([[1.0], [2.0]], 1, rng)
+    with pytest.raises(ShapeError, match="kmeans_tokens: x"):
+        clustering.kmeans_tokens(np.ones(3), 1, rng)
+    with pytest.raises(TypeError, match="in_order: groups must be an array, not list"):
+        clustering.in_order([1, 0], 2)

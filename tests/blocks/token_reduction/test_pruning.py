@@ -155,3 +155,11 @@ def test_attention_scores_refuse_a_query_that_is_not_there():
     assert_close(pruning.attention_scores(weights, -1), weights[:, 2].mean(axis=0))
     with pytest.raises(ValueError, match="query is 3, but there are 3 queries"):
         pruning.attention_scores(weights, 3)
+
+
+@contract
+@pytest.mark.parametrize("query", [None, 0.0, "0", True])
+def test_attention_scores_refuse_a_query_that_is_no_number(query):
+    """None would be a new axis, and its mean that of the wrong one."""
+    with pytest.raises(ValueError, match="attention_scores: query must be a whole"):
+        pruning.attention_scores(np.full((2, 3, 4), 0.25), query)

@@ -151,3 +151,21 @@ def test_route_topk_refuses_infinity():
     x[1, 1] = np.inf
     with pytest.raises(ValueError, match="route_topk: a score is NaN or infinite"):
         routing.route_topk(x, router, mixing(matrix), 0.5)
+
+
+@law
+@given(st.integers(0, 1000), st.integers(1, 100))
+def test_routed_rounds_the_decimal_number_up(tokens, hundredths):
+    """In doubles 0.07 times 100 is 7.000000000000001, of which 8 would go through."""
+    wanted = -(-tokens * hundredths // 100)
+    assert routing.routed(tokens, hundredths / 100) == wanted
+    assert routing.routed(tokens, np.float64(hundredths / 100)) == wanted
+    assert routing.routed(tokens, np.float32(hundredths / 100)) == wanted
+
+
+@contract
+@pytest.mark.parametrize("tokens", [-1, 2.5, "3", None])
+def test_routed_refuses_tokens_that_cannot_be_counted(tokens):
+    """There are 0, 1, 2 and so on."""
+    with pytest.raises(ValueError, match="routed: tokens must be a whole number"):
+        routing.routed(tokens, 0.5)
