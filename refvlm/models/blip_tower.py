@@ -108,7 +108,7 @@ def check_size(config: BlipVisionConfig, height: int, width: int) -> None:
     if (height, width) != (side, side):
         raise ShapeError(
             f"blip: the picture is {height} x {width}, but this tower sees {side} x "
-            f"{side}: resize it, or interpolate the positions"
+            f"{side}: resize it, or let `size` in preprocessor_config.json be {side}"
         )
 
 

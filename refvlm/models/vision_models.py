@@ -23,6 +23,10 @@ from .dialects import unchanged
 from .resnet import ResNetConfig
 from .vit_config import ViTConfig
 
+REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
+PROBLEMS = REGRESSION, "single_label_classification", MULTI_LABEL
+NAMES = "id2label", "label2id", "label_names"
+
 
 class Head(NamedTuple):
     """`shapes(config, labels)` are its tensors by their full names, `logits(features,
@@ -132,27 +136,54 @@ def spelled(document: Mapping[str, Any]) -> Mapping[str, Any]:
     is called `model_type`, but an `architecture`."""
     if "architecture" not in document or "model_type" in document:
         return document
-    if backbone_dialects.knows(document):
-        return backbone_dialects.document_of_timm(document)
-    return vit_names.document_of_timm(document)
+    known = backbone_dialects.knows(document)
+    said = (backbone_dialects if known else vit_names).document_of_timm(document)
+    trained = document.get("pretrained_cfg")
+    for place in (document, trained if isinstance(trained, Mapping) else {}):
+        if place.get("label_names") is not None:
+            return {**said, "label_names": place["label_names"]}
+    return said
+
+
+def problem_of(document: Mapping[str, Any]) -> str | None:
+    """What kind of question the head answers, or None where config.json is silent."""
+    problem = document.get("problem_type")
+    if problem not in (None, *PROBLEMS):
+        raise fields.ConfigError(
+            f"config.json: problem_type is {problem!r:.60}, but must be one of "
+            f"{', '.join(PROBLEMS)}"
+        )
+    return problem
+
+
+def named_by(document: Mapping[str, Any]) -> str | None:
+    """What config.json calls the table of its classes' names, if it has one."""
+    return next((key for key in NAMES if document.get(key) is not None), None)
 
 
 def labels_of(document: Mapping[str, Any]) -> list[str] | None:
-    """The names of the classes in their order, or None where config.json has none.
+    """The names of the classes in their order, or None where config.json has none:
+    transformers' `id2label`, or its inverse alone, or timm's `label_names`.
 
     >>> labels_of({"id2label": {"1": "star", "0": "ring"}})
     ['ring', 'star']
     """
-    named = document.get("id2label")
-    if named is None:
+    key = named_by(document)
+    if key is None:
         return None
+    named = document[key]
+    if key == "label_names" and isinstance(named, list):
+        named = dict(enumerate(named))  # timm's, in their order
     if not isinstance(named, Mapping):
         raise fields.ConfigError(
-            f"config.json: id2label must be an object, not {named!r:.60}"
+            f"config.json: {key} must be an object, not {named!r:.60}"
         )
-    if set(named) != set(map(str, range(len(named)))):
+    pairs = ((i, n) if key != "label2id" else (n, i) for i, n in named.items())
+    rows = {str(number): str(name) for number, name in pairs}
+    if set(rows) != set(map(str, range(len(named)))):
         raise fields.ConfigError(
-            f"config.json: id2label has the keys {sorted(named)!r:.60}, but its "
-            f"{len(named)} labels are numbered from 0 to {len(named) - 1}"
+            f"config.json: {key} has the {'values' if key == 'label2id' else 'keys'} "
+            f"{sorted(rows)!r:.60}, but its {len(named)} labels are numbered from 0 to "
+            f"{len(named) - 1}"
         )
-    return [str(named[str(i)]) for i in range(len(named))]
+    return [rows[str(i)] for i in range(len(rows))]

@@ -152,7 +152,9 @@ def embed(pixels, weights, config: ViTConfig, interpolate=False, antialias=False
     if (height, width) != (side, side) and not interpolate:
         raise ShapeError(
             f"vit: pixels are {pixels.shape}, but its positions were learnt on {side} "
-            f"x {side}: resize the pictures, or pass interpolate=True"
+            f"x {side}: resize the pictures, or let `size` in "
+            f"preprocessor_config.json be {side}; from Python, interpolate=True draws "
+            "positions for any size"
         )
     patches = ops.patch_embedding(
         pixels,

@@ -89,20 +89,21 @@ def check_crossed(
     return Inputs(pixels, ids, mask)
 
 
-def check_pixels(pixel_values, dtype):
-    """pixel_values as `dtype` (n, 3, h, w), all finite; a Variable stays one."""
+def check_pixels(pixel_values, dtype, face: str = "vlm"):
+    """pixel_values as `dtype` (n, 3, h, w), all finite; a Variable stays one. `face` is
+    what an error calls the model whose preprocessor makes them."""
     if isinstance(pixel_values, Variable):
         return pixel_values
     pixels = as_array("pixel_values", pixel_values, "floating (pictures, 3, h, w)")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
         raise ShapeError(
             f"pixel_values is {pixels.shape}, but must be (pictures, 3, height, "
-            "width): vlm.preprocessor(picture)[None] makes one"
+            f"width): {face}.preprocessor(picture)[None] makes one"
         )
     if pixels.dtype.kind != "f":
         raise ValueError(
             f"pixel_values is {pixels.dtype}, but must be floating, as "
-            "vlm.preprocessor(picture) makes it"
+            f"{face}.preprocessor(picture) makes it"
         )
     height, width = pixels.shape[2:]
     if height * width > MAX_PIXELS:
@@ -118,7 +119,7 @@ def check_pixels(pixel_values, dtype):
     if max(-low, high) > LARGEST_PIXEL:
         raise ValueError(
             f"pixel_values goes from {low:g} to {high:g}, as bytes do, but must be as "
-            "vlm.preprocessor(picture) makes it"
+            f"{face}.preprocessor(picture) makes it"
         )
     return pixels
 

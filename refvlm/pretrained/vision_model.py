@@ -21,9 +21,11 @@ import numpy as np
 
 from .. import checkpoint, image, ops
 from ..arguments import check_whole
+from ..autodiff import value_of
 from ..checkpoint import CheckpointError, Weights
 from ..models import fields, vision_models
 from ..models.vision_models import VISION_MODELS, VisionFamily
+from ..models.vlm_inputs import check_pixels
 from ..quantize import formats
 
 
@@ -39,9 +41,11 @@ class VisionModel:
         head: str | None = None,
         labels: list[str] | None = None,
         directory=None,
+        problem: str | None = None,
     ):
         self.family, self.config, self.weights = family, config, weights
         self.head, self.labels, self.directory = head, labels or [], directory
+        self.problem = problem
 
     @classmethod
     def open(
@@ -57,14 +61,16 @@ class VisionModel:
         labels = fields.built(path, document, vision_models.labels_of)
         weights = family.canonical(weights)
         head = family.head_of(weights, document)
-        rows = _rows(weights, head, labels)
+        problem = fields.built(path, document, vision_models.problem_of)
+        names = vision_models.named_by(document)
+        rows = _rows(weights, head, labels, names)
         expected = family.expected_shapes(config, head, rows)
         checkpoint.expect(weights, expected, ignore=family.ignore)
         with np.errstate(all="ignore"):  # what is not finite is refused
             weights = family.prepare(weights, config)
         if head is not None and labels is None:
             labels = [f"LABEL_{i}" for i in range(rows)]
-        return cls(family, config, weights, head, labels, directory)
+        return cls(family, config, weights, head, labels, directory, problem)
 
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
@@ -86,7 +92,7 @@ class VisionModel:
         `options` are the family's: a ViT takes `interpolate=True` for pictures of
         another size than those it learnt from.
         """
-        pixels = np.asarray(pixel_values).astype(self.dtype, copy=False)
+        pixels = check_pixels(pixel_values, self.dtype, face="model")
         tower = self.weights.scope(self.family.scope)
         with np.errstate(all="ignore"):  # what is not finite is refused
             seen = self.family.features(pixels, tower, self.config, **options)
@@ -106,15 +112,26 @@ class VisionModel:
 
     def classify(self, picture, top: int = 5, **options) -> list[tuple[str, float]]:
         """The likeliest classes of a picture (a path, a stream, bytes or an array) with
-        their probabilities, the best first."""
+        their probabilities, the best first.
+
+        The probabilities of several labels sum to 1, unless the checkpoint says that
+        each is a question of its own; a single label always is one.
+        """
         check_whole("classify", least=1, top=top)
+        if self.problem == vision_models.REGRESSION:
+            raise ValueError(
+                f"{self.weights.origin} has a head that classifies nothing: "
+                "problem_type is 'regression' in config.json, and its numbers are "
+                "logits(pixel_values)"
+            )
         scores = self.logits(self.preprocessor(picture)[None], **options)[0]
-        likely = ops.softmax(scores.astype(np.float64))
+        alone = self.problem == vision_models.MULTI_LABEL or len(scores) == 1
+        likely = (ops.sigmoid if alone else ops.softmax)(scores.astype(np.float64))
         best = np.argsort(-likely, kind="stable")[:top]
         return [(self.labels[i], float(likely[i])) for i in best]
 
     def _finite(self, what, numbers):
-        if not np.isfinite(numbers).all():
+        if not np.isfinite(value_of(numbers)).all():
             raise CheckpointError(
                 f"{self.weights.origin}: the {what} are not finite numbers: the "
                 f"weights are damaged, or too large for {self.dtype}"
@@ -122,7 +139,7 @@ class VisionModel:
         return numbers
 
 
-def _rows(weights, head, labels):
+def _rows(weights, head, labels, names):
     """How many classes there are, if head and labels agree."""
     name = f"{head}.weight"
     if head is None or name not in weights:
@@ -131,7 +148,7 @@ def _rows(weights, head, labels):
     rows = shape[0] if shape else 0
     if labels is not None and len(labels) != rows:
         raise CheckpointError(
-            f"{weights.origin}: {name} has {rows} rows, but id2label in config.json "
+            f"{weights.origin}: {name} has {rows} rows, but {names} in config.json "
             f"names {len(labels)} classes: they are of different checkpoints"
         )
     return rows

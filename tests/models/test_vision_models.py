@@ -60,6 +60,29 @@ def test_spelled_leaves_transformers_words_alone():
     assert spelled(timm)["num_labels"] == 10
 
 
+@law
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id2label": {"1": "star", "0": "ring"}},
+        {"id2label": None, "label2id": {"star": 1, "ring": 0}},
+        {"label_names": ["ring", "star"]},
+        {"label_names": {"1": "star", "0": "ring"}},
+    ],
+)
+def test_labels_of_reads_names_wherever_they_stand(document):
+    """transformers' table, its inverse alone, timm's list or table."""
+    assert labels_of(document) == ["ring", "star"]
+    assert labels_of({"id2label": None}) is None
+
+
+@contract
+def test_labels_of_refuses_two_names_of_one_row():
+    """Of an inverse alone, one of them would be lost."""
+    with pytest.raises(ConfigError, match="label2id has the values .* 2 labels"):
+        labels_of({"label2id": {"ring": 0, "star": 0}})
+
+
 @contract
 @pytest.mark.parametrize(
     "named, message",

@@ -211,7 +211,7 @@ def test_load_refuses_damaged_backbones(tmp_path, kind):
             damaged = tensors | {name: -tensors[name]}
             refvlm.load(write(tmp_path, DOCUMENTS[kind], damaged))
     model = refvlm.load(write(tmp_path, DOCUMENTS[kind], tensors))
-    with pytest.raises((ShapeError, ValueError), match="pixels|conv2d"):
+    with pytest.raises((ShapeError, ValueError), match="pixel_values is .* must be"):
         model.logits(np.zeros((1, 1, 40, 40)))
     if kind == "convnext":
         with pytest.raises((ShapeError, ValueError), match="conv2d"):

@@ -141,6 +141,34 @@ def test_vision_model_opens_timms_directory(tmp_path, distilled):
 
 
 @law
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_vision_model_calls_the_classes_as_timm_does(tmp_path, pretrained):
+    """label_names stand beside the architecture, or among what it was trained on."""
+    names = {"label_names": ["ring", "star", "cross"]}
+    trained = {"input_size": [3, 12, 12]} | (names if pretrained else {})
+    document = TIMM | {"pretrained_cfg": trained} | ({} if pretrained else names)
+    tensors = random_weights(shapes_of_timm(False), 4)
+    model = refvlm.load(write(tmp_path, document, tensors, None))
+    assert model.labels == ["ring", "star", "cross"]
+
+
+@law
+@pytest.mark.parametrize(
+    "count, problem", [(1, None), (3, "multi_label_classification")]
+)
+def test_classify_takes_the_sigmoid_where_labels_do_not_compete(
+    tmp_path, count, problem
+):
+    """One label is not certain because there is no other; of several, all may hold."""
+    document = described("vit") | {"problem_type": problem, "id2label": None}
+    model = refvlm.load(write(tmp_path, document, tensors_of("vit", count)))
+    logits = model.logits(model.preprocessor.batch(PICTURES[:1]))[0]
+    said = dict(model.classify(PICTURES[0]))
+    likely = np.array([said[f"LABEL_{i}"] for i in range(count)])
+    assert_close(likely, 1 / (1 + np.exp(-logits.astype(float))))
+
+
+@law
 def test_vision_model_of_timm_classifies_in_fewer_bits(tmp_path):
     """config.json says itself how the file is packed, in whosever words it is."""
     (tmp_path / "float").mkdir()
@@ -245,3 +273,39 @@ def test_classify_refuses_a_number_that_is_none(folders, top):
     """At least one class is named."""
     with pytest.raises(ValueError, match="classify: top must be"):
         refvlm.load(folders["vit"]).classify(PICTURES[0], top=top)
+
+
+@contract
+def test_classify_refuses_what_is_no_class(tmp_path):
+    """A regression's numbers are no scores; another word is no problem we know."""
+    document = described("vit") | {"problem_type": "regression"}
+    model = refvlm.load(write(tmp_path, document, tensors_of("vit")))
+    with pytest.raises(ValueError, match="problem_type is 'regression'"):
+        model.classify(PICTURES[0])
+    assert model.logits(model.preprocessor.batch(PICTURES)).shape == (2, 3)
+    write(tmp_path, document | {"problem_type": "guess"}, tensors_of("vit"))
+    with pytest.raises(ConfigError, match="problem_type is 'guess'"):
+        refvlm.load(tmp_path)
+
+
+@contract
+@pytest.mark.parametrize(
+    "pixels, message",
+    [
+        (np.full((1, 3, 13, 13), np.nan), "pixel_values has NaN"),
+        (np.full((1, 3, 13, 13), 255.0), "as bytes do, but must be as model.prepro"),
+        (np.zeros((1, 3, 13, 13), np.uint8), "is uint8, but must be floating"),
+        (np.zeros((1, 3, 13, 13), complex), "is complex128, but must be floating"),
+        (np.zeros((1, 3, 13, 13), object), "is object, but must be floating"),
+        (np.zeros((3, 13, 13)), r"is \(3, 13, 13\), but must be"),
+        ("photo.jpg", r"model.preprocessor\(picture\)\[None\] makes one"),
+    ],
+)
+def test_vision_model_refuses_pixels_that_no_preprocessor_makes(
+    folders, pixels, message
+):
+    """The pixels are to blame, not the weights that they would meet."""
+    model = refvlm.load(folders["vit"])
+    for ask in (model.features, model.logits):
+        with pytest.raises(ValueError, match=message):
+            ask(pixels)
