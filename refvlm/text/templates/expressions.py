@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .operations import CASES, equal, filtered, part, stripped, tested, within
+from .operations import CASES, cased, equal, filtered, part, stripped, tested, within
 from .values import ListError, Missing, Said, TemplateError, joined, said
 
 LONGEST_EXPRESSION = 4000
@@ -115,7 +115,7 @@ def _call(node, names):
         if name in ("strip", "lstrip", "rstrip") and not given:
             return stripped(whole, name != "rstrip", name != "lstrip")
         if name in CASES and not given:
-            return filtered(whole, name, [])
+            return cased(whole, name)
         texts = [value for value in (whole, *given) if isinstance(value, (str, Said))]
         if name in ("startswith", "endswith") and len(texts) == 2 == len(given) + 1:
             return getattr(str(whole), name)(str(given[0]))

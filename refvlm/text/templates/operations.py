@@ -7,11 +7,13 @@ model was not trained on.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .values import ListError, Loop, Missing, Said, TemplateError, said
 
 CASES = ("upper", "lower", "title", "capitalize")
+WORD_STARTS = re.compile(r"([-\s({\[<]+)")  # behind these the filter begins a word
 
 
 def part(whole: Any, key: Any, source: str) -> Any:
@@ -59,8 +61,11 @@ def filtered(value: Any, name: str, given: list) -> Any:
             return value
         case (("first" | "last"), []) if isinstance(value, list) and value:
             return value[0 if name == "first" else -1]
+        case "title", [] if isinstance(value, str):
+            words = WORD_STARTS.split(value)
+            return "".join(word[:1].upper() + word[1:].lower() for word in words)
         case _, [] if name in CASES and isinstance(value, str):
-            return getattr(value, name)()
+            return cased(value, name)
         case "selectattr", [str(key), ("equalto" | "eq" | "=="), wanted]:
             if isinstance(value, list):
                 return [each for each in value if equal(part(each, key, key), wanted)]
@@ -71,14 +76,29 @@ def filtered(value: Any, name: str, given: list) -> Any:
     raise TemplateError(f"uses {name!r:.40} of {given!r:.40}, which is not known here")
 
 
+def cased(value: Any, name: str) -> str:
+    """`value.name()`, Python's, whose `title` begins a word behind any other sign: of
+    "o'neil" it makes "O'Neil", where the filter makes "O'neil"."""
+    if isinstance(value, str):
+        return getattr(value, name)()
+    return filtered(value, name, [])  # which refuses it
+
+
 def equal(first: Any, second: Any) -> bool:
-    """Whether two values are the same; what is not there is no value's equal."""
+    """Whether two values are the same, as in Python, where true is 1; what is not there
+    equals only what is not there either."""
     if isinstance(first, Missing) or isinstance(second, Missing):
-        return False
+        return isinstance(first, Missing) and isinstance(second, Missing)
     texts = (str, Said)
     if isinstance(first, texts) and isinstance(second, texts):
         return str(first) == str(second)
-    return type(first) is type(second) and first == second
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(equal, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(
+            equal(first[key], second[key]) for key in first
+        )
+    return first == second
 
 
 def within(entry: Any, whole: Any) -> bool:

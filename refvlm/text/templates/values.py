@@ -52,7 +52,7 @@ class Said(tuple[Words, ...]):
 
 
 class Missing(NamedTuple):
-    """What a template asks for, where there is nothing: false, and equal to nothing."""
+    """What a template asks for, where nothing is: false, and equal to no value."""
 
     name: str
 

@@ -11,7 +11,7 @@ from refvlm.text.templates.values import Missing, Said, TemplateError, Words
 from ...spec import contract, example, law, oracle
 
 MESSAGES = [
-    {"role": "system", "content": " Be brief. "},
+    {"role": "system", "content": " Be brief. ", "name": "o'neil x2y"},
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]},
     {"role": "assistant", "content": "Because."},
 ]
@@ -43,6 +43,12 @@ EXPRESSIONS = [
     "'role' in message and message.get('role') == 'system'",
     "message['content'].lstrip().startswith('Be')",
     "message.content\n  ~ '\n'",
+    "message.name | title ~ message.name.title()",
+    "'ab-cd (ef {gh [ij <kl\tm' | title",
+    "1 == true and 0 == false and not 2 == true and yes == 1",
+    "tools == documents and tools != none and not message.tool_calls != tools",
+    "1 in [true] and tools in [documents] and not tools in [none]",
+    "[1, 'a'] == [true, 'a'] and [1] != [1, 2]",
     "messages[1].content is iterable and messages[1].content is not mapping",
 ]
 

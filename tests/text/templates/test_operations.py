@@ -59,10 +59,14 @@ def test_stripped_words_stay_the_askers():
 
 @law
 def test_equal_compares_texts_by_their_letters():
-    """Whoever said them; and a number is no text, true no number."""
+    """Whoever said them, also in lists and messages; and a number is no text."""
     assert operations.equal(ASKED, " Why? ") and operations.within("Why", ASKED)
-    assert not operations.equal(1, "1") and not operations.equal(True, 1)
-    assert not operations.equal(Missing("a"), Missing("a"))
+    assert not operations.equal(1, "1") and operations.equal(True, 1)
+    assert operations.equal([{"text": ASKED}], [{"text": " Why? "}])
+    assert not operations.equal([ASKED], [ASKED, ASKED])
+    assert operations.equal(Missing("a"), Missing("b"))
+    assert not operations.equal(Missing("a"), None)
+    assert operations.within(Missing("a"), [None, Missing("b")])
     assert operations.within("user", ["user", "assistant"])
     assert operations.within("type", PARTS[0]) and not operations.within("x", PARTS)
 
