@@ -37,10 +37,11 @@ def is_finished(vlm, ids: list[int]) -> bool:
 
 def is_of_scenes(vlm) -> bool:
     """Whether these are the weights that come along, which know a drawn world alone."""
-    from .. import pretrained
+    from ..pretrained.shipped import SHIPPED, shipped
 
-    shipped = pretrained.shipped_model()
-    return shipped.is_dir() and vlm.directory.resolve() == shipped.resolve()
+    here = vlm.directory.resolve()
+    folders = [shipped(name) for name in SHIPPED]
+    return any(each.is_dir() and here == each.resolve() for each in folders)
 
 
 def _of_the_question(prompt):

@@ -34,7 +34,12 @@ RELATIVES = {  # model_type of what is near and not read -> why, and what to tak
     "llava_next": TILED,
     "llava_next_video": TILED,
     "llava_onevision": TILED,
+    "vipllava": (
+        "its connector norms five hidden states side by side before it maps them. That "
+        "is not read here: take a LLaVA-1.5, such as llava-hf/llava-1.5-7b-hf"
+    ),
 }
+TOWERS = ("clip_vision_model",)
 TEXTS = {"llama": llama.LlamaConfig, "qwen2": qwen2.Qwen2Config}
 STRATEGIES = ("default", "full")
 UNSAID = 576  # what transformers writes for image_seq_length where nobody said another
@@ -83,7 +88,7 @@ class LlavaConfig:
         """From the parsed config.json of a LLaVA, strictly."""
         _refuse_original(config)
         kind = fields.only(config, "model_type", *MODEL_TYPES, default="llava")
-        vision = VisionConfig.from_json(fields.section(config, "vision_config"))
+        vision = VisionConfig.from_json(_part(config, "vision_config", *TOWERS))
         decoder, text = _text(config)
         built = cls(
             vision=vision,
@@ -117,9 +122,21 @@ def _refuse_original(config):
         raise ConfigError(f"config.json: mm_vision_tower is {tower!r:.60}: {ORIGINAL}")
 
 
+def _part(config, name, *kinds):
+    """A section whose model_type is one of the kinds, or is not said."""
+    section = fields.section(config, name)
+    kind = section.get("model_type", kinds[0])
+    if kind not in kinds:
+        raise ConfigError(
+            f"config.json: the {name}'s model_type is {kind!r:.60}, but only "
+            f"{' or '.join(map(repr, kinds))} is implemented in a LLaVA"
+        )
+    return section
+
+
 def _text(config):
-    section = dict(fields.section(config, "text_config"))
-    decoder = fields.only(section, "model_type", *TEXTS, default="llama")
+    section = dict(_part(config, "text_config", *TEXTS))
+    decoder = section.get("model_type", "llama")
     if config.get("tie_word_embeddings"):
         section["tie_word_embeddings"] = True
     return decoder, TEXTS[decoder].from_json(section)

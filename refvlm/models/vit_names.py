@@ -14,6 +14,7 @@ from typing import Any
 from ..checkpoint import Weights
 from ..checkpoint.stored import Tensor
 from . import fields
+from .backbone_dialects import TIMM as BACKBONES
 from .vit_config import ViTConfig
 
 QKV = re.compile(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)")
@@ -128,9 +129,9 @@ def document_of_timm(document: Mapping[str, Any]) -> dict[str, Any]:
     match = ARCHITECTURE.fullmatch(name.partition(".")[0])
     if match is None:
         raise fields.ConfigError(
-            f"config.json: architecture is {name!r:.60}, but only timm's vit_ and "
-            "deit_ of the sizes tiny, small, base and large are known, as "
-            "vit_small_patch16_224"
+            f"config.json: architecture is {name!r:.60}, but of timm's only "
+            "vit_ and deit_ of the sizes tiny, small, base and large are known, as "
+            f"vit_small_patch16_224, and {', '.join(BACKBONES)}"
         )
     arguments = document.get("model_args") or {}
     if not isinstance(arguments, Mapping):

@@ -36,6 +36,20 @@ from .vlm import VLM
 
 CONFIG = "config.json"
 Model = VLM | CLIP | LanguageModel | Matcher | VisionModel
+GATED = (
+    "the whole model is not read here. Its parts run, as blocks to build with: "
+    "refvlm.blocks.fusion has the resampler and the gated cross-attention. To ask "
+    "about a picture, take a LLaVA-1.5, such as llava-hf/llava-1.5-7b-hf"
+)
+SPLICED = (
+    "its tower and connector are others than those of the families that are read here: "
+    "take a LLaVA-1.5, such as llava-hf/llava-1.5-7b-hf"
+)
+REFUSED = {  # model_type of what is known and not read -> why, and what to take
+    **RELATIVES,
+    **dict.fromkeys(("flamingo", "open_flamingo", "idefics"), GATED),
+    **dict.fromkeys(("idefics2", "idefics3"), SPLICED),
+}
 FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
     **dict.fromkeys(SEERS, VLM),
     "clip": CLIP,
@@ -83,9 +97,9 @@ def directory_of(path: str | Path) -> Path:
 def _family(document) -> type[Model]:
     document = spelled(document)
     kind = document.get("model_type")
-    if isinstance(kind, str) and kind in RELATIVES:
+    if isinstance(kind, str) and kind in REFUSED:
         raise fields.ConfigError(
-            f"config.json: model_type is {kind!r}: {RELATIVES[kind]}"
+            f"config.json: model_type is {kind!r}: {REFUSED[kind]}"
         )
     family = FAMILIES[fields.only(document, "model_type", *FAMILIES)]
     if not isinstance(family, dict):

@@ -100,6 +100,27 @@ def joined(steps: Iterable[np.ndarray], prompts: int, settings: Settings) -> np.
     return np.concatenate([np.empty((rows, 0), np.int64), *new], axis=1)
 
 
+def check_answer(answer, vocabulary: int) -> np.ndarray:
+    """The ids of an answer (t,), each one a token; a list will do."""
+    try:
+        ids = np.asarray(answer)
+    except (ValueError, TypeError):  # rows of different lengths
+        ids = np.asarray(None)
+    empty = ids.shape == (0,)
+    if ids.ndim != 1 or not (empty or ids.dtype.kind in "iu"):
+        raise ValueError(
+            f"attention: answer is a list of ids, whole numbers, not {answer!r:.40}: "
+            "vlm.generate(...)[0] is one"
+        )
+    wrong = (ids < 0) | (ids >= vocabulary)
+    if wrong.any():
+        raise ValueError(
+            f"attention: answer has the id {ids[wrong][0]}, but the vocabulary is 0 to "
+            f"{vocabulary - 1}"
+        )
+    return ids.astype(np.int64)
+
+
 def finite(scores, weights: Weights):
     """The scores, if they are numbers."""
     if not np.isfinite(value_of(scores)).all():

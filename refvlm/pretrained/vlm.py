@@ -23,6 +23,7 @@ import numpy as np
 
 from .. import checkpoint, image, text
 from ..arguments import check_whole, several
+from ..blocks import tables
 from ..blocks.kv_cache import ContextError
 from ..generate import Confidence, Randomness, Reading, Settings, Watch
 from ..generate.demands import check_rng
@@ -34,6 +35,7 @@ from .generation import read_generation
 from .reading import (
     CHARACTERS_PER_TOKEN,
     answered,
+    check_answer,
     check_last,
     finite,
     joined,
@@ -365,19 +367,22 @@ class VLM:
         (ids, rows, columns): the weights of the picture's tokens, averaged over layers
         and heads, at the position that the id was read from.
         """
+        said = check_answer(answer, self.config.text.vocab_size)
         pixels = self.preprocessor(picture)[None]
-        ids = np.append(self.prompt_ids(prompt), np.array([answer], np.int64), 1)
-        given = self._check(pixels, ids, None)
+        given = self._check(pixels, self.prompt_ids(prompt), None, len(said))
         read = self._join(given)
+        # What was said stands for words, the image's token too: it shows no picture.
+        words = tables.look_up(said[None], self.weights, read.decoder.embedding)
         watch: list[np.ndarray] = []
         read.decoder.forward(
-            read.embeddings,
+            np.concatenate([read.embeddings, words], axis=1),
             self.weights.scope(read.decoder.scope),
             self.config.text,
             watch=watch,
         )
         mean = np.mean([weights[0] for weights in watch], axis=(0, 1))
-        looked = mean[-len(answer) - 1 : -1, read.places[0]]
+        seen = np.flatnonzero(read.places[0])
+        looked = mean[-len(said) - 1 : -1, seen]
         rows, columns = self.family.image_grid(self.config, *pixels.shape[2:])
         return looked.reshape(-1, rows, columns)
 

@@ -126,6 +126,15 @@ def test_ask_says_which_questions_the_weights_know(capsys, question, notice):
 
 
 @law
+@pytest.mark.parametrize("name", ["llava-tiny", "textbook-tiny"])
+def test_ask_says_it_of_every_model_of_scenes(capsys, name):
+    """Each that comes along knows the drawn world alone."""
+    question = "who painted this?", "--model", name
+    answer = told(capsys, "ask", PICTURE, *question)
+    assert any("`refvlm ask --questions`" in text for text in answer["notices"])
+
+
+@law
 def test_ask_lists_the_questions(capsys):
     """`ask --questions` needs no picture, and prints the list alone, one a line: its
     help says that --json does nothing to it."""

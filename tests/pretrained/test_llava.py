@@ -258,3 +258,25 @@ def test_describe_without_any_template_says_what_is_missing(directory, tmp_path)
     (path / "chat_template.json").unlink()
     with pytest.raises(TokenizerError, match="no chat template"):
         refvlm.load(path).describe(PICTURE)
+
+
+@law
+def test_attention_takes_the_images_token_for_a_word(vlm):
+    """Said in an answer it shows no picture, and what was said before it stays."""
+    token = vlm.config.image_token_id
+    plain = vlm.attention(PICTURE, "Why?", [5, 6, 7])
+    marked = vlm.attention(PICTURE, "Why?", np.array([5, 6, token]))
+    assert marked.shape == plain.shape and marked[2].sum() > 0
+    assert_close(marked, plain)
+
+
+@contract
+@pytest.mark.parametrize(
+    "answer", [[3.7], "ab", [[1, 2]], [[1], [2, 3]], iter([1, 2]), [True], 5, None]
+)
+def test_attention_refuses_an_answer_that_is_no_ids(vlm, answer):
+    """A number is not cut to a whole one in silence."""
+    with pytest.raises(ValueError, match="attention: answer is a list of ids"):
+        vlm.attention(PICTURE, "Why?", answer)
+    with pytest.raises(ValueError, match="answer has the id -1, but the vocabulary"):
+        vlm.attention(PICTURE, "Why?", [-1])

@@ -74,3 +74,15 @@ def test_models_that_come_along_are_opened_by_name(name, tmp_path, monkeypatch):
     (tmp_path / name).mkdir()
     with pytest.raises(CheckpointError, match="config.json"):
         refvlm.load(name)
+
+
+@contract
+@pytest.mark.parametrize(
+    "kind",
+    ["idefics", "idefics2", "idefics3", "flamingo", "open_flamingo", "vipllava"],
+)
+def test_load_refuses_relatives_by_name(tmp_path, kind):
+    """A model that the book speaks of is not lost in a list of all that is read."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ConfigError, match=f"'{kind}': .*take a LLaVA-1.5, such as"):
+        refvlm.load(tmp_path)
