@@ -184,18 +184,28 @@ def test_late_sum_and_product_equal_torch(compare):
 
 
 @oracle
-def test_late_mlp_equals_torch(compare):
-    """Linear, GELU, Linear of torch.cat, for three modalities; and every gradient."""
+@pytest.mark.parametrize("biases", ["both", "first", "second", "none"])
+def test_late_mlp_equals_torch(compare, biases):
+    """Linear, GELU, Linear of torch.cat, for three modalities; and every gradient. A
+    bias that is there is added, and one that is not there is not."""
     draw = random_arrays(6)
     three = draw(3, DIM), draw(3, DIM), draw(3, DIM)
-    weights = random_weights(MLP, seed=7)
+    left_out = {
+        "both": set(),
+        "first": {"fc2.bias"},
+        "second": {"fc1.bias"},
+        "none": {"fc1.bias", "fc2.bias"},
+    }[biases]
+    shapes = {n: s for n, s in (MLP | {"fc2.bias": (2,)}).items() if n not in left_out}
+    weights = random_weights(shapes, seed=7)
 
     def ask(torch):
         x = {n: torch.tensor(w, requires_grad=True) for n, w in weights.items()}
         together = torch.cat([torch.from_numpy(m) for m in three], -1)
         functional = torch.nn.functional
-        wide = functional.linear(together, x["fc1.weight"], x["fc1.bias"])
-        out = functional.gelu(wide) @ x["fc2.weight"].T
+        wide = functional.linear(together, x["fc1.weight"], x.get("fc1.bias"))
+        bent = functional.gelu(wide)
+        out = functional.linear(bent, x["fc2.weight"], x.get("fc2.bias"))
         return answers_of(out, x)
 
     answers = compare.answers(ask, (three, weights))
