@@ -33,7 +33,8 @@ def route_topk(x, router, block: Callable, capacity: float):
 
     x is (..., n, d), router w (d,); block takes (..., k, d) to (..., k, d), what is to
     be added, and its tokens stand in their old order. The score weighs what the block
-    says, and by that the router learns. With capacity c = 1 it is the dense layer.
+    says, and by that the router learns. With capacity c = 1 all go through: a dense
+    layer, its branch still weighed, $y = x + r \odot f(x)$.
 
     Source: [DeepDive] selective attention; [Raposo2024], equation 1. Oracle:
     torch.topk, gather and scatter_add.

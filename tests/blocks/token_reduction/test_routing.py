@@ -44,7 +44,7 @@ def test_route_topk_sends_one_of_three():
 
 @law
 @given(tensors((2, 5, 3)), tensors(3))
-def test_route_topk_with_room_for_all_is_the_dense_layer(x, router):
+def test_route_topk_with_room_for_all_is_a_weighed_dense_layer(x, router):
     """Capacity 1: every token goes through, weighed by its score."""
     matrix = random_arrays(2)(3, 3)
     out = routing.route_topk(x, router, mixing(matrix), 1)
