@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refvlm import quantize
@@ -42,6 +42,7 @@ def test_quantization_error_in_decibels_knows_no_unit(x, power):
     """Everything times a power of two, huge or tiny: the ratio stays."""
     x_hat = x + np.linspace(-1, 1, len(x))
     factor = 2.0 ** (8 * power)
+    assume(((x == 0) | (np.abs(x * factor) > 1e-300)).all())  # no digit is lost below
     one = quantize.quantization_error(x, x_hat)
     other = quantize.quantization_error(x * factor, x_hat * factor)
     assert one.sqnr == other.sqnr or math.isclose(one.sqnr, other.sqnr, abs_tol=1e-9)
