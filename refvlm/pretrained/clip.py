@@ -25,6 +25,7 @@ from ..models import clip, fields
 from ..models.clip_config import CLIPConfig
 from ..quantize import formats
 from ..shapes import ShapeError
+from .preprocessing import read_steps
 
 # Tensors that a published file may hold and no feature depends on.
 UNUSED = ("*.position_ids",)
@@ -55,7 +56,7 @@ class CLIP:
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel values, by the directory's own files."""
-        return image.read_preprocessor(self.directory)
+        return read_steps(self.directory)
 
     @property
     def temperature(self) -> float:

@@ -25,6 +25,7 @@ from ..models.blip_config import BlipConfig
 from ..quantize import formats
 from ..shapes import ShapeError
 from .clip import AT_ONCE, directions, some
+from .preprocessing import read_steps
 
 UNUSED = ("*.position_ids",)
 
@@ -54,7 +55,7 @@ class Matcher:
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel values, by the directory's own files."""
-        return image.read_preprocessor(self.directory)
+        return read_steps(self.directory)
 
     @property
     def dtype(self) -> np.dtype:

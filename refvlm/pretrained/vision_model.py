@@ -27,6 +27,7 @@ from ..models import fields, vision_models
 from ..models.vision_models import VISION_MODELS, VisionFamily
 from ..models.vlm_inputs import check_pixels
 from ..quantize import formats
+from .preprocessing import read_steps
 
 
 class VisionModel:
@@ -75,7 +76,7 @@ class VisionModel:
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel values, by the directory's own files."""
-        return image.read_preprocessor(self.directory)
+        return read_steps(self.directory)
 
     @property
     def dtype(self) -> np.dtype:

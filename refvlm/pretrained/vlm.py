@@ -29,9 +29,9 @@ from ..generate import Confidence, Randomness, Reading, Settings, Watch
 from ..generate.demands import check_rng
 from ..models import fields
 from ..models.fastvithd import Progress
-from ..models.vlm_inputs import LARGEST_PIXEL
 from ..quantize import formats
 from .generation import read_generation
+from .preprocessing import read_steps
 from .reading import (
     CHARACTERS_PER_TOKEN,
     answered,
@@ -101,15 +101,7 @@ class VLM:
     @cached_property
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel_values, by the checkpoint's own files."""
-        steps = image.read_preprocessor(self.directory)
-        ends = steps.values(np.array([[[0] * 3, [255] * 3]], np.uint8))
-        if not np.abs(ends).max() <= LARGEST_PIXEL:
-            raise checkpoint.CheckpointError(
-                f"{self.directory}: its preprocessor makes {ends.min():g} to "
-                f"{ends.max():g} of black and white, which no model is trained on: its "
-                "configuration is damaged, or another model's"
-            )
-        return steps
+        return read_steps(self.directory)
 
     def logits(self, pixel_values, input_ids, attention_mask=None) -> np.ndarray:
         """Scores of every next token, (b, tokens, vocabulary).
