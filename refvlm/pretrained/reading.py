@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from ..generate.demands import check_rng
 from ..models.decoders import Decoder
 
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
+
+
+class Reply(NamedTuple):
+    """What was said, and how likely the least likely of its tokens was."""
+
+    text: str
+    confidence: float
 
 
 def read_prompt(
@@ -121,14 +129,14 @@ def check_answer(answer, vocabulary: int) -> np.ndarray:
     return ids.astype(np.int64)
 
 
-def finite(scores, weights: Weights):
-    """The scores, if they are numbers."""
-    if not np.isfinite(value_of(scores)).all():
+def finite(numbers, weights: Weights, what: str = "scores of the next token"):
+    """What was computed, if it is numbers."""
+    if not np.isfinite(value_of(numbers)).all():
         raise CheckpointError(
-            f"{weights.origin}: the scores of the next token are not finite numbers: "
-            f"the weights are damaged, or too large for {scores.dtype}"
+            f"{weights.origin}: the {what} are not finite numbers: the weights are "
+            f"damaged, or too large for {numbers.dtype}"
         )
-    return scores
+    return numbers
 
 
 def one_answer(function, options):

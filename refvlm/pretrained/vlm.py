@@ -1,5 +1,6 @@
 """A model that sees and speaks: `vlm = refvlm.load("FastVLM-0.5B")`.
 
+    vlm.features(pixel_values)                     # (n, m, width): what it has seen
     vlm.logits(pixel_values, input_ids)            # (b, tokens, vocabulary)
     vlm.generate(pixel_values, input_ids, 20)      # (b, 20): the new ids only
     vlm.describe("photo.jpg", "What is this?")     # text
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +30,13 @@ from ..generate import Confidence, Randomness, Reading, Settings, Watch
 from ..generate.demands import check_rng
 from ..models import fields
 from ..models.fastvithd import Progress
+from ..models.vlm_inputs import check_pixels
 from ..quantize import formats
 from .generation import read_generation
 from .preprocessing import read_steps
 from .reading import (
     CHARACTERS_PER_TOKEN,
+    Reply,
     answered,
     check_answer,
     check_last,
@@ -45,13 +48,6 @@ from .reading import (
 from .seers import FASTVLM, SEERS, Frame, Seer
 
 ANSWERS_AT_ONCE = 64
-
-
-class Reply(NamedTuple):
-    """What was said, and how likely the least likely of its tokens was."""
-
-    text: str
-    confidence: float
 
 
 class VLM:
@@ -102,6 +98,15 @@ class VLM:
     def preprocessor(self) -> image.Preprocessor:
         """The steps from a picture to pixel_values, by the checkpoint's own files."""
         return read_steps(self.directory)
+
+    def features(self, pixel_values) -> np.ndarray:
+        """What the decoder is given of pictures: (n, 3, h, w) -> (n, m, width), m
+        tokens that are spliced into its text or looked at from the side."""
+        pixels = check_pixels(pixel_values, self.weights[self.family.computing].dtype)
+        self.family.image_grid(self.config, *pixels.shape[2:])  # or it can't be seen
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            seen = self.family.encode_image(pixels, self.weights, self.config)
+        return finite(seen, self.weights, "features of the pictures")
 
     def logits(self, pixel_values, input_ids, attention_mask=None) -> np.ndarray:
         """Scores of every next token, (b, tokens, vocabulary).

@@ -33,6 +33,20 @@ def vlm(directory):
 
 
 @law
+@pytest.mark.parametrize("name", ["fastvlm-tiny", "llava-tiny", "textbook-tiny"])
+def test_features_are_what_the_decoder_is_given(name):
+    """Handed over in the place of a picture, they lead to the same scores."""
+    model = refvlm.load(name)
+    pixels = model.preprocessor(np.full((40, 40, 3), 90, np.uint8))[None]
+    ids = model.prompt_ids("Describe the image.")
+    seen = model.features(pixels)
+    assert np.isfinite(seen).all() and seen.ndim == 3 and seen.std() > 0.01
+    whole = model.logits(pixels, ids)
+    model.family = replace(model.family, encode_image=lambda *given: seen)
+    np.testing.assert_array_equal(model.logits(pixels, ids), whole)
+
+
+@law
 def test_generate_follows_the_largest_logit(vlm):
     """Greedy decoding with a cache is argmax of the full logits, token by token."""
     new = vlm.generate(PIXELS, PROMPT, 6)
@@ -394,3 +408,18 @@ def test_vlm_holds_all_tokens_against_the_context(directory):
         vlm.stream(PIXELS[:1], prompt, 309)
     with pytest.raises(ContextError, match="context of 512"):
         vlm.logits(None, np.ones((1, 300_000), int))
+
+
+@contract
+def test_features_refuse_what_is_no_picture(vlm):
+    """The same words as for scores."""
+    with pytest.raises(ValueError, match="as bytes do"):
+        vlm.features(255 * PIXELS)
+    with pytest.raises(ValueError, match="must be \\(pictures, 3"):
+        vlm.features(PIXELS[0])
+    broken = refvlm.pretrained.VLM(vlm.config, vlm.weights, vlm.directory)
+    name = "model.multi_modal_projector.linear_2.bias"
+    endless = np.full_like(vlm.weights[name], np.inf)
+    broken.weights = vlm.weights.replace({name: endless})
+    with pytest.raises(checkpoint.CheckpointError, match="features .* not finite"):
+        broken.features(PIXELS)
