@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import clip_tiny, llava_tiny, publishing
 from .fastvlm_tiny import scene_tokenizer
-from .packing import PackedTexts, pack
+from .packing import pack
 from .pixels import to_pixels
 from .telling import Telling, speaking_loss, words_of_answers
 
@@ -63,15 +63,6 @@ def recipe(steps: Mapping[str, int] = STEPS, seed: int = 0) -> TextbookTiny:
     return TextbookTiny(scene_tokenizer(), steps, seed)
 
 
-class Told(NamedTuple):
-    """A batch: pictures, or none where the decoder only reads, what is said about them,
-    and how much all of its words count."""
-
-    pixels: np.ndarray | None
-    packed: PackedTexts
-    answers: float
-
-
 class TextbookTiny(Telling, Recipe):
     """Where the weights start, the batch of every step, and the loss."""
 
@@ -98,7 +89,7 @@ class TextbookTiny(Telling, Recipe):
         weights = initial_weights(shapes, rng, narrow=tables)
         return weights | llava_tiny.frozen_tower(textbook.TOWER)
 
-    def batch(self, step: int) -> list[Told]:
+    def batch(self, step: int) -> list[llava_tiny.Told]:
         """Fresh scenes, a caption and questions for each, and, but for the first stage,
         their pictures."""
         rng = np.random.default_rng([self.seed, 1, step])
@@ -108,9 +99,9 @@ class TextbookTiny(Telling, Recipe):
             pixels = to_pixels([scenes.draw(scene, SIDE) for scene in drawn])
         said = [self.texts(scene, rng) for scene in drawn]
         packed = self.hide(pack(self.prefix, said), rng)
-        return [Told(pixels, packed, words_of_answers(said))]
+        return [llava_tiny.Told(pixels, packed, words_of_answers(said))]
 
-    def loss(self, weights, told: Told, training: Training, stage: Stage):
+    def loss(self, weights, told: llava_tiny.Told, training: Training, stage: Stage):
         """The loss of the batch, and what is worth noting about it."""
         ids = told.packed.ids
         if told.pixels is None:  # one token, of zeros
