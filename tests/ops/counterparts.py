@@ -136,6 +136,7 @@ COUNTERPARTS = {
     "round_to_bfloat16": lambda torch: lambda x: x.bfloat16().to(x.dtype),
     "round_to_float16": lambda torch: lambda x: x.half().to(x.dtype),
     "scaled_dot_product_attention": attention,
+    "solve": lambda torch: torch.linalg.solve,
     "softmax": lambda torch: lambda scores, dim=-1: scores.softmax(dim),
     "swish": lambda torch: lambda x, beta=1.0: x * torch.sigmoid(beta * x),
     "unpatchify": out_of_patches,

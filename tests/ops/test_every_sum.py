@@ -167,6 +167,7 @@ NOT_ASKED = {
     **dict.fromkeys(["scaled_dot_product_attention", "cross_entropy"], SEVERAL),
     **dict.fromkeys(["binary_cross_entropy_with_logits", "kl_div"], SEVERAL),
     **dict.fromkeys(["mse_loss", "nll_loss", "smooth_l1_loss"], SEVERAL),
+    "solve": SEVERAL,
     **dict.fromkeys(["embedding", "gather", "group_sum"], SCATTERED),
     "masked_mean": "tests/test_sums.py asks it",
     "matmul": "it is a product, which BLAS sums",
