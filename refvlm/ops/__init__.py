@@ -51,7 +51,7 @@ from .elementwise_losses import (
     smooth_l1_loss_vjp,
 )
 from .groups import group_sum, group_sum_vjp
-from .linear_algebra import solve, solve_vjp
+from .linear_algebra import logdet, logdet_vjp, solve, solve_vjp
 from .losses import cross_entropy, cross_entropy_vjp, nll_loss, nll_loss_vjp
 from .masks import (
     additive_mask,

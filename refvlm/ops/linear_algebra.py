@@ -1,4 +1,4 @@
-r"""Linear algebra: the unknown matrix in $A X = B$.
+r"""Linear algebra: the unknown matrix in $A X = B$, and how much a matrix enlarges.
 
 A product with the inverse of A is never computed by way of that inverse: solving is
 cheaper, and loses fewer digits.
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autodiff import differentiable, unbroadcast
 from ..shapes import shapes
+from . import demands
 
 
 @differentiable
@@ -49,6 +50,40 @@ def solve_vjp(d_out, out, A, B):
     d_B = solve(A.swapaxes(-1, -2), d_out)
     d_A = -d_B @ out.swapaxes(-1, -2)
     return unbroadcast(d_A, A.shape), unbroadcast(d_B, B.shape)
+
+
+@differentiable
+@shapes(demands.finite_numbers, demands.a_symmetric_matrix, A="... n n", returns="...")
+def logdet(A):
+    r"""The logarithm of the determinant of a positive definite matrix:
+    $\log |A| = 2 \sum_i \log L_{ii}$ where $A = L L^\top$, L lower triangular.
+
+    A is (..., n, n), the result (...). The determinant itself may fit no format: that
+    of 512 variances of 1e-6 is 1e-3072. A is taken for symmetric, as $(A + A^\top)/2$, and
+    what is not positive definite is refused: it is no covariance.
+
+    Source: [MicroVLM-V] 5, whose memory is a Gaussian. Oracle: torch.logdet.
+
+    >>> logdet(np.diag([1.0, np.e, np.e]))
+    array(2.)
+    """
+    try:
+        L = np.linalg.cholesky((A + A.swapaxes(-1, -2)) / 2)
+    except np.linalg.LinAlgError:
+        lowest = np.linalg.eigvalsh((A + A.swapaxes(-1, -2)) / 2).min()
+        raise ValueError(
+            f"logdet: A is not positive definite, its smallest eigenvalue is "
+            f"{lowest:.3g}: add a little more than that to its diagonal, if rounding "
+            "made it so"
+        ) from None
+    return 2 * np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+
+
+@logdet.vjp
+def logdet_vjp(d_out, A):
+    r"""$\bar A = \bar y\,A^{-1}$: a logarithm's derivative, for matrices."""
+    symmetric = (A + A.swapaxes(-1, -2)) / 2
+    return d_out[..., None, None] * np.linalg.inv(symmetric)
 
 
 def _singular(A):

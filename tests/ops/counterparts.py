@@ -118,7 +118,7 @@ def sums_of_groups(torch):
 # PyTorch's function, where it is not torch.nn.functional's of the same name.
 COUNTERPARTS = {
     **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
-    **{name: plain(name) for name in ("matmul", "sigmoid", "tanh", "topk")},
+    **{name: plain(name) for name in ("logdet", "matmul", "sigmoid", "tanh", "topk")},
     "add_scaled": lambda torch: lambda x, branch, gamma: x + gamma * branch,
     "apply_rotary": by_halves,
     "bfloat16_bits": lambda torch: lambda x: x.bfloat16().view(torch.uint16),

@@ -75,6 +75,14 @@ PARTINGS = {
     },
     "layer_norm": {ORDER: ("inf in weight",)},
     "linear": {A_NUMBER: ("no axes in bias",)},
+    "logdet": {
+        "what is no covariance is refused: PyTorch has a word for any matrix": (
+            "nan in A",
+            "inf in A",
+            "largest in A",
+            "zeros in A",
+        )
+    },
     "max_pool2d": {NOTHING: ("no axis 0",)},
     "mse_loss": {A_NUMBER: ("no axes",)},
     "scaled_dot_product_attention": {

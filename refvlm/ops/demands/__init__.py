@@ -42,6 +42,7 @@ from .longer import (
     low_turns_are_below_high,
     more_than_one_pair,
 )
+from .matrices import a_symmetric_matrix, finite_numbers
 from .places import (
     a_positive_base,
     a_positive_theta,
