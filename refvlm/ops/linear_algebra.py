@@ -59,8 +59,8 @@ def logdet(A):
     $\log |A| = 2 \sum_i \log L_{ii}$ where $A = L L^\top$, L lower triangular.
 
     A is (..., n, n), the result (...). The determinant itself may fit no format: that
-    of 512 variances of 1e-6 is 1e-3072. A is taken for symmetric, as $(A + A^\top)/2$, and
-    what is not positive definite is refused: it is no covariance.
+    of 512 variances of 1e-6 is 1e-3072. A is taken for symmetric, as
+    $(A + A^\top)/2$, and what is not positive definite is refused: it is no covariance.
 
     Source: [MicroVLM-V] 5, whose memory is a Gaussian. Oracle: torch.logdet.
 
