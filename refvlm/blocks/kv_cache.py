@@ -20,11 +20,33 @@ class ContextError(ValueError):
     """The sequence has outgrown the room that was made for it."""
 
 
+class Slots(NamedTuple):
+    """What a memory puts before a text: keys and values (layers, b, heads, s, d), of a
+    decoder's key heads or of all its query heads, and what is added to the scores of
+    each slot: `bias` (b, s), or (b, t, s) where tokens differ in it, or nothing."""
+
+    keys: Any
+    values: Any
+    bias: Any = None
+
+    def before(self, layer: int, keys, values):
+        r"""$K' = [K_{mem}; K]$, $V' = [V_{mem}; V]$: a layer's keys and values (b,
+        heads, k, d) behind its slots. Slots have no place in the text: they are not
+        rotated."""
+        pairs = (self.keys[layer], keys), (self.values[layer], values)
+        return tuple(
+            np.concatenate([slot, _alike(own, slot)], axis=2) for slot, own in pairs
+        )
+
+
 class KVCache:
     """Room for `capacity` tokens in each of `layers`; `length` of them are filled.
 
-    The one object of the project that changes: it is handed in, never hidden.
+    The one object of the project that changes: it is handed in, never hidden. From
+    when `slots` are set, each query finds them before what is kept.
     """
+
+    slots: Slots | None = None
 
     def __init__(self, layers, batch, heads, capacity, head_dim, dtype=np.float32):
         shape = (layers, batch, heads, capacity, head_dim)
@@ -42,9 +64,17 @@ class KVCache:
     def store(self, layer: int, keys, values):
         """Write a layer's new tokens, (batch, heads, new, d), behind the others.
 
-        Returns the keys and values of all tokens so far, as views. `length` moves on
-        only with `advance`, once every layer has stored.
+        Returns the keys and values of all tokens so far, as views, and behind slots
+        where there are some. `length` moves on only with `advance`, once every layer
+        has stored.
         """
+        keys, values = self.keep(layer, keys, values)
+        if self.slots is None:
+            return keys, values
+        return self.slots.before(layer, keys, values)
+
+    def keep(self, layer: int, keys, values):
+        """The same without slots: what of a layer is kept, all of it."""
         end = self.length + keys.shape[2]
         if end > self.capacity:
             raise ContextError(
@@ -73,6 +103,10 @@ class KVCache:
             )
         if not ((rows >= 0) & (rows < batch)).all():
             raise ValueError(f"rows must be from 0 to {batch - 1}: {rows.tolist()}")
+        if self.slots is not None:
+            keys, values, bias = self.slots
+            bias = None if bias is None else bias[rows]
+            self.slots = Slots(keys[:, rows], values[:, rows], bias)
         if len(rows) == batch:  # in its place, and only what moves
             moved = np.flatnonzero(rows != np.arange(batch))
             for kept in (*self.keys, *self.values):  # by layers: less is held twice
@@ -85,6 +119,22 @@ class KVCache:
         for kept, wanted in zip(before, after):
             wanted[:, :, : self.length] = kept[rows, :, : self.length]
         self.keys, self.values = keys, values
+
+
+class TapedCache(KVCache):
+    """A cache for training: what it keeps may be Variables, and has derivatives. It
+    has room for as much as is stored."""
+
+    def __init__(self):
+        self.length = 0
+        self.kept: dict[int, tuple[Any, Any]] = {}
+
+    def keep(self, layer: int, keys, values):
+        if layer in self.kept:
+            pairs = zip(self.kept[layer], (keys, values))
+            keys, values = (np.concatenate(pair, axis=2) for pair in pairs)
+        self.kept[layer] = keys, values
+        return keys, values
 
 
 class KeysAndValues(NamedTuple):
@@ -128,6 +178,14 @@ def remember(
     if cache is not None:
         cache.memory = memory
     return memory
+
+
+def _alike(own, slot):
+    """Each head as often as slots have heads where it has one."""
+    heads, wanted = own.shape[1], slot.shape[1]
+    if heads == wanted:
+        return own
+    return own[:, np.repeat(np.arange(heads), wanted // heads)]
 
 
 def _room(shape, dtype):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..arguments import check_whole
-from ..blocks.kv_cache import ContextError, KVCache
+from ..blocks.kv_cache import ContextError, KVCache, Slots
 
 
 class Packing(NamedTuple):
@@ -35,11 +35,36 @@ def places(
     Positions (t,) count from 0. Where a row is padded they are (b, t) and count what is
     no padding, so that a row padded on the left stands where it would stand alone. The
     mask says who may see whom: None for plain causality, else booleans (b or 1, 1, t,
-    all tokens so far). `packing` stands in place of all of it.
+    all tokens so far). `packing` stands in place of all of it. Where the cache has
+    slots, the mask has their columns before those of the tokens.
 
     >>> places(4, attention_mask=np.array([[False, True, True, True]]))[0]
     array([[0, 0, 1, 2]])
     """
+    positions, mask = _places(tokens, cache, attention_mask, packing)
+    if cache is not None and cache.slots is not None:
+        mask = ops.causal_mask(tokens)[None, None] if mask is None else mask
+        mask = beside_slots(mask, cache.slots)
+    return positions, mask
+
+
+def beside_slots(mask, slots: Slots):
+    """Booleans (b or 1, 1, t, k) and who sees which slot, (b, 1, t, s + k): everyone
+    all of them where slots have no bias; else what is added to the scores, their bias,
+    and minus infinity for a token that is not to be seen."""
+    batch, kept = slots.keys.shape[1], slots.keys.shape[3]
+    room = (batch, 1, mask.shape[2], kept)
+    mask = np.broadcast_to(mask, (batch, *mask.shape[1:]))
+    if slots.bias is None:
+        return np.concatenate([np.ones(room, bool), mask], axis=-1)
+    bias, dtype = slots.bias, slots.bias.dtype
+    bias = bias[:, None, None] if bias.ndim == 2 else bias[:, None]
+    bias = bias + np.zeros(room, dtype)
+    unseen = np.where(mask, 0.0, -np.inf).astype(dtype)
+    return np.concatenate([bias, unseen], axis=-1)
+
+
+def _places(tokens, cache, attention_mask, packing):
     if packing is not None:
         return packing.positions, packing.sees[:, None]
     past = 0 if cache is None else cache.length

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from refvlm.blocks.kv_cache import ContextError, KeysAndValues, KVCache, LookingCache
+from refvlm.autodiff import value_and_grad
+from refvlm.blocks.kv_cache import (
+    ContextError,
+    KeysAndValues,
+    KVCache,
+    LookingCache,
+    Slots,
+    TapedCache,
+)
 
 from ..spec import contract, example, law, random_arrays
 
@@ -132,3 +140,60 @@ def test_kv_cache_goes_on_from_no_row_that_was_not_there(rows, message):
     """-1 would be the last row, and booleans would choose."""
     with pytest.raises(ValueError, match=message):
         filled(2)[0].reorder(rows)
+
+
+@law
+@pytest.mark.parametrize("heads", [2, 6])
+def test_slots_stand_before_what_is_kept(heads):
+    """From when they are set; a key head is repeated where slots have one for each
+    query head that shares it."""
+    draw = random_arrays(0)
+    keys, values = draw(1, 3, 2, 5, 4), draw(1, 3, 2, 5, 4)
+    cache = KVCache(1, 3, 2, 5, 4, np.float64)
+    cache.store(0, keys[0, :, :, :3], values[0, :, :, :3])
+    cache.advance(3)
+    slots = cache.slots = Slots(draw(1, 3, heads, 1, 4), draw(1, 3, heads, 1, 4))
+    seen = cache.store(0, keys[0, :, :, 3:], values[0, :, :, 3:])
+    for found, slot, own in zip(seen, slots, (keys, values)):
+        np.testing.assert_array_equal(found[:, :, :1], slot[0])
+        for head in range(heads):
+            shared = own[0][:, head * 2 // heads]
+            np.testing.assert_array_equal(found[:, head, 1:], shared)
+
+
+@law
+def test_slots_go_with_their_rows():
+    """A beam that goes on from another takes its memory along."""
+    draw = random_arrays(0)
+    cache = KVCache(2, 3, 1, 4, 2, np.float64)
+    slots = cache.slots = Slots(draw(2, 3, 1, 1, 2), draw(2, 3, 1, 1, 2), draw(3, 1))
+    for rows in ([2, 0, 1], [1, 1], [0, 1, 1, 0]):
+        cache.reorder(np.array(rows))
+        slots = Slots(slots.keys[:, rows], slots.values[:, rows], slots.bias[rows])
+        for found, wanted in zip(cache.slots, slots):
+            np.testing.assert_array_equal(found, wanted)
+
+
+@law
+def test_taped_cache_gives_what_a_cache_gives_and_keeps_derivatives():
+    """Piece by piece; a loss of what is read goes back to what was stored first."""
+    draw = random_arrays(0)
+    keys, values = draw(2, 3, 5, 4), draw(2, 3, 5, 4)
+    plain, taped = KVCache(1, 2, 3, 5, 4, np.float64), TapedCache()
+    for start, stop in ((0, 3), (3, 4), (4, 5)):
+        some = keys[:, :, start:stop], values[:, :, start:stop]
+        for found, wanted in zip(taped.store(0, *some), plain.store(0, *some)):
+            np.testing.assert_array_equal(found, wanted)
+        plain.advance(stop - start)
+        taped.advance(stop - start)
+    assert taped.length == plain.length == 5
+
+    def loss(first):
+        cache = TapedCache()
+        cache.store(0, first, first * first)
+        seen_keys, seen_values = cache.store(0, keys, values)
+        return (seen_keys * seen_values).sum()
+
+    first = draw(2, 3, 1, 4)
+    _, gradient = value_and_grad(loss)(first)
+    np.testing.assert_allclose(gradient, 3 * first**2, rtol=1e-12)

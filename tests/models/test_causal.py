@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refvlm.blocks.kv_cache import ContextError, KVCache
+from refvlm.blocks.kv_cache import ContextError, KVCache, Slots, TapedCache
 from refvlm.models import causal
 from refvlm.models.gpt2 import GPT2Config
 
@@ -37,6 +37,35 @@ def test_places_of_padded_rows_count_tokens():
     np.testing.assert_array_equal(
         mask[0, 0], [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
     )
+
+
+@example
+def test_places_of_slots_come_first_and_cost_no_position():
+    """A slot is seen by everyone, or by its bias; the text is counted without it."""
+    cache = KVCache(1, 2, 1, 5, 2)
+    cache.advance(1)
+    slot = np.zeros((1, 2, 1, 1, 2))
+    cache.slots = Slots(slot, slot)
+    positions, mask = causal.places(2, cache)
+    np.testing.assert_array_equal(positions, [1, 2])
+    np.testing.assert_array_equal(mask[1, 0], [[1, 1, 1, 0], [1, 1, 1, 1]])
+    cache.slots = Slots(slot, slot, np.array([[-0.5], [-2.0]]))
+    _, mask = causal.places(2, cache)
+    far = -np.inf
+    np.testing.assert_array_equal(mask[1, 0], [[-2, 0, 0, far], [-2, 0, 0, 0]])
+
+
+@law
+def test_places_of_slots_differ_by_token_where_texts_are_packed():
+    """Text i sees slot i: the slots' bias has an axis for the tokens."""
+    cache = TapedCache()
+    slot, far = np.zeros((1, 1, 1, 2, 2)), -np.inf
+    cache.slots = Slots(slot, slot, np.array([[[0.0, far], [far, 0.0]]]))
+    sees = np.eye(2, dtype=bool)[None]
+    packing = causal.Packing(np.array([[4, 9]]), sees)
+    positions, mask = causal.places(2, cache, packing=packing)
+    np.testing.assert_array_equal(positions, [[4, 9]])
+    np.testing.assert_array_equal(mask[0, 0], [[0, far, 0, far], [far, 0, far, 0]])
 
 
 @law
