@@ -112,6 +112,7 @@ from .probability import (
     softmax,
     softmax_vjp,
 )
+from .recurrent import lstm, lstm_cell, lstm_cell_vjp, lstm_vjp
 from .regularization import drop_path, dropout, dropout_mask
 from .rope_scaling import (
     dynamic_frequencies,

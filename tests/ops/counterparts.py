@@ -115,6 +115,52 @@ def sums_of_groups(torch):
     return group_sum
 
 
+def one_step(torch):
+    def cell(x, state, weight_ih, weight_hh, bias_ih=None, bias_hh=None):
+        after = torch.lstm_cell(x, tuple(state), weight_ih, weight_hh, bias_ih, bias_hh)
+        return torch.stack(after)
+
+    return cell
+
+
+def every_step(torch):
+    """torch.lstm; where it reads backwards, the second half of both ways."""
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    pad = torch.nn.utils.rnn.pad_packed_sequence
+
+    def layer(
+        x,
+        weight_ih,
+        weight_hh,
+        bias_ih=None,
+        bias_hh=None,
+        state=None,
+        reverse=False,
+        lengths=None,
+    ):
+        if state is None:
+            state = x.new_zeros(2, x.shape[0], weight_hh.shape[-1])
+        if bias_ih is None and bias_hh is not None:
+            bias_ih = torch.zeros_like(bias_hh)
+        if bias_hh is None and bias_ih is not None:
+            bias_hh = torch.zeros_like(bias_ih)
+        weights = [w for w in (weight_ih, weight_hh, bias_ih, bias_hh) if w is not None]
+        ways = 2 if reverse else 1
+        start = tuple(each[None].expand(ways, *each.shape) for each in state)
+        options = len(weights) == 4, 1, 0.0, False, reverse
+        if lengths is None:
+            out = torch.lstm(x, start, weights * ways, *options, True)[0]
+        else:
+            packed = pack(x, lengths, batch_first=True, enforce_sorted=False)
+            start = tuple(each[:, packed.sorted_indices] for each in start)
+            data = packed.data, packed.batch_sizes, start, weights * ways
+            packed = packed._replace(data=torch.lstm(*data, *options)[0])
+            out = pad(packed, batch_first=True, total_length=x.shape[1])[0]
+        return out[..., -weight_hh.shape[-1] :]
+
+    return layer
+
+
 # PyTorch's function, where it is not torch.nn.functional's of the same name.
 COUNTERPARTS = {
     **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
@@ -128,6 +174,8 @@ COUNTERPARTS = {
     "gated_linear": gated,
     "global_avg_pool2d": means_of_planes,
     "group_sum": sums_of_groups,
+    "lstm": every_step,
+    "lstm_cell": one_step,
     "log_softmax": lambda torch: lambda scores, dim=-1: scores.log_softmax(dim),
     "patch_embedding": strided,
     "patchify": into_patches,

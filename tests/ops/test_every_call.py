@@ -130,8 +130,8 @@ def test_operators_refuse_a_number_that_is_none(name, case, option):
 
 
 def without_samples(name, case):
-    """The case with an empty first axis wherever its arrays have leading axes, or None
-    where none has."""
+    """The case with an empty first axis wherever its arrays have leading axes, and an
+    empty axis b, or None where none has."""
     args, options, length = list(case.args), dict(case.options), None
     for each in getattr(ours(name), "contract", {}).values():
         by_place = each.position < len(args)
@@ -139,12 +139,16 @@ def without_samples(name, case):
         if not isinstance(array, np.ndarray):
             continue
         leading = array.ndim - len(each.names) if each.leading else 0
-        if leading or each.names[:1] == ("b",):
-            length = len(array) if length is None else length
-            if len(array) == length and by_place:
-                args[each.position] = array[:0]
-            elif len(array) == length:
-                options[each.name] = array[:0]
+        if leading or "b" in each.names:
+            axis = 0 if leading else each.names.index("b")
+            length = array.shape[axis] if length is None else length
+            if array.shape[axis] != length:
+                continue
+            empty = np.take(array, [], axis)
+            if by_place:
+                args[each.position] = empty
+            else:
+                options[each.name] = empty
     return None if length is None else case._replace(args=tuple(args), options=options)
 
 

@@ -98,6 +98,7 @@ MORE_TO_READ = {
     "avg_pool2d": (5, "the same, and how many pixels each window counts"),
     "instance_norm": (4, "all of group_norm, or of batch_norm"),
     "batch_norm": (5, "a scale and a shift, and the statistics of a batch"),
+    "lstm": (4, "the cell, and its two linear maps and sigmoids"),
     "cross_entropy": (4, "log_softmax, the shares that are asked for, the mean"),
 }
 

@@ -83,6 +83,12 @@ PARTINGS = {
             "zeros in A",
         )
     },
+    "lstm": {
+        A_NUMBER: ("no axes in bias_ih", "no axes in bias_hh"),
+        "a sequence without steps has no states: PyTorch wants one": (
+            "no axis 1 in x",
+        ),
+    },
     "max_pool2d": {NOTHING: ("no axis 0",)},
     "mse_loss": {A_NUMBER: ("no axes",)},
     "scaled_dot_product_attention": {

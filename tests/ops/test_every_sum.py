@@ -134,7 +134,7 @@ def with_many_rows(name, case):
         return None
     rows, *beside = contract.values()
     leads = bool(rows.leading) and first.ndim > max(len(rows.names), 1)
-    alone = not any(each.leading for each in beside)
+    alone = not any(each.leading or "b" in each.names for each in beside)
     given = inspect.signature(getattr(ops, name)).bind(*case.args, **case.options)
     along = np.intersect1d(given.arguments.get("dim", ()), (0, -first.ndim)).size > 0
     if along or not alone or not (leads or rows.names[:1] == ("b",)):
@@ -166,6 +166,7 @@ NOT_ASKED = {
     ),
     **dict.fromkeys(["scaled_dot_product_attention", "cross_entropy"], SEVERAL),
     **dict.fromkeys(["binary_cross_entropy_with_logits", "kl_div"], SEVERAL),
+    **dict.fromkeys(["lstm", "lstm_cell"], SEVERAL),
     **dict.fromkeys(["mse_loss", "nll_loss", "smooth_l1_loss"], SEVERAL),
     "solve": SEVERAL,
     **dict.fromkeys(["embedding", "gather", "group_sum"], SCATTERED),

@@ -53,6 +53,7 @@ from .places import (
     positions_are_a_grid,
     positions_are_numbers,
 )
+from .recurrence import a_direction, four_gates, lengths_of_rows
 from .sight import (
     a_scale_of_scores,
     attn_mask_fits,
