@@ -1,0 +1,1 @@
+"""Episodic memory: a Bayesian regression, whose posterior is written fact by fact."""
