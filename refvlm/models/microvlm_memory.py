@@ -1,0 +1,195 @@
+r"""What a MicroVLM writes of pictures, and what it gets when it asks.
+
+    tokens (e, n, m, h)   n pictures of e episodes, one after the other
+        --codes-->   z (e, k, C)        --write_all-->   mean (e, K, C), covariance
+    questions (e, q, h)
+        --cues-->    z (e, q, C)        --address, read-->   (e, q, C)
+        --W_M-->     a slot for each layer; the scope's gate on its score
+
+A code is written at the address of its own first K numbers, $w = z M_0^+$, where $M_0$
+is the prior's mean. Two wirings differ in what a code is. "contexts" is the source's:
+an LSTM's output of each picture's mean, asked by a mean. "tokens" writes some tokens of
+each picture, $\mathrm{LN}(W_d x + \mathrm{LSTM}(\bar x))$, and asks by
+$\mathrm{LN}(W_q h)$, where h is what the decoder made of the question's last word.
+
+Source: [MicroVLM-V] 5. Oracle: the same composition in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..blocks.episodes import from_episodes, to_episodes
+from ..blocks.episodic_memory.addressing import prior_address, ridge_address
+from ..blocks.episodic_memory.prior import Memory, prior
+from ..blocks.episodic_memory.reading import read
+from ..blocks.episodic_memory.scope import gate_bias, scope_logits
+from ..blocks.episodic_memory.slots import slot_shapes, slots_of
+from ..blocks.episodic_memory.writing import write_all
+from ..blocks.kv_cache import Slots
+from ..blocks.recurrent import lstm_stack, lstm_stack_shapes
+from ..blocks.transformer import layer_norm, linear
+from ..checkpoint import Weights
+from .microvlm_config import MicroVLMConfig
+
+
+class Wiring(NamedTuple):
+    """How codes are made of pictures, and cues of questions, and with what tensors.
+
+    `codes(tokens, order, weights, written)`: (e, n, m, h) and what the LSTM says of
+    each picture, (e, n, C), to (e, n * written, C). `cues(questions, weights)`: (e, q,
+    h) to (e, q, C).
+    """
+
+    shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
+    codes: Callable
+    cues: Callable
+
+
+def expected_shapes(config: MicroVLMConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of the memory by name, without what stands before."""
+    memory, text = config.memory, config.text
+    order = lstm_stack_shapes(
+        text.hidden_size, memory.order_width, memory.order_layers, memory.both_ways
+    )
+    slot = slot_shapes(
+        memory.width, text.num_hidden_layers, memory.heads, text.head_dim
+    )
+    own = WIRINGS[memory.wiring].shapes(text.hidden_size, memory.width)
+    return {
+        **{f"lstm_z.{name}": shape for name, shape in order.items()},
+        **{f"W_M.{name}": shape for name, shape in slot.items()},
+        **own,
+    }
+
+
+def start(config: MicroVLMConfig, dtype=np.float32) -> Memory:
+    """The memory before anything is written."""
+    memory = config.memory
+    return prior(memory.slots, memory.width, memory.scale, dtype=dtype)
+
+
+def codes(tokens, weights: Weights, config: MicroVLMConfig):
+    """What is written of pictures, in their order: (e, n, m, h) -> (e, k, C)."""
+    memory = config.memory
+    order = lstm_stack(
+        tokens.mean(axis=2),
+        weights.scope("lstm_z"),
+        memory.order_layers,
+        memory.both_ways,
+    )
+    return WIRINGS[memory.wiring].codes(tokens, order, weights, memory.written)
+
+
+def cues(questions, weights: Weights, config: MicroVLMConfig):
+    """What is asked, in the memory's own numbers: (e, q, h) -> (e, q, C)."""
+    return WIRINGS[config.memory.wiring].cues(questions, weights)
+
+
+def written(memory: Memory, codes, config: MicroVLMConfig) -> Memory:
+    """The memory after codes (e, k, C), each where its own first numbers say."""
+    return write_all(memory, addresses(codes, config), codes, config.memory.noise)
+
+
+def addresses(codes, config: MicroVLMConfig):
+    r"""Where codes belong: $w = z M_0^+$, (e, k, C) -> (e, k, K)."""
+    return prior_address(codes, start(config, codes.dtype).mean)
+
+
+def asked(memory: Memory, cues, config: MicroVLMConfig):
+    r"""Where a cue leads: $z M^\top (M M^\top + \rho I)^{-1}$ of what is written, or
+    with no ridge the address that it would be written at: (e, q, C) -> (e, q, K)."""
+    if not config.memory.ridge:
+        return addresses(cues, config)
+    return ridge_address(cues, memory.mean, config.memory.ridge)
+
+
+class Recall(NamedTuple):
+    """What a question gets of a memory: where it looked (e, q, K), what it read there
+    (e, q, C), and what the scope says of it, (e, q): the logit of the gate."""
+
+    address: Any
+    read: Any
+    gate: Any
+
+
+def recall(memory: Memory, questions, weights: Weights, config: MicroVLMConfig):
+    """Ask a memory: questions (e, q, h), what the decoder made of each; `weights` are
+    the whole model's."""
+    own = weights.scope("episodic_memory")
+    address = asked(memory, cues(questions, own, config), config)
+    *shape, hidden = questions.shape
+    gate = scope_logits(questions.reshape(-1, hidden), weights.scope("scope_detector"))
+    return Recall(address, read(memory, address), gate.reshape(shape))
+
+
+def slots(recalled, weights: Weights, config: MicroVLMConfig, bias=None) -> Slots:
+    """What was read, (b, s, C), as s slots of every layer; `bias` (b, s) or (b, t, s)
+    is added to their scores. `weights` are the whole model's."""
+    text = config.text
+    return slots_of(
+        recalled,
+        weights.scope("episodic_memory.W_M"),
+        text.num_hidden_layers,
+        config.memory.heads,
+        text.head_dim,
+        bias,
+    )
+
+
+def remembered(contexts, weights: Weights, config: MicroVLMConfig, episodes: int):
+    """The source's whole way: contexts (b, h) of so many episodes are written, ask what
+    was written of theirs, and get a slot each, behind their gates."""
+    steps = to_episodes(contexts, episodes)
+    own = weights.scope("episodic_memory")
+    seen = codes(steps[:, :, None], own, config)
+    memory = written(start(config, contexts.dtype), seen, config)
+    found = recall(memory, steps, weights, config)
+    gate = gate_bias(found.gate.reshape(-1, 1))
+    return slots(from_episodes(found.read), weights, config, gate)
+
+
+def _context_codes(tokens, order, weights, written):
+    return order
+
+
+def _context_cues(questions, weights):
+    return questions
+
+
+def _no_shapes(hidden, width):
+    return {}
+
+
+def _token_codes(tokens, order, weights, written):
+    marked = linear(tokens[:, :, :written], weights.scope("code_projection"))
+    normed = layer_norm(marked + order[:, :, None], weights.scope("code_norm"))
+    episodes, pictures, some, width = normed.shape
+    return normed.reshape(episodes, pictures * some, width)
+
+
+def _token_cues(questions, weights):
+    cues = linear(questions, weights.scope("query_projection"))
+    return layer_norm(cues, weights.scope("query_norm"))
+
+
+def _token_shapes(hidden, width):
+    return {
+        "code_projection.weight": (width, hidden),
+        "code_projection.bias": (width,),
+        "code_norm.weight": (width,),
+        "code_norm.bias": (width,),
+        "query_projection.weight": (width, hidden),
+        "query_projection.bias": (width,),
+        "query_norm.weight": (width,),
+        "query_norm.bias": (width,),
+    }
+
+
+WIRINGS = {
+    "contexts": Wiring(_no_shapes, _context_codes, _context_cues),
+    "tokens": Wiring(_token_shapes, _token_codes, _token_cues),
+}
