@@ -8,6 +8,7 @@ from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
 from refvlm.blocks import adapters, connectors
 from refvlm.blocks.convolutional import reparameterization
+from refvlm.blocks.episodic_memory import attention, gates
 from refvlm.blocks.fusion import merging
 from refvlm.metrics import seeds, zero_shot
 from refvlm.models import splicing
@@ -32,6 +33,8 @@ HOMES = (
     adapters,
     connectors,
     merging,
+    attention,
+    gates,
     splicing,
     combining,
     continual,

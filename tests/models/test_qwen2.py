@@ -5,13 +5,21 @@ import pytest
 
 from refvlm import ops
 from refvlm.autodiff import value_and_grad
-from refvlm.blocks.kv_cache import ContextError
+from refvlm.blocks.kv_cache import ContextError, Slots
 from refvlm.checkpoint import Weights
 from refvlm.models import qwen2
 from refvlm.models.fields import ConfigError
 
 from ..oracles import import_torchvision, in_double
-from ..spec import assert_close, contract, derivative, example, law, oracle
+from ..spec import (
+    assert_close,
+    contract,
+    derivative,
+    example,
+    law,
+    oracle,
+    random_arrays,
+)
 from ..weights import random_weights
 
 SMALL = qwen2.Qwen2Config(
@@ -118,6 +126,54 @@ def test_qwen2_with_a_cache_equals_without(weights, cuts):
         start += cut
     assert cache.length == 9
     assert_close(np.concatenate(pieces, axis=1), whole)
+
+
+def behind_slots(weights, slots):
+    """What becomes of a text whose memory was set before its first token."""
+    cache = qwen2.new_cache(SMALL, 2, 9, np.float64)
+    cache.slots = slots
+    return qwen2.qwen2(embed(weights, IDS), weights, SMALL, cache=cache)
+
+
+@law
+def test_qwen2_behind_slots_of_a_token_is_behind_the_token(weights):
+    """A key that is not turned stands at place 0, where the text begins. Turned back
+    by one place, what a cache holds of a token is a slot that is that token before the
+    text: nothing else of it is ever read."""
+    before = qwen2.new_cache(SMALL, 2, 10, np.float64)
+    first = embed(weights, np.array([[3], [29]]))
+    qwen2.qwen2(first, weights, SMALL, cache=before)
+    keys, values = before.keys[:, :, :, :1].copy(), before.values[:, :, :, :1].copy()
+    expected = qwen2.qwen2(embed(weights, IDS), weights, SMALL, cache=before)
+    cos, sin = ops.rotary_angles(np.array([1]), 4, SMALL.rope_theta)
+    back = ops.apply_rotary(keys, cos, -sin)
+    assert_close(behind_slots(weights, Slots(back, values)), expected)
+    at_home = behind_slots(weights, Slots(keys, values))
+    assert np.abs(at_home - expected).max() > 0.01
+
+
+@law
+def test_qwen2_behind_slots_for_all_query_heads_is_that_of_tied_ones(weights):
+    """Six heads of slots that are copies of two say what the two say; of their own they
+    say more."""
+    draw = random_arrays(8)
+    few = Slots(draw(3, 2, 2, 4, 4), draw(3, 2, 2, 4, 4), draw(2, 4))
+    copies = Slots(few.keys.repeat(3, axis=2), few.values.repeat(3, axis=2), few.bias)
+    assert_close(behind_slots(weights, copies), behind_slots(weights, few))
+    own = Slots(draw(3, 2, 6, 4, 4), copies.values, few.bias)
+    assert np.abs(behind_slots(weights, own) - behind_slots(weights, few)).max() > 0.1
+
+
+@law
+def test_qwen2_behind_closed_slots_has_no_memory(weights):
+    """Minus infinity on every slot, and nothing of it is heard."""
+    draw = random_arrays(9)
+    closed = np.array([[-np.inf, -np.inf], [-np.inf, 0.0]])
+    slots = Slots(draw(3, 2, 2, 2, 4), draw(3, 2, 2, 2, 4), closed)
+    alone = qwen2.qwen2(embed(weights, IDS), weights, SMALL)
+    behind = behind_slots(weights, slots)
+    assert_close(behind[:1], alone[:1])
+    assert np.abs(behind[1] - alone[1]).max() > 0.1
 
 
 @law

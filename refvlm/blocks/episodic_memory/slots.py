@@ -3,8 +3,9 @@ r"""Slots: what a memory says, as keys and values that a decoder can look at.
     read (b, s, C) -> W_M: C -> layers x heads x head_dim x 2 -> one key and one value
     for each layer and head, s of them: as if s more tokens stood before the text
 
-A slot has no place in the text, so it is not rotated: a query finds it by what it says,
-from every position alike. Names of weights are those of MicroVLM-V's `W_M`.
+A slot is not rotated, and that is the rotation of place 0: it stands at the beginning
+of every text, and a query sees it from as far as its own place. Names of weights are
+those of MicroVLM-V's `W_M`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvlm import ops
-from refvlm.blocks.episodic_memory.attention import attention_with_memory
+from refvlm.blocks.episodic_memory import attention
 from refvlm.shapes import ShapeError
 
 from ...spec import (
@@ -33,15 +33,20 @@ def draws(heads=4, own=2, slot_heads=2, queries=3, keys=5, slots=2, seed=1):
     )
 
 
+def attend(*given, **options):
+    """Through its name, so that a reader's own can take its place."""
+    return attention.attention_with_memory(*given, **options)
+
+
 @example
 def test_attention_with_memory_of_equal_keys_counts_the_slot_in():
     """Three keys that match alike: the slot has a third, and with log 1/2 a fifth."""
     query, key = np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 2, 2))
     value, memory = np.zeros((1, 1, 2, 1)), np.ones((1, 1, 1, 1))
     given = query, key, value, key[:, :, :1], memory
-    assert_close(attention_with_memory(*given).ravel(), np.ones(1) / 3)
+    assert_close(attend(*given).ravel(), np.ones(1) / 3)
     half = np.log([[0.5]])
-    assert_close(attention_with_memory(*given, half).ravel(), np.ones(1) / 5)
+    assert_close(attend(*given, half).ravel(), np.ones(1) / 5)
 
 
 @law
@@ -62,7 +67,8 @@ def test_attention_with_memory_of_an_open_gate_is_more_keys(slots, causal, heads
     given = {"is_causal": causal, "enable_gqa": True}
     for bias in (None, np.zeros((2, slots))):
         assert_close(
-            attention_with_memory(query, key, value, *memory, bias, **given), expected
+            attend(query, key, value, *memory, bias, **given),
+            expected,
         )
 
 
@@ -75,10 +81,10 @@ def test_attention_with_memory_of_a_closed_gate_is_none_to_the_bit(dtype, causal
     own = {"is_causal": causal, "enable_gqa": True}
     alone = ops.scaled_dot_product_attention(*arrays[:3], **own)
     closed = np.full((2, 2), -np.inf, dtype)
-    np.testing.assert_array_equal(attention_with_memory(*arrays, closed, **own), alone)
+    np.testing.assert_array_equal(attend(*arrays, closed, **own), alone)
     one = closed.copy()
     one[1] = 0
-    mixed = attention_with_memory(*arrays, one, **own)
+    mixed = attend(*arrays, one, **own)
     np.testing.assert_array_equal(mixed[0], alone[0])
     assert np.abs(mixed[1] - alone[1]).max() > 0.1
 
@@ -94,7 +100,7 @@ def test_attention_with_memory_is_a_share_of_the_slot():
     share = ops.sigmoid(score - z)
     alone = ops.scaled_dot_product_attention(query, key, value)
     expected = share * memory[1] + (1 - share) * alone
-    assert_close(attention_with_memory(query, key, value, *memory, bias), expected)
+    assert_close(attend(query, key, value, *memory, bias), expected)
 
 
 @law
@@ -104,8 +110,8 @@ def test_attention_with_memory_of_tied_heads_is_that_of_few():
     few = draws(heads=14, own=2, slot_heads=2)
     copies = [np.repeat(part, 7, axis=1) for part in few[3:]]
     assert_close(
-        attention_with_memory(*few[:3], *copies, enable_gqa=True, is_causal=True),
-        attention_with_memory(*few, enable_gqa=True, is_causal=True),
+        attend(*few[:3], *copies, enable_gqa=True, is_causal=True),
+        attend(*few, enable_gqa=True, is_causal=True),
     )
 
 
@@ -122,8 +128,8 @@ def test_attention_with_memory_keeps_ones_own_mask(kind, gated):
     bias = np.log([[0.5, 0.25], [0.125, 0.75]]) if gated else None
     given = {"attn_mask": mask, "enable_gqa": True}
     spoilt = np.where(seen[:, None, :, None], value, 1e9)
-    out = attention_with_memory(query, key, spoilt, *memory, bias, **given)
-    assert_close(out, attention_with_memory(query, key, value, *memory, bias, **given))
+    out = attend(query, key, spoilt, *memory, bias, **given)
+    assert_close(out, attend(query, key, value, *memory, bias, **given))
     columns = np.zeros((2, 1, 3, 2)) if bias is None else bias[:, None, None, :]
     own = ops.additive_mask(mask, float) if kind == "bool" else mask
     full = [
@@ -145,8 +151,8 @@ def test_attention_with_memory_keeps_float32():
     """float32 in, float32 out."""
     single = [a.astype(np.float32) for a in draws()]
     bias = np.log([[0.5, 0.25], [1.0, 0.75]])
-    out = attention_with_memory(*single, bias.astype(np.float32), enable_gqa=True)
-    exact = attention_with_memory(*draws(), bias, enable_gqa=True)
+    out = attend(*single, bias.astype(np.float32), enable_gqa=True)
+    exact = attend(*draws(), bias, enable_gqa=True)
     assert_close(out, exact.astype(np.float32), 1e-5)
 
 
@@ -159,7 +165,7 @@ def test_attention_with_memory_equals_torch(compare, slot_heads):
     bias = random_arrays(8)(2, 2)
 
     def ours(*given):
-        return attention_with_memory(*given, is_causal=True, enable_gqa=True)
+        return attend(*given, is_causal=True, enable_gqa=True)
 
     def reference(torch):
         def extended(query, key, value, memory_key, memory_value, bias):
@@ -189,7 +195,7 @@ def test_attention_with_memory_derivative():
     bias = np.array([[-0.5, -1.0], [-np.inf, -np.inf]])
 
     def one_closed(*given):
-        return attention_with_memory(*given, bias, enable_gqa=True)
+        return attend(*given, bias, enable_gqa=True)
 
     check_vjp(one_closed, *draws())
 
@@ -198,6 +204,6 @@ def test_attention_with_memory_derivative():
 def test_attention_with_memory_refuses_heads_of_neither():
     """Slots have the heads of the keys or those of the queries."""
     with pytest.raises(ShapeError, match="the memory has 3 heads; the queries have 4"):
-        attention_with_memory(*draws(slot_heads=3), enable_gqa=True)
+        attend(*draws(slot_heads=3), enable_gqa=True)
     with pytest.raises(ShapeError, match="attention_with_memory"):
-        attention_with_memory(*draws(), np.zeros((2, 3)), enable_gqa=True)
+        attend(*draws(), np.zeros((2, 3)), enable_gqa=True)
