@@ -246,6 +246,8 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "lora_linear": "blocks/test_adapters.py",
         "mlp_connector": "blocks/test_connectors.py",
         "gated_fusion": "blocks/fusion/test_merging.py",
+        "attention_with_memory": "blocks/episodic_memory/test_attention.py",
+        "gate_bias": "blocks/episodic_memory/test_gates.py",
         "make_room": "models/test_splicing.py",
         "weighted_sum": "objectives/test_combining.py",
         "ewc_penalty": "objectives/test_continual.py",
