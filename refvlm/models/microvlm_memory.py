@@ -24,9 +24,10 @@ import numpy as np
 
 from ..blocks.episodes import from_episodes, to_episodes
 from ..blocks.episodic_memory.addressing import prior_address, ridge_address
+from ..blocks.episodic_memory.gates import gate_bias
 from ..blocks.episodic_memory.prior import Memory, prior
 from ..blocks.episodic_memory.reading import read
-from ..blocks.episodic_memory.scope import gate_bias, scope_logits
+from ..blocks.episodic_memory.scope import scope_logits
 from ..blocks.episodic_memory.slots import slot_shapes, slots_of
 from ..blocks.episodic_memory.writing import write_all
 from ..blocks.kv_cache import Slots
