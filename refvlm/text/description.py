@@ -45,19 +45,24 @@ def added_token(token_id: int, content: str, special: bool = True, **flags: bool
     return {"id": token_id, "content": content, **fields}
 
 
-def framing(start: tuple[str, int], end: tuple[str, int]) -> dict[str, Any]:
-    """The post-processor that puts a marker, given with its id, at either end."""
+def framing(
+    start: tuple[str, int] | None, end: tuple[str, int] | None
+) -> dict[str, Any]:
+    """The post-processor that puts a marker, given with its id, at either end, or at
+    one of them."""
 
     def sequence(name: str, kind: int) -> dict[str, Any]:
         return {"Sequence": {"id": name, "type_id": kind}}
 
-    first, last = ({"SpecialToken": {"id": n, "type_id": 0}} for n, _ in (start, end))
+    def special(marker: tuple[str, int] | None) -> list[dict[str, Any]]:
+        return [{"SpecialToken": {"id": marker[0], "type_id": 0}}] if marker else []
+
     return {
         "type": "TemplateProcessing",
-        "single": [first, sequence("A", 0), last],
+        "single": [*special(start), sequence("A", 0), *special(end)],
         "pair": [sequence("A", 0), sequence("B", 1)],
         "special_tokens": {
             name: {"id": name, "ids": [number], "tokens": [name]}
-            for name, number in (start, end)
+            for name, number in filter(None, (start, end))
         },
     }

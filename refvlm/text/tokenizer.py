@@ -88,9 +88,10 @@ class Tokenizer:
         with one_error(self.origin):
             return self._engine.frame()
 
-    def framed(self, start: str, end: str) -> Tokenizer:
-        """The same tokenizer, whose file puts these two markers around every text."""
-        pairs = [(name, self.token_id(name)) for name in (start, end)]
+    def framed(self, start: str | None, end: str | None) -> Tokenizer:
+        """The same tokenizer, whose file puts these two markers around every text; None
+        where there is none."""
+        pairs = [name and (name, self.token_id(name)) for name in (start, end)]
         document = {**json.loads(self.to_json()), "post_processor": framing(*pairs)}
         return Tokenizer(open_engine(json.dumps(document)), self.origin)
 

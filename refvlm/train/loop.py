@@ -14,7 +14,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,6 +74,14 @@ class Recipe(Protocol):
     def loss(self, weights: Weights, shard: Any, training: Training, stage: Stage):
         """(loss, parts): this shard's share of the batch's loss, and of its parts."""
 
+    def enter(
+        self, stage: Stage, tensors: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The tensors with which a stage begins, made of those that the one before it
+        left (for the first stage, the initial ones): as they are, if nothing is said.
+        A function of the two alone."""
+        return tensors
+
 
 def begin(recipe: Recipe) -> State:
     """The state before the first step."""
@@ -115,6 +123,8 @@ def train_step(
 ) -> State:
     """One step: the gradient, clipped, through the optimiser of the stage."""
     stage, within = stage_of(recipe, state.step)
+    if not within:
+        state = replace(state, tensors=recipe.enter(stage, state.tensors))
     learnt = learnt_by(stage, state.tensors)
     parts, gradients, statistics = gradient(recipe, state, batch, family)
     gradients, norm = clip_by_global_norm(gradients, recipe.max_norm)

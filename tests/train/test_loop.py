@@ -58,6 +58,34 @@ def test_train_continues_from_any_state(pause):
     assert whole.history == joined.history
 
 
+class Doubled(Line):
+    """Between the stages the slope is doubled."""
+
+    def enter(self, stage, tensors):
+        if stage.name == "first":
+            return tensors
+        return {**tensors, "slope": 2 * tensors["slope"]}
+
+
+@law
+def test_train_begins_a_stage_with_what_the_recipe_makes_of_it():
+    """Once, before its first step; and a run in two pieces, cut where the stages meet or
+    elsewhere, is the run in one."""
+    recipe = Doubled()
+    before, after = last(train(Line(), begin(Line()), stop=30)), {}
+    for state in train(recipe, begin(recipe)):
+        after[state.step] = state
+    assert np.array_equal(after[30].tensors["slope"], before.tensors["slope"])
+    moved = after[31].tensors["slope"] - 2 * before.tensors["slope"]
+    assert np.abs(moved).max() < 2 * recipe.stages[1].rate(0) + 1e-6
+    for pause in (1, 29, 30, 31):
+        joined = last(train(recipe, after[pause]))
+        assert np.array_equal(joined.tensors["slope"], after[60].tensors["slope"])
+    assert not np.array_equal(
+        after[60].tensors["slope"], last(train(Line(), before)).tensors["slope"]
+    )
+
+
 @law
 def test_train_leaves_frozen_tensors_alone():
     """What a stage does not train keeps its very array; the next stage moves it."""

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refvlm.train.loop import Stage
+from refvlm.train.loop import Recipe, Stage
 from refvlm.train.optimizers import AdamW
 
 SLOPE = np.array([[2.0, -1.0, 0.5]], np.float32)
 
 
 @dataclass
-class Line:
+class Line(Recipe):
     """y = x a: `slope` is learnt, `offset` only in the second stage."""
 
     name: str = "line"

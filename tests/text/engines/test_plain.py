@@ -127,6 +127,21 @@ def test_plain_engine_knows_what_the_library_knows(name):
             assert ours.bytes_of(token_id, markers) == expected
 
 
+@law
+def test_a_frame_may_stand_on_one_side():
+    """A marker before every text, or behind it, and in the file that is written."""
+    ours = plain("fastvlm-tiny")
+    end = ours.token_id("<|im_end|>")
+    for markers, frame in (
+        ((None, "<|im_end|>"), ([], [end])),
+        (("<|im_end|>", None), ([end], [])),
+        ((None, None), ([], [])),
+    ):
+        framed = ours.framed(*markers)
+        written = Tokenizer(PlainEngine.from_json(framed.to_json(), "written"))
+        assert framed.frame == written.frame == frame
+
+
 def changed(path, value):
     """SMALL with one value of it replaced."""
     document = copy.deepcopy(SMALL)
