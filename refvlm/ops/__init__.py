@@ -53,6 +53,7 @@ from .elementwise_losses import (
 from .groups import group_sum, group_sum_vjp
 from .linear_algebra import logdet, logdet_vjp, solve, solve_vjp
 from .losses import cross_entropy, cross_entropy_vjp, nll_loss, nll_loss_vjp
+from .low_rank_inverse import sherman_morrison, woodbury
 from .masks import (
     additive_mask,
     boolean_mask,
@@ -111,6 +112,13 @@ from .probability import (
     logsumexp_vjp,
     softmax,
     softmax_vjp,
+)
+from .pseudo_inverse import (
+    ben_israel_cohen,
+    ben_israel_cohen_residuals,
+    pinv,
+    pinv_vjp,
+    safe_scale,
 )
 from .recurrent import lstm, lstm_cell, lstm_cell_vjp, lstm_vjp
 from .regularization import drop_path, dropout, dropout_mask

@@ -28,6 +28,7 @@ NOTHING = "nothing in is nothing out: PyTorch wants channels, or pixels, or a ba
 NO_WINDOW = "a window without places, or over no channels, sees nothing to sum"
 NO_MEAN = "there is no mean of no numbers: PyTorch says nan"
 NO_SHARE = "an infinity is no probability, and neither answer means anything"
+INFINITE = "an infinity is refused: PyTorch does so for some shapes"
 ORDER = "of three infinite terms their order decides"
 PARTINGS = {
     "add_scaled": {A_NUMBER: ("no axes",)},
@@ -38,6 +39,10 @@ PARTINGS = {
         "PyTorch folds weight and mean into one shift: infinity less infinity": (
             "inf in weight",
         ),
+    },
+    "ben_israel_cohen": {
+        "it squares every number": ("largest in A",),
+        INFINITE: ("inf in A, call 1",),
     },
     "binary_cross_entropy_with_logits": {
         "what cannot be, and is, costs infinity: PyTorch subtracts two": (
@@ -91,6 +96,7 @@ PARTINGS = {
     },
     "max_pool2d": {NOTHING: ("no axis 0",)},
     "mse_loss": {A_NUMBER: ("no axes",)},
+    "pinv": {INFINITE: ("inf in A, call 0",)},
     "scaled_dot_product_attention": {
         "what is hidden is not looked at: PyTorch adds -inf to it": (
             "in key, call 1",

@@ -42,7 +42,15 @@ from .longer import (
     low_turns_are_below_high,
     more_than_one_pair,
 )
-from .matrices import a_symmetric_matrix, finite_numbers
+from .matrices import (
+    a_number_of_steps,
+    a_relative_cutoff,
+    a_scale_that_converges,
+    a_symmetric_matrix,
+    a_tolerance,
+    finite_numbers,
+    squares_in_range,
+)
 from .places import (
     a_positive_base,
     a_positive_theta,
