@@ -52,8 +52,8 @@ class MemoryConfig:
     variance of an observation. In the wiring "contexts", as published, one vector of a
     picture is written, what an LSTM makes of its mean; in "tokens", `written` of its
     tokens, each with what the LSTM says of its place. `ridge` is that of addresses
-    against what is written; with 0 they are taken from the prior. A slot has `heads`
-    heads in each layer: those of the keys, or all of the queries.
+    against what is written; without one they are taken from the prior. A slot has
+    `heads` heads in each layer: those of the keys, or all of the queries.
     """
 
     slots: int = 512
@@ -65,7 +65,7 @@ class MemoryConfig:
     order_layers: int = 2
     order_width: int = 448
     both_ways: bool = True
-    ridge: float = 0.0
+    ridge: float | None = None
     heads: int = 14
 
     @classmethod
@@ -80,7 +80,9 @@ class MemoryConfig:
             order_layers=fields.whole(config, "order_layers", 2, high=64),
             order_width=fields.whole(config, "order_width", 448, high=1 << 14),
             both_ways=fields.flag(config, "bidirectional", True),
-            ridge=fields.number(config, "ridge", 0.0, low=-1e-300, high=1e6),
+            ridge=None
+            if config.get("ridge") is None
+            else fields.number(config, "ridge", high=1e6),
             heads=fields.whole(config, "heads", 14, high=1024),
         )
 

@@ -103,7 +103,7 @@ def addresses(codes, config: MicroVLMConfig):
 def asked(memory: Memory, cues, config: MicroVLMConfig):
     r"""Where a cue leads: $z M^\top (M M^\top + \rho I)^{-1}$ of what is written, or
     with no ridge the address that it would be written at: (e, q, C) -> (e, q, K)."""
-    if not config.memory.ridge:
+    if config.memory.ridge is None:
         return addresses(cues, config)
     return ridge_address(cues, memory.mean, config.memory.ridge)
 
