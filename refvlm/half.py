@@ -47,7 +47,7 @@ def in_single(value):
 def in_half(value):
     """A float32 array rounded to float16, once; anything else as it is."""
     if isinstance(value, tuple):
-        return tuple(map(in_half, value))
+        return _as_before(value, map(in_half, value))
     arrays = np.ndarray, np.floating, Variable
     if not isinstance(value, arrays) or value.dtype != np.float32:
         return value
@@ -69,10 +69,15 @@ def _each(value, change, widths):
     if isinstance(value, Mapping):
         return {key: _each(each, change, widths) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_each(each, change, widths) for each in value)
+        return _as_before(value, (_each(each, change, widths) for each in value))
     if _is_array(value) and value.dtype.kind == "f":
         widths.add(value.dtype.itemsize)
     return change(value)
+
+
+def _as_before(value, parts):
+    """A list or a tuple of other parts; one whose parts have names takes them apart."""
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
 
 
 def _is_array(value):

@@ -7,6 +7,7 @@ that a model is trained or judged with: float16 is computed in float32 and round
 import importlib
 import inspect
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -51,6 +52,16 @@ CALLS = {
     "objectives.continual": {
         "ewc_penalty": ({"w": draw(3000, 2)}, {"w": draw(3000, 2)}, {"w": SMALL[:2]}),
         "fisher_diagonal": ([{"w": draw(5, scale=300.0)}, {"w": draw(5)}] * 1500,),
+    },
+    "objectives.remembering": {
+        "memory_kl": (draw(3, 900), np.eye(3) / 4, draw(3, 900), np.eye(3)),
+        "memory_kl_diagonal": (
+            draw(3, 900),
+            np.array([0.25, 1.0, 2.0]),
+            draw(3, 900),
+            np.array([1.0, 4.0, 0.5]),
+        ),
+        "addressing_kl": (draw(2, 3000), draw(3000)),
     },
     "train.optimizers": {
         "sgd_step": (SMALL, SMALL, 1e-3, 0.1),
@@ -241,6 +252,22 @@ def test_half_precision_keeps_its_moments_in_single():
     after, state = optimizer.step(weights, gradients, state, 0.125)
     assert state["first"].dtype == state["second"].dtype == np.float32
     assert (state["second"] > 0).all() and after["w"].dtype == np.float16
+
+
+class Pair(NamedTuple):
+    """Two arrays, by name."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+@law
+def test_half_precision_keeps_the_names_of_a_tuple():
+    """What goes in by name comes out by name, rounded once."""
+    both = in_single_precision(lambda pair: Pair(pair.first * 2, pair.second))
+    found = both(Pair(np.ones(2, np.float16), np.ones(3, np.float16)))
+    assert isinstance(found, Pair)
+    assert found.first.dtype == found.second.dtype == np.float16
 
 
 @law

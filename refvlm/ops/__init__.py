@@ -106,8 +106,10 @@ from .position import (
 from .probability import (
     exp,
     exp_vjp,
+    log,
     log_softmax,
     log_softmax_vjp,
+    log_vjp,
     logsumexp,
     logsumexp_vjp,
     softmax,

@@ -111,3 +111,27 @@ def exp(input):
 def exp_vjp(d_out, out):
     r"""$\bar x = y\,\bar y$: the exponential is its own slope."""
     return d_out * out
+
+
+@differentiable
+@shapes(input="...", returns="...")
+def log(input):
+    r"""The number whose exponential it is: $y = \log x$, $-\infty$ at 0.
+
+    A negative number has no real logarithm, and gets NaN, as in PyTorch.
+
+    Source: [MicroVLM-V] 7.3, whose variances are compared by their logarithms.
+    Oracle: torch.log.
+
+    >>> log(np.array([1.0, np.exp(2.0)]))
+    array([0., 2.])
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(input)
+
+
+@log.vjp
+def log_vjp(d_out, input):
+    r"""$\bar x = \bar y / x$."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return d_out / input

@@ -164,7 +164,10 @@ def every_step(torch):
 # PyTorch's function, where it is not torch.nn.functional's of the same name.
 COUNTERPARTS = {
     **{name: plain(name) for name in ("argmax", "erf", "exp", "gather", "logsumexp")},
-    **{name: plain(name) for name in ("logdet", "matmul", "sigmoid", "tanh", "topk")},
+    **{
+        name: plain(name)
+        for name in ("log", "logdet", "matmul", "sigmoid", "tanh", "topk")
+    },
     "add_scaled": lambda torch: lambda x, branch, gamma: x + gamma * branch,
     "apply_rotary": by_halves,
     "ben_israel_cohen": lambda torch: torch.linalg.pinv,

@@ -42,6 +42,7 @@ CALLS = {
         call(np.array(0.75), 0),
     ],
     "exp": [call(draw(3, 4)), call(draw(2, 0)), call(np.array(0.75))],
+    "log": [call(draw(3, 4) ** 2), call(draw(2, 0)), call(np.array(0.75))],
 }
 
 scores_of = tensors(shapes_of(3))
@@ -76,6 +77,13 @@ def test_logsumexp_of_four_zeros():
 def test_exp_of_a_logarithm():
     """e to the log of 2 is 2, and e to 0 is 1."""
     assert_close(ops.exp(np.array([0.0, np.log(2.0)])), np.array([1.0, 2.0]))
+
+
+@example
+def test_log_of_one_of_nothing_and_of_less():
+    """0 of 1, no end to it at 0, and nothing below."""
+    found = ops.log(np.array([1.0, 0.0, -1.0]))
+    np.testing.assert_array_equal(found, [0.0, -np.inf, np.nan])
 
 
 @law
@@ -203,6 +211,13 @@ def test_exp_turns_sums_into_products(x, y):
     np.testing.assert_allclose(ops.exp(x + y), product, rtol=1e-12)
 
 
+@law
+@given(tensors((2, 3)))
+def test_log_undoes_exp(x):
+    """Of every number, and the exponential undoes it."""
+    np.testing.assert_allclose(ops.log(ops.exp(x)), x, atol=1e-12)
+
+
 @oracle
 @pytest.mark.parametrize("dim", [0, 1, -1])
 def test_softmax_equals_torch(compare, dim):
@@ -245,6 +260,13 @@ def test_exp_equals_torch(compare):
     compare(ops.exp, lambda torch: torch.exp, np.array(0.5))
 
 
+@oracle
+def test_log_equals_torch(compare):
+    """PyTorch's, and its gradient, from small numbers to large ones."""
+    compare(ops.log, lambda torch: torch.log, random_arrays(1)(3, 4) ** 4)
+    compare(ops.log, lambda torch: torch.log, np.array(0.5))
+
+
 @derivative
 @pytest.mark.parametrize("dim", [0, 1])
 def test_softmax_derivative(dim):
@@ -281,6 +303,12 @@ def test_exp_derivative():
     check_vjp(ops.exp, random_arrays(2)(3, 4))
 
 
+@derivative
+def test_log_derivative():
+    """One over the number."""
+    check_vjp(ops.log, random_arrays(2)(3, 4) ** 2 + 0.5)
+
+
 @contract
 def test_softmax_refuses_a_list():
     """The message says what came instead of an array."""
@@ -301,3 +329,10 @@ def test_exp_refuses_integers():
     """The message says what to do about them."""
     with pytest.raises(ValueError, match="floating numbers"):
         ops.exp(np.array([1, 2]))
+
+
+@contract
+def test_log_refuses_integers():
+    """The same."""
+    with pytest.raises(ValueError, match="floating numbers"):
+        ops.log(np.array([1, 2]))

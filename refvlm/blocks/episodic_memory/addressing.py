@@ -10,14 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
-from ...arguments import is_number
 from ...shapes import shapes
-
-
-def ridge_is_a_size(function, ridge):
-    """A ridge is added to squares."""
-    if not is_number(ridge) or not 0 <= ridge < np.inf:
-        raise ValueError(f"{function}: ridge must be a number of 0 or more: {ridge!r}")
+from .demands import ridge_is_a_size
 
 
 @shapes(ridge_is_a_size, codes="... n C", mean="... K C", returns="... n K")

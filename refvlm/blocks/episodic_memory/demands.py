@@ -31,8 +31,7 @@ def of_a_memory(
     """Decorate f(memory, ...) with the shapes of mean and covariance, `"... K C"` and
     `"... K K"`, and of its other arrays.
 
-    `kind` is what the memory is: a mean and, for the square root form, a root. What is
-    returned as a memory has the dtype that came in.
+    `kind` is what the memory is: a mean and, for the square root form, a root.
     """
     of_fields: Any = dict(zip(kind._fields, ("... K C", "... K K")))
     of_the_rest: Any = contracts
@@ -58,8 +57,7 @@ def of_a_memory(
                     f"{function.__name__}: memory must be a {kind.__name__}"
                     f"({', '.join(kind._fields)}), not {type(memory).__name__}"
                 )
-            result = checked(*memory, *args, **options)
-            return kind(*result) if isinstance(result, tuple) else result
+            return checked(*memory, *args, **options)
 
         decorated: Any = functools.wraps(function)(call)
         return decorated
@@ -74,6 +72,12 @@ def noise_is_a_variance(function, noise):
             f"{function}: noise must be a number above 0, the variance of an "
             f"observation, not {noise!r}"
         )
+
+
+def ridge_is_a_size(function, ridge):
+    """A ridge is added to squares."""
+    if not is_number(ridge) or not 0 <= ridge < np.inf:
+        raise ValueError(f"{function}: ridge must be a number of 0 or more: {ridge!r}")
 
 
 def fact_is_finite(function, address, code):

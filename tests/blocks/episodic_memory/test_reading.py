@@ -21,6 +21,7 @@ from ...spec import (
     oracle,
     random_arrays,
 )
+from .memories import some_memory
 
 
 @example
@@ -81,8 +82,7 @@ def test_reading_keeps_the_dtype_and_its_inputs():
 def test_reading_equals_torch(compare):
     """Products, with leading axes that broadcast."""
     draw = random_arrays(3)
-    root = draw(2, 3, 3)
-    arrays = draw(2, 3, 4), root @ root.swapaxes(-1, -2), draw(5, 1, 6, 3)
+    arrays = *some_memory(draw, 3, 4, lead=(2,)), draw(5, 1, 6, 3)
 
     def mean(torch):
         return lambda m, s, w: w @ m

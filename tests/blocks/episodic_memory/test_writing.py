@@ -22,32 +22,18 @@ from ...spec import (
     oracle,
     random_arrays,
 )
-
-
-def some_memory(draw, slots=4, width=6, lead=()):
-    """A belief that is nothing special: full mean, full covariance."""
-    root = draw(*lead, slots, slots) / 2
-    covariance = root @ root.swapaxes(-1, -2) + 0.5 * np.eye(slots)
-    covariance = (covariance + covariance.swapaxes(-1, -2)) / 2
-    return Memory(draw(*lead, slots, width), covariance)
-
-
-def one_after_the_other(memory, addresses, codes, noise):
-    """The same facts, one `write` for each."""
-    for i in range(addresses.shape[-2]):
-        memory = write(memory, addresses[..., i, :], codes[..., i, :], noise)
-    return memory
+from .memories import (
+    assert_same,
+    many_facts,
+    one_after_the_other,
+    some_memory,
+    true_posterior,
+)
 
 
 def written(function, part):
     """One array of what is remembered, as a function of four."""
     return lambda m, s, w, z: getattr(function(Memory(m, s), w, z, 0.3), part)
-
-
-def assert_same(actual, expected, tolerance=None):
-    """Both arrays of a memory."""
-    assert_close(actual.mean, expected.mean, tolerance)
-    assert_close(actual.covariance, expected.covariance, tolerance)
 
 
 @example
@@ -174,19 +160,11 @@ def test_write_keeps_the_dtype_and_its_inputs():
 def test_write_holds_ten_thousand_facts_in_float32():
     """At the source's noise of 1e-6, K = 64 and C = 128: the covariance stays positive
     definite, and the mean is that of float64."""
-    draw = random_arrays(9)
-    addresses = draw(10_000, 64)
-    addresses /= np.linalg.norm(addresses, axis=1, keepdims=True)
-    addresses = addresses.astype(np.float32)
-    codes = (addresses @ draw(64, 128) + 1e-3 * draw(10_000, 128)).astype(np.float32)
+    addresses, codes = many_facts(random_arrays(9))
     written = one_after_the_other(prior(64, 128), addresses, codes, 1e-6)
-    wide, precision = addresses.astype(np.float64), np.eye(64)
-    precision = precision + wide.T @ wide / 1e-6
-    start = np.eye(64, 128) + wide.T @ codes.astype(np.float64) / 1e-6
-    truth = np.linalg.solve(precision, start)
-    assert np.abs(written.mean - truth).max() < 1e-4 * np.abs(truth).max()
-    least = np.linalg.eigvalsh(written.covariance.astype(np.float64))[0]
-    assert least > 0.9 / np.linalg.eigvalsh(precision)[-1]
+    mean, least = true_posterior(addresses, codes, 1e-6)
+    assert np.abs(written.mean - mean).max() < 1e-4 * np.abs(mean).max()
+    assert np.linalg.eigvalsh(written.covariance.astype(np.float64))[0] > 0.9 * least
 
 
 @oracle
