@@ -24,6 +24,8 @@ DEIT_TINY = ViTConfig(
     layer_norm_eps=1e-6,
 )
 WIRINGS = ("contexts", "tokens")
+# A DeiT with its teacher's token is a ViT with two tokens before the patches.
+TOWER_KINDS = {**{kind: kind for kind in TOWERS}, "deit": "vit"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class MicroVLMConfig:
         """From the parsed config.json of a MicroVLM, strictly."""
         fields.only(config, "model_type", MODEL_TYPE, default=MODEL_TYPE)
         vision = fields.section(config, "vision_config")
-        kind = fields.only(vision, "model_type", *TOWERS, default="vit")
+        named = fields.only(vision, "model_type", *TOWER_KINDS, default="vit")
+        kind = TOWER_KINDS[named]
         text = fields.section(config, "text_config")
         fields.only(text, "model_type", "qwen2", default="qwen2")
         return cls(

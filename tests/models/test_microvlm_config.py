@@ -64,6 +64,16 @@ def test_microvlm_config_sees_through_either_tower():
 
 
 @law
+def test_microvlm_config_knows_a_distilled_deit():
+    """Two tokens stand before its patches, and it is computed as a ViT."""
+    document = microvlms.changed(vision_config={"model_type": "deit"})
+    config = MicroVLMConfig.from_json(document)
+    plain = MicroVLMConfig.from_json(microvlms.CONFIG)
+    assert (config.vision.prefix, plain.vision.prefix) == (2, 1)
+    assert config.tower is plain.tower
+
+
+@law
 def test_microvlm_config_lets_a_slot_have_few_heads_or_all():
     """Those of the keys, two, or of the queries, six."""
     for heads in (2, 6):
