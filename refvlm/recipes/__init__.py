@@ -21,6 +21,7 @@ RECIPES = {
     "clip-tiny": "clip_tiny",
     "llava-tiny": "llava_tiny",
     "textbook-tiny": "textbook_tiny",
+    "microvlm-tiny": "microvlm_tiny",
     "gpt2-tiny": "gpt2_tiny",  # minutes make it, so it does not come along
 }
 

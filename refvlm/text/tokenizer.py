@@ -91,7 +91,10 @@ class Tokenizer:
     def framed(self, start: str | None, end: str | None) -> Tokenizer:
         """The same tokenizer, whose file puts these two markers around every text; None
         where there is none."""
-        pairs = [name and (name, self.token_id(name)) for name in (start, end)]
+        pairs = [
+            None if name is None else (name, self.token_id(name))
+            for name in (start, end)
+        ]
         document = {**json.loads(self.to_json()), "post_processor": framing(*pairs)}
         return Tokenizer(open_engine(json.dumps(document)), self.origin)
 

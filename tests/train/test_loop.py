@@ -69,8 +69,8 @@ class Doubled(Line):
 
 @law
 def test_train_begins_a_stage_with_what_the_recipe_makes_of_it():
-    """Once, before its first step; and a run in two pieces, cut where the stages meet or
-    elsewhere, is the run in one."""
+    """Once, before its first step; and a run in two pieces, cut where the stages meet
+    or elsewhere, is the run in one."""
     recipe = Doubled()
     before, after = last(train(Line(), begin(Line()), stop=30)), {}
     for state in train(recipe, begin(recipe)):

@@ -1,0 +1,221 @@
+r"""How much a model remembers: questions about fresh episodes, counted.
+
+    with its memory | without | with another's | from a plain cache | by guessing
+
+Every question is answered in two passes (recollecting.py), of which the first is the
+same for all of these: what differs is the slot, and how far its gate is open. An answer
+is right if the model, decoding greedily, says that word and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import ops, scenes
+from ..blocks.episodic_memory.gates import gate_bias
+from ..metrics.shares import Share, share_of
+from ..models import microvlm
+from . import recollecting
+from .asked_rows import AskedRows, ask_in_rows
+from .recall_losses import SHARPNESS, right_answers
+from .recollecting import Read, Stored
+
+LENGTH = 4  # past pictures of an episode, where nothing else is said
+LENGTHS = (1, 2, 3, 6, 8, 12, 16)
+QUESTIONS = 10  # of an episode, as many of each kind
+EQUALLY = dict.fromkeys(scenes.RECALLED, 1.0)
+AT_ONCE = 50  # episodes
+
+# The past apart from the first kind, and "order" as both of its kinds.
+HEADINGS = {
+    "past": scenes.RECALLED[1:],
+    "content": ("content",),
+    "order": ("order",),
+    "order alone": ("order alone",),
+    "which": ("which",),
+    "present": ("present",),
+}
+
+
+class Examined(NamedTuple):
+    """Some episodes, all of one length, and what is asked of each; how it was read,
+    what was stored of each, and what every question recalls of its own."""
+
+    asked: Sequence[Sequence[scenes.Recollection]]
+    rows: AskedRows
+    read: Read
+    stored: Stored
+    found: Any
+
+
+def examine(model, speech, episodes, asked) -> Examined:
+    """What a model makes of episodes, before it answers; `speech` makes ids of text."""
+    weights, config = model.weights, model.config
+    pictures = [scenes.draw(scene) for one in episodes for scene in one.scenes]
+    pixels = model.preprocessor.batch(pictures)
+    tokens = microvlm.encode_image(pixels, weights, config)
+    tokens = tokens.reshape(len(episodes), -1, *tokens.shape[1:])
+    questions = [[speech.asked(q.text, q.answer) for q in some] for some in asked]
+    rows = ask_in_rows(questions, tokens.shape[2])
+    read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
+    stored = recollecting.store(tokens[:, :-1], weights, config)
+    found = recollecting.recall(stored, read, weights, config)
+    return Examined(asked, rows, read, stored, found)
+
+
+def as_learnt(model, exam: Examined):
+    """What is recalled, (b, q, C), and the logarithm of its gate, (b, q)."""
+    return exam.found.read, gate_bias(exam.found.gate)
+
+
+def gate_open(model, exam):
+    """The slot is there like any token, for every question."""
+    return exam.found.read, np.zeros_like(exam.found.gate)
+
+
+def gate_hard(model, exam):
+    """The slot is there, or is not: the gate is above a half or it is not."""
+    return exam.found.read, gate_bias(exam.found.gate, threshold=0.5)
+
+
+def without(model, exam):
+    """No slot is seen by any question: not a slot of zeros, but none."""
+    return exam.found.read, np.full_like(exam.found.gate, -np.inf)
+
+
+def of_another(model, exam):
+    """The memory is that of the episode before."""
+    stored = exam.stored._replace(
+        memory=type(exam.stored.memory)(*(np.roll(a, 1, 0) for a in exam.stored.memory))
+    )
+    found = recollecting.recall(stored, exam.read, model.weights, model.config)
+    return found.read, gate_bias(found.gate)
+
+
+def from_cache(model, exam):
+    """What is recalled is a mean of the codes themselves, all of which were kept, by a
+    softmax of how alike the addresses are. Nothing was trained for it."""
+    likeness = exam.found.address @ exam.stored.addresses.swapaxes(-1, -2)
+    shares = ops.softmax(likeness * np.float32(SHARPNESS))
+    return shares @ exam.stored.codes, gate_bias(exam.found.gate)
+
+
+WAYS: dict[str, Callable] = {
+    "with its memory": as_learnt,
+    "gate always open": gate_open,
+    "gate hard": gate_hard,
+    "without memory": without,
+    "memory of another episode": of_another,
+    "codes in a plain cache": from_cache,
+}
+
+
+def answered(model, exam: Examined, way: Callable = as_learnt) -> np.ndarray:
+    """Which questions (b, q) are answered rightly, recalling in one of the ways."""
+    recalled, gate = way(model, exam)
+    weights, config = model.weights, model.config
+    slots = recollecting.own_slots(recalled, gate, exam.rows, weights, config)
+    scores = recollecting.answer_rows(exam.rows, exam.read, weights, config, slots)
+    return right_answers(scores, exam.rows)
+
+
+class Counts(dict[str, list]):
+    """By heading, whether each answer is right."""
+
+    def add(self, asked, right):
+        """Note the answers (b, q) to some questions by their kind."""
+        for some, truths in zip(asked, right):
+            for question, truth in zip(some, truths):
+                for heading, kinds in HEADINGS.items():
+                    if question.kind in kinds:
+                        self.setdefault(heading, []).append(truth)
+
+    def add_places(self, asked, right):
+        """Note those of the past by the place of the picture that they mean."""
+        for some, truths in zip(asked, right):
+            for question, truth in zip(some, truths):
+                if question.picture is not None:
+                    place = f"past, picture {question.picture + 1}"
+                    self.setdefault(place, []).append(truth)
+
+    def add_gates(self, asked, is_open):
+        """Note whether the gate is open for the past and closed for the present."""
+        for some, opens in zip(asked, is_open):
+            for question, opened in zip(some, opens):
+                is_past = question.picture is not None
+                kind = "past" if is_past else "present"
+                for heading in ("right", f"right for the {kind}"):
+                    self.setdefault(heading, []).append(opened == is_past)
+
+    def shares(self) -> dict[str, Share]:
+        """The share of each heading, in their order."""
+        places = {heading: place for place, heading in enumerate(HEADINGS)}
+        order = sorted(self, key=lambda name: (places.get(name, len(places)), name))
+        return {heading: share_of(self[heading]) for heading in order}
+
+
+def drawn(seed: int, numbers, length: int, split: str = "train"):
+    """(episodes, questions of each) by numbers: a function of seed and number."""
+    episodes, asked = [], []
+    for number in numbers:
+        rng = np.random.default_rng([seed, 2, number])
+        episode = scenes.sample_episode(rng, length, split)
+        episodes.append(episode)
+        asked.append(scenes.recollections(episode, rng, QUESTIONS, split, EQUALLY))
+    return episodes, asked
+
+
+def guessed(asked, seed: int, known: int) -> dict[str, Share]:
+    """What a guesser gets right who has seen `known` other episodes' questions and
+    their answers, and no picture."""
+    _, others = drawn(seed + 1, range(known), LENGTH)
+    flat = [question for some in asked for question in some]
+    past = [question for question in flat if question.picture is not None]
+    told = [question for some in others for question in some]
+    by_kind = {**scenes.chance(flat, told), "past": scenes.chance(past, told)["all"]}
+    shares = {}
+    for name, kinds in HEADINGS.items():
+        size = sum(question.kind in kinds for question in flat)
+        shares[name] = Share(round(by_kind.get(name, 0.0) * size), size)
+    return shares
+
+
+def score(
+    model, speech, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Share]]]:
+    """(test, heading -> share): `count` episodes of four past pictures in each way, as
+    many with held-out pairs, and a fifth as many of each other length."""
+    counts, gates = {way: Counts() for way in WAYS}, Counts()
+    questions: list[Sequence[scenes.Recollection]] = []
+    for exam in exams(model, speech, count, seed, progress):
+        questions += exam.asked
+        gates.add_gates(exam.asked, exam.found.gate > 0)
+        for way, counted in counts.items():
+            right = answered(model, exam, WAYS[way])
+            counted.add(exam.asked, right)
+            if way == "with its memory":
+                counted.add_places(exam.asked, right)
+    yield from ((way, counted.shares()) for way, counted in counts.items())
+    yield "gate", gates.shares()
+    yield "guessing", guessed(questions, seed, 2 * count)
+    few = max(count // 5, 1)
+    others = [("unseen pairs", count, LENGTH, "unseen")]
+    others += [(f"{n} past pictures", few, n, "train") for n in LENGTHS]
+    for test, number, length, split in others:
+        counted = Counts()
+        for exam in exams(model, speech, number, seed, progress, length, split):
+            counted.add(exam.asked, answered(model, exam))
+        yield test, counted.shares()
+
+
+def exams(
+    model, speech, count, seed, progress, length: int = LENGTH, split: str = "train"
+) -> Iterator[Examined]:
+    """So many fresh episodes, some at once."""
+    for start in range(0, count, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, count))
+        yield examine(model, speech, *drawn(seed, numbers, length, split))
+        progress(numbers.stop, count)
