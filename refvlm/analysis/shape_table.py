@@ -20,6 +20,7 @@ from ..models import (
     fastvlm,
     fields,
     llava_config,
+    microvlm_config,
     textbook,
 )
 from ..models.clip import blocks_before
@@ -30,6 +31,7 @@ from .blip_rows import Pictured, blip_rows
 from .decoder_rows import decoder_rows
 from .joining_costs import crossed_flops
 from .llava_rows import llava_rows, tower_rows
+from .microvlm_rows import microvlm_rows
 from .rows import Row, as_text
 from .vision_rows import Described, vit_rows
 
@@ -127,6 +129,10 @@ KINDS: dict[str, tuple[Callable, Callable[..., list[Row]]]] = {
     "textbook_vlm": (textbook.TextbookConfig.from_json, textbook_rows),
     "blip": (Pictured.from_json, blip_rows),
     "blip-2": (blip2.Blip2Config.from_json, blip2_rows),
+    microvlm_config.MODEL_TYPE: (
+        microvlm_config.MicroVLMConfig.from_json,
+        microvlm_rows,
+    ),
     "vit": (Described.from_json, vit_rows),
     "deit": (Described.from_json, vit_rows),
     "resnet": (DescribedBackbone.from_json, resnet_rows),
