@@ -28,6 +28,7 @@ TURNS = (  # module, whether it needs the checkpoint, further arguments
     ("tokenizing", False, ()),
     ("train_step", False, ()),
     ("train_step", False, ("--threads", "1")),
+    ("microvlm_full", False, ()),
     ("encoders", True, ()),
     ("fastvlm_05b", True, ()),
     ("quantized_05b", True, ()),
