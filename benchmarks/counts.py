@@ -46,6 +46,25 @@ def summary(case, heading):
     return mean, min(some), max(some)
 
 
+def texts(cases, names, headings):
+    """Rows of a table, as texts: a case's name, then for each heading the mean over its
+    runs in hundredths, with the least and the largest where they differ.
+
+    >>> runs = [{"shares": {"order": [[right, 100]]}} for right in (94, 98)]
+    >>> texts({"memory": {"runs": runs}}, ["memory"], ["order"])
+    [['memory', '96 (94-98)']]
+    """
+    rows = []
+    for name in names:
+        row = [name]
+        for heading in headings:
+            numbers = (100 * share for share in summary(cases[name], heading))
+            mean, least, largest = (f"{number:.0f}" for number in numbers)
+            row.append(mean if least == largest else f"{mean} ({least}-{largest})")
+        rows.append(row)
+    return rows
+
+
 def figures(record):
     """(name, (share, spread, whether more is better)) of all that is compared."""
     for name, case in record.get("counts", {}).items():

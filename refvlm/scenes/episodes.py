@@ -8,7 +8,7 @@ by number: a picture then serves in many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ def sample_two(rng: np.random.Generator, split: str = "train") -> Scene:
             return scene
 
 
-def compose(scenes: Sequence[Scene], chosen: Sequence[int]) -> Episode:
+def compose(scenes: Sequence[Scene], chosen: Iterable[int]) -> Episode:
     """The episode of some scenes by their numbers, the present one last.
 
     >>> rng = np.random.default_rng(0)
