@@ -8,7 +8,7 @@ from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
 from refvlm.blocks import adapters, connectors
 from refvlm.blocks.convolutional import reparameterization
-from refvlm.blocks.episodic_memory import attention, gates
+from refvlm.blocks.episodic_memory import addressing, attention, gates
 from refvlm.blocks.fusion import merging
 from refvlm.metrics import seeds, zero_shot
 from refvlm.models import splicing
@@ -19,6 +19,7 @@ from refvlm.objectives import (
     distillation,
     language,
     masked,
+    remembering,
 )
 from refvlm.train import clipping, optimizers, schedules
 
@@ -33,6 +34,7 @@ HOMES = (
     adapters,
     connectors,
     merging,
+    addressing,
     attention,
     gates,
     splicing,
@@ -42,6 +44,7 @@ HOMES = (
     distillation,
     language,
     masked,
+    remembering,
     seeds,
     zero_shot,
     optimizers,
