@@ -18,13 +18,15 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .documents import LFS_POINTER, MEGABYTE, parse_object
 from .errors import CheckpointError, DamagedFileError, quoted
+
+METADATA = "__metadata__"  # where a header keeps them, beside the tensors' names
 
 # 100,000 tensors have a header of 10 MB. The library reads headers of 100 MB, for which
 # it may take 2 GB.
@@ -53,8 +55,16 @@ class Record:
         return STORAGE[self.kind]
 
 
-def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
-    """name -> record, in the order of the file at this path, which `file` has open."""
+class Header(NamedTuple):
+    """What stands before the tensors: name -> record in the order of the file, and
+    texts by name, what was noted of the whole."""
+
+    records: dict[str, Record]
+    metadata: dict[str, str]
+
+
+def read_header(file: BinaryIO, path: str | os.PathLike) -> Header:
+    """The header of the file at this path, which `file` has open."""
     first = file.read(8)
     if first == LFS_POINTER[:8]:
         raise CheckpointError(
@@ -75,7 +85,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
             f"{path} is cut short, damaged or no safetensors file: download it again. "
             f"The safetensors library says {quoted(str(problem))}"
         ) from None
-    _check_names(file.read(length), path)
+    document = _with_names_once(file.read(length), path)
     records, position = {}, 8 + length
     for name, tensor in slices.items():
         kind, shape = tensor.get_dtype(), tuple(tensor.get_shape())
@@ -86,13 +96,13 @@ def read_header(file: BinaryIO, path: str | os.PathLike) -> dict[str, Record]:
     # Whoever saves a checkpoint puts a new file in the place of the old one.
     if position != opened.st_size or not os.path.samestat(opened, now):
         raise CheckpointError(f"{path} was changed while it was opened: load it again")
-    return records
+    return Header(records, document.get(METADATA) or {})
 
 
-def _check_names(header: bytes, path: str | os.PathLike) -> None:
-    """Refuse a name that stands there twice: which of the two is meant?"""
+def _with_names_once(header: bytes, path: str | os.PathLike) -> dict[str, Any]:
+    """The header, but for a name that stands there twice: which of the two is meant?"""
     text = header.decode("utf-8", errors="replace")
-    parse_object(text, f"the header of {path}", CheckpointError)
+    return parse_object(text, f"the header of {path}", CheckpointError)
 
 
 def _check(kind: str, shape: tuple[int, ...], tensor: str) -> None:

@@ -20,9 +20,8 @@ import numpy as np
 from safetensors import SafetensorError, TensorSpec, serialize_file
 
 from .errors import CheckpointError, is_text, quoted
-from .header import STORAGE
+from .header import METADATA, STORAGE
 
-METADATA = "__metadata__"  # where a header keeps them, beside the tensors' names
 KINDS = {dtype: kind for kind, dtype in STORAGE.items() if kind not in ("BF16", "BOOL")}
 KINDS[np.dtype(bool)] = "BOOL"
 SPELLED = {"BF16": "bfloat16", "BOOL": "bool"}  # the others as NumPy spells them

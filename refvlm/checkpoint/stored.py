@@ -39,7 +39,7 @@ class TensorFile:
         self.file = open_ordinary(path)
         weakref.finalize(self, self.file.close)
         self.version = self._version()
-        self.records = read_header(self.file, path)
+        self.records, self.metadata = read_header(self.file, path)
         self.reading = threading.Lock()
 
     def __reduce__(self):

@@ -9,6 +9,7 @@ import safetensors
 from safetensors.numpy import load_file
 
 from refvlm.checkpoint import CheckpointError, load, save
+from refvlm.checkpoint.stored import TensorFile
 
 from ..spec import contract, example, law
 from .files import entry, small_file, write_raw
@@ -33,6 +34,16 @@ def test_header_accepts_tensors_without_numbers(tmp_path):
     weights = load(write_raw(tmp_path / "m.safetensors", header, b"\x00\x3c"))
     assert weights["none"].shape == (0, 4)
     assert weights["x"] == 1
+
+
+@law
+def test_header_hands_on_what_was_noted(tmp_path):
+    """Texts by name, whatever is in them; of a file without any, none."""
+    noted = {"format": "pt", "note": 'a\n"é'}
+    save(tmp_path / "m.safetensors", {"x": np.ones(2)}, noted)
+    assert TensorFile(tmp_path / "m.safetensors").metadata == noted
+    plain = write_raw(tmp_path / "plain.safetensors", {"x": F32}, b"\0" * 8)
+    assert TensorFile(plain).metadata == {}
 
 
 F32 = entry("F32", [2], 0, 8)
