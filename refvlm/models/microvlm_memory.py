@@ -42,12 +42,14 @@ class Wiring(NamedTuple):
 
     `codes(tokens, order, weights, written)`: (e, n, m, h) and what the LSTM says of
     each picture, (e, n, C), to (e, n * written, C). `cues(questions, weights)`: (e, q,
-    h) to (e, q, C).
+    h) to (e, q, C). What asks `ahead` is known before the decoder reads: a mean of
+    embeddings. Else it is what the decoder made of the question.
     """
 
     shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
     codes: Callable
     cues: Callable
+    ahead: bool
 
 
 def expected_shapes(config: MicroVLMConfig) -> dict[str, tuple[int, ...]]:
@@ -191,6 +193,6 @@ def _token_shapes(hidden, width):
 
 
 WIRINGS = {
-    "contexts": Wiring(_no_shapes, _context_codes, _context_cues),
-    "tokens": Wiring(_token_shapes, _token_codes, _token_cues),
+    "contexts": Wiring(_no_shapes, _context_codes, _context_cues, ahead=True),
+    "tokens": Wiring(_token_shapes, _token_codes, _token_cues, ahead=False),
 }
