@@ -2,8 +2,10 @@
 
 from .clip import CLIP
 from .language_model import LanguageModel
+from .memory import EpisodicMemory
 from .opening import CONFIG, FAMILIES, directory_of, load, opened
 from .quantizing import quantize
+from .remembering import FadingWarning, MemoryReply, Remembering, Retrieval
 from .saving import save
 from .shipped import shipped as shipped_model
 from .vision_model import VisionModel
@@ -14,7 +16,12 @@ __all__ = [
     "CONFIG",
     "FAMILIES",
     "VLM",
+    "EpisodicMemory",
+    "FadingWarning",
     "LanguageModel",
+    "MemoryReply",
+    "Remembering",
+    "Retrieval",
     "VisionModel",
     "directory_of",
     "load",

@@ -6,6 +6,7 @@
     clip = refvlm.load("clip-tiny")            # the same, from any folder
     lm = refvlm.load("gpt2")                   # a LanguageModel: complete, logits, ...
     blip = refvlm.load("blip-itm-base-coco")   # a Matcher: matching, similarity, ...
+    mvlm = refvlm.load("microvlm-tiny")        # Remembering: a VLM with a memory
     vit = refvlm.load("vit-base-patch16-224")  # a VisionModel: classify, features, ...
 
 `model_type` in the directory's config.json says which family it is. A family is a class
@@ -25,10 +26,12 @@ from .. import checkpoint
 from ..models import fields
 from ..models.decoders import DECODERS
 from ..models.llava_config import RELATIVES
+from ..models.microvlm_config import MODEL_TYPE
 from ..models.vision_models import VISION_MODELS, spelled
 from .clip import CLIP
 from .language_model import LanguageModel
 from .matching import Matcher
+from .remembering import Remembering
 from .seers import SEERS
 from .shipped import SHIPPED, shipped
 from .vision_model import VisionModel
@@ -52,6 +55,7 @@ REFUSED = {  # model_type of what is known and not read -> why, and what to take
 }
 FAMILIES: dict[str, type[Model] | dict[str, type[Model]]] = {
     **dict.fromkeys(SEERS, VLM),
+    MODEL_TYPE: Remembering,
     "clip": CLIP,
     "blip": {
         "BlipForConditionalGeneration": VLM,

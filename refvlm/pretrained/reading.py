@@ -10,6 +10,7 @@ import numpy as np
 from ..arguments import is_whole
 from ..autodiff import value_of
 from ..blocks import tables
+from ..blocks.kv_cache import KVCache
 from ..checkpoint import CheckpointError, Weights
 from ..generate import Randomness, Reading, Settings, Watch, speak
 from ..generate.beam_inputs import check_penalty
@@ -17,6 +18,15 @@ from ..generate.demands import check_rng
 from ..models.decoders import Decoder
 
 CHARACTERS_PER_TOKEN = 32  # four are usual; far more are not worth cutting into tokens
+
+
+class Pause(NamedTuple):
+    """What happens within a prompt: when its first `after` tokens are read, and before
+    the next is, `then(hidden, cache)` is called, with what the decoder made of the last
+    of them, (b, 1, h); of none, with None."""
+
+    after: int
+    then: Callable[[np.ndarray | None, KVCache], None]
 
 
 class Reply(NamedTuple):
@@ -34,11 +44,12 @@ def read_prompt(
     prompt: np.ndarray,
     mask: np.ndarray | None,
     new_tokens: int,
+    pause: Pause | None = None,
 ) -> Reading:
     """The prompt's embeddings (b, t, h), read, with room for `new_tokens` behind it.
 
     `prompt` (b, t) are the ids, below 0 where an embedding is no token's. `mask` (b, t)
-    is False where a row pads.
+    is False where a row pads. With a `pause` it is read in two parts.
     """
     room = embeddings.shape[1] + new_tokens
     cache = decoder.new_cache(config, len(embeddings), room, embeddings.dtype)
@@ -46,10 +57,9 @@ def read_prompt(
         prompt = np.where(mask, prompt, -1)
         mask = np.pad(mask, ((0, 0), (0, new_tokens)), constant_values=True)
 
-    @np.errstate(all="ignore")  # what is not finite is refused
-    def go_on(embeddings):
+    def hear(embeddings):
         upto = cache.length + embeddings.shape[1]
-        hidden = decoder.forward(
+        return decoder.forward(
             embeddings,
             weights.scope(decoder.scope),
             config,
@@ -57,6 +67,10 @@ def read_prompt(
             cache,
             last=1,
         )
+
+    @np.errstate(all="ignore")  # what is not finite is refused
+    def go_on(embeddings):
+        hidden = hear(embeddings)
         return finite(decoder.logits(hidden, weights)[:, 0], weights)
 
     def step(ids):
@@ -68,6 +82,11 @@ def read_prompt(
         cache.reorder(rows)
         mask = None if mask is None else mask[rows]
 
+    if pause is not None:
+        with np.errstate(all="ignore"):
+            first = hear(embeddings[:, : pause.after]) if pause.after else None
+            pause.then(first, cache)
+        embeddings = embeddings[:, pause.after :]
     return Reading(go_on(embeddings), step, reorder, np.where(prompt < 0, -1, prompt))
 
 

@@ -33,6 +33,9 @@ from ..models import (
     llava,
     llava_config,
     llava_names,
+    microvlm,
+    microvlm_config,
+    microvlm_names,
     textbook,
 )
 from ..models.decoders import DECODERS, Decoder
@@ -247,6 +250,18 @@ BLIP2 = Spliced(
     request="",
 )
 
+MICROVLM = Spliced(
+    config=microvlm_config.MicroVLMConfig,
+    expected_shapes=microvlm.expected_shapes,
+    encode_image=microvlm.encode_image,
+    image_grid=microvlm.image_grid,
+    decoder=microvlm.SPEAKER,
+    computing=f"{microvlm.DECODER}.norm.weight",
+    canonical=microvlm_names.canonical,
+    unused=("*.rotary_emb.inv_freq", *microvlm_names.UNUSED),
+    frame=picture_first_frame,
+)
+
 SEERS: dict[str, Seer] = {
     "fast_vlm": FASTVLM,  # as Hugging Face writes it
     "llava_qwen2": FASTVLM,  # as Apple does
@@ -254,4 +269,5 @@ SEERS: dict[str, Seer] = {
     **dict.fromkeys(llava_config.MODEL_TYPES, LLAVA),
     "blip": BLIP,
     "blip-2": BLIP2,
+    microvlm_config.MODEL_TYPE: MICROVLM,
 }

@@ -1,0 +1,193 @@
+r"""What a model remembers: one belief, and a receipt for each picture.
+
+    memory.receipts            # number -> what was written of a picture, and its name
+    memory.residues()          # number -> the part of it that is not read back
+    memory.forget(2)           # the write, taken back
+    memory.save("trip.memory")
+    memory.load("trip.memory")
+
+The belief, a mean (K, C) and a covariance (K, K), is all that a question meets, and its
+size is the same however much is written. What was written cannot be told from it. So
+beside it lies a receipt for each picture: the addresses and the codes. By these it is
+said what is lost, and by these a picture is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..arguments import is_whole
+from ..blocks.episodic_memory.forgetting import forget
+from ..blocks.episodic_memory.prior import Memory
+from ..blocks.episodic_memory.reading import read, read_variance
+from ..models import microvlm_memory
+from ..models.microvlm_config import MicroVLMConfig
+from . import memory_files
+from .memory_files import Kept, Receipt
+
+MOST = 1024  # pictures; the receipts of all are in the file
+DIGITS = 1e4  # what is left of a difference, in units of its rounding
+FADED = 0.5
+"""A picture has faded if more than this part of it is not read back."""
+
+
+class EpisodicMemory:
+    """A belief, the receipts of what made it, and where the order of pictures stands.
+
+    `fingerprint()` tells the model whose memory it is from others. The first picture
+    has the number 1, and a number is given once: what is forgotten leaves a gap, for
+    the model has counted it. No array is ever written to: each change puts new ones in
+    the place of the old, all at once.
+    """
+
+    def __init__(
+        self,
+        config: MicroVLMConfig,
+        fingerprint: Callable[[], str],
+        dtype: type | np.dtype = np.float32,
+    ):
+        self.config, self.fingerprint = config, fingerprint
+        self.dtype = np.promote_types(dtype, np.float32)
+        self.kept = Kept(microvlm_memory.start(config, self.dtype), {}, 0, None)
+
+    @property
+    def belief(self) -> Memory:
+        """What a question meets: mean (K, C) and covariance (K, K)."""
+        return self.kept.belief
+
+    @property
+    def receipts(self) -> dict[int, Receipt]:
+        """What was written of each picture that is not forgotten, by its number."""
+        return dict(self.kept.receipts)
+
+    @property
+    def facts(self) -> int:
+        """How many codes were written and not forgotten: beyond the number of slots
+        they contradict each other."""
+        return sum(len(receipt.codes) for receipt in self.kept.receipts.values())
+
+    def __len__(self) -> int:
+        return len(self.kept.receipts)
+
+    def write(self, names: Sequence[str], codes: np.ndarray, order=None) -> list[int]:
+        """Remember pictures, and return their numbers. codes (n, k, C); `order` is the
+        state of the model's LSTM behind the last."""
+        belief, receipts, shown, _ = self.kept
+        receipts, codes = dict(receipts), codes.astype(self.dtype)
+        for number, (name, some) in enumerate(zip(names, codes), start=shown + 1):
+            addresses = microvlm_memory.addresses(some[None], self.config)[0]
+            belief = self._written(belief, some)
+            receipts[number] = Receipt(name, *map(_in_rows, (addresses, some)))
+        self.kept = Kept(belief, receipts, shown + len(names), order)
+        return [*range(shown + 1, self.kept.shown + 1)]
+
+    def check_room(self, pictures: int) -> None:
+        """Refuse more pictures than one memory takes."""
+        if self.kept.shown + pictures > MOST:
+            raise ValueError(
+                f"remember: {self.kept.shown} pictures were shown already, and one "
+                f"memory takes {MOST}, but not {pictures} more: begin another"
+            )
+
+    def _written(self, belief, codes):
+        one = Memory(*(part[None] for part in belief))
+        one = microvlm_memory.written(one, codes[None], self.config)
+        return Memory(*(_in_rows(part[0]) for part in one))
+
+    def forget(self, number: int) -> None:
+        """Take back what was written of a picture. The others keep their numbers.
+
+        A write is taken back by what it wrote, and needs nothing of the others. Digits
+        are lost in that, the more the smaller the noise; where too few would be left,
+        all others are written again.
+        """
+        taken, kept = self._receipt(number), self.kept
+        rest = {n: kept.receipts[n] for n in kept.receipts if n != number}
+        belief = self._without(taken)
+        if belief is None:
+            belief = microvlm_memory.start(self.config, self.dtype)
+            for receipt in rest.values():
+                belief = self._written(belief, receipt.codes)
+        self.kept = kept._replace(belief=belief, receipts=rest)
+
+    def _without(self, receipt):
+        """The belief before a picture was written, if its digits are there yet: they
+        are in the difference of the noise and of what is doubted there."""
+        belief, noise = self.belief, self.config.memory.noise
+        least = DIGITS * np.finfo(self.dtype).eps
+        for address, code in zip(receipt.addresses, receipt.codes):
+            left = noise - read_variance(belief, address[None])[0]
+            if left < least * (address @ address):
+                return None
+            belief = forget(belief, address, code, noise)
+        return Memory(*map(_in_rows, belief))
+
+    def _receipt(self, number):
+        shown, receipts = self.kept.shown, self.kept.receipts
+        known = is_whole(number)
+        if known and number in receipts:
+            return receipts[number]
+        if known and 1 <= number <= shown:
+            why = f"picture {number} was forgotten already"
+        else:
+            why = f"there is no picture {number!r:.40}"
+        some = ", ".join(map(str, receipts)) or "none"
+        raise ValueError(f"forget: {why}: those that are remembered are {some:.200}")
+
+    def residues(self) -> dict[int, float]:
+        r"""Of each picture the part of what it told that is not read back:
+        $\lVert Z - WM\rVert / \lVert Z - WM_0\rVert$. It is 0 where all of it is, and 1
+        where the memory says what it would have said before."""
+        before = microvlm_memory.start(self.config, self.dtype)
+        least = np.finfo(self.dtype).tiny
+        return {
+            number: _surprise(self.belief, receipt)
+            / max(_surprise(before, receipt), least)
+            for number, receipt in self.kept.receipts.items()
+        }
+
+    def faded(self) -> list[int]:
+        """The pictures of which more is lost than is left."""
+        return [number for number, part in self.residues().items() if part > FADED]
+
+    def shares(self, address: np.ndarray) -> dict[int, float]:
+        r"""What each picture has to say at an address (K,), of all that they have.
+
+        What is read there is a sum over all codes, each with the weight $w \Sigma
+        w_i\transpose / \sigma^2$, and what the prior adds. A picture's share are the
+        absolute values of its weights, of the sum of all.
+        """
+        reach = self.belief.covariance @ address
+        weights = {
+            number: float(np.abs(receipt.addresses @ reach).sum())
+            for number, receipt in self.kept.receipts.items()
+        }
+        total = sum(weights.values()) or 1.0
+        return {number: weight / total for number, weight in weights.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write all of it to a file: whole, or not at all. A memory of this model that
+        lies there is replaced; whatever else does is refused."""
+        memory_files.save(Path(path), self.kept, self.fingerprint())
+
+    def load(self, path: str | Path) -> None:
+        """Remember what a file says, in the place of what is remembered now: it goes on
+        to the bit as if it had never been saved. The memory of another model is
+        refused, and then what is remembered stays."""
+        config = self.config.memory
+        kept = memory_files.load(Path(path), config, self.fingerprint())
+        belief = Memory(*(part.astype(self.dtype) for part in kept.belief))
+        self.kept = kept._replace(belief=belief)
+
+
+def _in_rows(array):
+    """A copy as a file has it. The last bit of a product depends on how its arrays lie
+    in memory, and what is loaded goes on as what was never saved."""
+    return np.array(array, order="C")
+
+
+def _surprise(belief, receipt):
+    return float(np.linalg.norm(receipt.codes - read(belief, receipt.addresses)))
