@@ -5,6 +5,9 @@
     python -m refvlm ask --questions
     python -m refvlm describe photo.jpg --model FastVLM-0.5B --prompt "What is this?"
     python -m refvlm describe photo.jpg --temperature 0.8 --seed 1
+    python -m refvlm remember monday.png tuesday.png --memory week.memory
+    python -m refvlm ask --memory week.memory "in which picture was the ring?"
+    python -m refvlm forget 1 --memory week.memory
     python -m refvlm classify photo.jpg --model vit-base-patch16-224
     python -m refvlm complete "Once upon a time" --model gpt2
     python -m refvlm perplexity book.txt --model gpt2
@@ -33,6 +36,7 @@ from .commands.completing import add_complete, add_perplexity
 from .commands.describing import add_ask, add_describe
 from .commands.learning import add_score, add_train
 from .commands.quantizing import add_quantize
+from .commands.remembering import add_forget, add_remember
 from .commands.spec import add_spec
 from .commands.status import BAD_INPUT, GOOD, INTERRUPTED
 from .commands.tables import add_shapes
@@ -92,6 +96,8 @@ def _parser():
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_describe(commands)
     add_ask(commands)
+    add_remember(commands)
+    add_forget(commands)
     add_classify(commands)
     add_complete(commands)
     add_perplexity(commands)

@@ -11,11 +11,11 @@ With --json, one object instead:
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
-from ..terminal import is_terminal, printable
+from ..terminal import printable
 from .arguments import no_more, positive
+from .pictures import picture_of
 from .saying import as_json
 from .status import EXITS, GOOD
 
@@ -62,7 +62,7 @@ def _classify(options) -> int:
     from .. import pretrained
 
     started = time.perf_counter()
-    picture = _standard_input() if options.image == "-" else options.image
+    picture = picture_of(options.image)
     model = pretrained.load(options.model)
     if not isinstance(model, pretrained.VisionModel):
         raise ValueError(
@@ -78,9 +78,3 @@ def _classify(options) -> int:
         for name, share in named:
             print(f"{100 * share:5.1f} %  {printable(name)}")
     return GOOD
-
-
-def _standard_input():
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise ValueError("standard input is no picture: try `< photo.jpg`")
-    return sys.stdin.buffer

@@ -1,6 +1,6 @@
 """`describe` and `ask`: what a picture shows, in words on standard output.
 
-With --json, one object instead:
+With --json, one object instead; `ask --memory` has a `memory` too (recalling.py):
 
     text                     what the model said
     prompt                   what it was asked; `ask` mends the spaces between its words
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import os
 import sys
 import time
 
@@ -26,6 +27,8 @@ from .arguments import no_more, positive, words
 from .choosing import add_rules, contradiction, rules
 from .notices import is_finished, notices
 from .outputs import FORMATS, new_picture
+from .pictures import picture_of
+from .recalling import Asking, add_memory
 from .saying import as_json, report, say, timing
 from .status import BAD_USAGE, EXITS, GOOD
 
@@ -53,15 +56,15 @@ def add_describe(commands):
 
 
 def add_ask(commands):
-    """The parser of `ask IMAGE QUESTION`."""
+    """The parser of `ask IMAGE QUESTION`, or with a memory of `ask QUESTION`."""
     ask = commands.add_parser(
         "ask",
         help="ask a question about a picture",
         description="Answer a question about a picture on standard output.",
         epilog=EXITS,
     )
-    _add_picture(ask)
-    ask.add_argument(
+    _add_picture(ask, "; with --memory it may be left out")
+    question = ask.add_argument(
         "question",
         type=words,
         nargs="+",
@@ -69,6 +72,8 @@ def add_ask(commands):
         help='for example "how many circles are there?"; best in quotes, for a shell '
         "may take ? for itself",
     )
+    question.required = False  # where it stands alone, it is taken for the picture
+    add_memory(ask)
     ask.add_argument(
         "--questions",
         action=_Questions,
@@ -76,6 +81,7 @@ def add_ask(commands):
         "whatever else is given, and exit",
     )
     _add_options(ask)
+    ask.set_defaults(run=_ask, wrong=ask.error)
 
 
 class _Questions(argparse.Action):
@@ -91,9 +97,9 @@ class _Questions(argparse.Action):
         parser.exit(GOOD)
 
 
-def _add_picture(command):
+def _add_picture(command, more=""):
     command.add_argument(
-        "image", metavar="IMAGE", help="a picture, or - for standard input"
+        "image", metavar="IMAGE", help=f"a picture, or - for standard input{more}"
     )
 
 
@@ -133,7 +139,26 @@ def _add_options(command):
         "tokens, seconds_to_first_token and tokens_per_second",
     )
     add_rules(command)
-    command.set_defaults(run=_answer)
+    command.set_defaults(run=_answer, memory=None)
+
+
+def _ask(options) -> int:
+    """`_answer`, once it is known which words are the picture's and which are not."""
+    image, question, wrong = options.image, options.question, options.wrong
+    if options.memory and options.show_attention:
+        wrong("--memory and --show-attention exclude each other")
+    if question is None:
+        if not options.memory or image == "-" or os.path.isfile(image):
+            wrong("the following arguments are required: QUESTION")
+        options.image, options.question = None, [image]
+        if not image.strip():
+            wrong("argument QUESTION: a text with words in it, not an empty one")
+    elif options.memory and image != "-" and not os.path.lexists(image):
+        wrong(
+            f"there is no picture {image!r:.200}; a question that stands alone wants "
+            "quotes around it"
+        )
+    return _answer(options)
 
 
 def _answer(options) -> int:
@@ -143,7 +168,7 @@ def _answer(options) -> int:
     from ..generate import Confidence
 
     shipped, prompt = pretrained.shipped_model(), _prompt(options)
-    if not options.model and not shipped.is_dir():
+    if not options.model and not options.memory and not shipped.is_dir():
         complain(
             f"refvlm: {shipped} is missing. Give a FastVLM checkpoint directory with "
             "--model DIR (config.json, *.safetensors, the tokenizer and the "
@@ -151,8 +176,13 @@ def _answer(options) -> int:
         )
         return BAD_USAGE
     started = time.perf_counter()
-    picture = _standard_input() if options.image == "-" else options.image
-    vlm = _speaker(pretrained.load(options.model or shipped))
+    picture = None if options.image is None else picture_of(options.image)
+    asking = Asking(options.memory, options.model, picture) if options.memory else None
+    if asking is not None:
+        vlm, speak = asking.model, asking.stream
+    else:
+        vlm = _speaker(pretrained.load(options.model or shipped))
+        speak = vlm.describe_stream
     prompt = vlm.family.request if prompt is None else prompt
     if options.show_attention:
         picture = vlm.read(picture)  # it is needed twice, and a pipe is read once
@@ -162,7 +192,7 @@ def _answer(options) -> int:
     chosen, seed = rules(options, vlm.settings)
     watch = Confidence(vlm.stop_ids)
     progress = Progress() if options.verbose or is_terminal(sys.stderr) else None
-    stream = vlm.describe_stream(
+    stream = speak(
         picture,
         prompt,
         options.max_new_tokens,
@@ -174,26 +204,35 @@ def _answer(options) -> int:
     ids, pieces, times = say(stream, started, not options.json, progress)
     confidence = float(watch.of(1)[0])
     timed = timing(times, vlm.settings.given(**chosen).num_beams > 1)
-    beside = notices(vlm, prompt, ids, confidence, hasattr(options, "question"))
-    if options.json:
-        answer = {
-            "text": "".join(pieces).strip(),
-            "prompt": prompt,
-            "finished": is_finished(vlm, ids),
-            "confidence": None if math.isnan(confidence) else confidence,
-            "notices": beside,
-            "seed": seed,
-            **timed,
-        }
-        print(as_json(answer))
-    else:
-        for notice in beside:
-            complain(f"refvlm: {notice}")
+    answer = {
+        "text": "".join(pieces).strip(),
+        "prompt": prompt,
+        "finished": is_finished(vlm, ids),
+        "confidence": None if math.isnan(confidence) else confidence,
+        "notices": notices(vlm, prompt, ids, confidence, hasattr(options, "question")),
+        "seed": seed,
+        **timed,
+    }
+    _tell(answer, asking, options.json)
     if options.verbose:
         report(timed, seed)
+        if asking is not None:
+            complain(asking.sentence())
     if options.show_attention:
         _show_attention(vlm, picture, prompt, ids, options.show_attention)
     return GOOD
+
+
+def _tell(answer, asking, as_object):
+    """The object, or what of it is worth knowing beside the words."""
+    if asking is not None:
+        answer["notices"] = [*asking.notices, *answer["notices"]]
+        answer["memory"] = asking.fields()
+    if as_object:
+        print(as_json(answer))
+        return
+    for notice in answer["notices"]:
+        complain(f"refvlm: {notice}")
 
 
 def _prompt(options):
@@ -226,9 +265,3 @@ def _speaker(model):
             "its own: give a model that describes"
         )
     return model
-
-
-def _standard_input():
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise ValueError("standard input is no picture: try `< photo.jpg`")
-    return sys.stdin.buffer

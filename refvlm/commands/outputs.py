@@ -5,9 +5,12 @@
     train           --run DIR                the state and history of its own run
                     --out DIR                the finished model's files
     quantize        --out DIR                the model in few bits, a new folder
+    remember,
+    forget          --memory FILE            what is remembered
 
 What is there already is never replaced, be it an input of the command or not; only a
-run goes on in its own folder. All of it is checked before the work begins.
+run goes on in its own folder, and a memory in its own file. All of it is checked before
+the work begins.
 """
 
 from __future__ import annotations
@@ -25,6 +28,16 @@ def new_file(text: str) -> Path:
     path = Path(text)
     if problem := _problem(path):
         raise argparse.ArgumentTypeError(problem)
+    return path
+
+
+def kept_file(text: str) -> Path:
+    """A file that is there, or a new one; what its folder takes can be put there."""
+    path = Path(text)
+    if not path.is_file():
+        return new_file(text)
+    if why := unwritable(path.parent):
+        raise argparse.ArgumentTypeError(f"{text!r:.200} cannot be written: {why}")
     return path
 
 

@@ -1,0 +1,98 @@
+"""What `ask --memory` needs: a model with what it remembers, and what that had to do
+with an answer. With --json it is an object `memory`:
+
+    pictures    how many are remembered
+    gate        how likely the question is one for the memory; null without pictures
+    open        whether the answer saw what was read there
+    novelty     1 where nothing like it was written, near 0 where it was; or null
+    shares      what each picture had to say, of all that they had, by its number
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MODEL = "microvlm-tiny"
+NOTHING = "nothing is remembered"
+
+
+def add_memory(command):
+    """--memory FILE, for a command that asks."""
+    command.add_argument(
+        "--memory",
+        type=Path,
+        metavar="FILE",
+        help="ask about the pictures, too, that `refvlm remember` wrote into this "
+        "file; the question may then stand alone, in quotes",
+    )
+
+
+def rememberer(directory: str | None):
+    """The model that is meant, if it is one that remembers."""
+    from .. import pretrained
+
+    model = pretrained.load(directory or pretrained.shipped_model(MODEL))
+    if not hasattr(model, "remember"):
+        raise ValueError(
+            f"{model.directory} holds a model that remembers no pictures: give a "
+            f"MicroVLM-V, or leave --model out for {MODEL}"
+        )
+    return model
+
+
+class Asking:
+    """A model with the memory of a file, which need not be there yet; `notices` say
+    that nothing is remembered, if that is so."""
+
+    def __init__(self, path: Path, directory: str | None, picture):
+        self.model, self.notices = rememberer(directory), []
+        if version(path) is not None:
+            self.model.memory.load(path)
+        if not len(self.model.memory):
+            alone = ", and no picture is there: the answer is a guess"
+            self.notices.append(
+                f"{NOTHING} in {path}{alone if picture is None else ''}. `refvlm "
+                "remember PICTURE --memory FILE` writes pictures into it"
+            )
+        self._retrievals: list = []
+
+    def stream(self, picture, question: str, max_new_tokens: int, **options):
+        """`describe_stream`, with what is remembered."""
+        asked = question, picture, max_new_tokens
+        return self.model.ask_stream(*asked, retrievals=self._retrievals, **options)
+
+    def fields(self) -> dict:
+        """What the memory had to do with the answer, as --json has it."""
+        found = self._retrievals[0] if self._retrievals else None
+        return {
+            "pictures": len(self.model.memory),
+            "gate": found and found.gate,
+            "open": found is not None and found.is_open,
+            "novelty": found and found.novelty,
+            "shares": found.shares if found else {},
+        }
+
+    def sentence(self) -> str:
+        """The same in words, for --verbose."""
+        if not self._retrievals:
+            return NOTHING
+        found = self._retrievals[0]
+        most = max(found.shares, key=found.shares.__getitem__)
+        name = self.model.memory.receipts[most].name
+        state = "open" if found.is_open else "closed"
+        return (
+            f"the memory's gate was {state} ({found.gate:.2f}); of what it read, "
+            f"{100 * found.shares[most]:.0f} % was of picture {most}, {name!r:.60}; "
+            f"novelty {found.novelty:.2f}"
+        )
+
+
+def version(path: Path) -> tuple[int, ...] | None:
+    """What differs, if anything does, between a file and what it was before; None where
+    there is none."""
+    try:
+        now = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return now.st_ino, now.st_size, now.st_mtime_ns

@@ -1,0 +1,338 @@
+"""The spec of `remember`, `forget` and `ask --memory` (refvlm/commands/remembering.py,
+recalling.py): several calls share one file, and nothing in it is lost."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import refvlm
+from refvlm import cli
+from refvlm.commands import recalling, remembering
+
+from .. import microvlm_files
+from ..spec import contract, law
+
+QUESTION = "in which picture was the ring?"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return microvlm_files.write(tmp_path_factory.mktemp("microvlm"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four pictures, a.png to d.png, and nothing else."""
+    for name, picture in zip("abcd", microvlm_files.drawn(4)):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(model, capsys, folder, monkeypatch):
+    """Run a command in the folder: (status, output, error)."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments, memory="it.memory"):
+        given = [*map(str, arguments), "--memory", memory, "--model", str(model)]
+        if arguments[0] == "ask":
+            given += ["--max-new-tokens", "4"]
+        try:
+            status = cli.main(given)
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def told(run, *arguments, **options):
+    status, out, err = run(*arguments, "--json", **options)
+    assert (status, err) == (0, "") and out.count("\n") == 1
+    return json.loads(out)
+
+
+@law
+def test_several_calls_share_one_memory(run, model, folder):
+    """Three commands are three calls of one model, to the bit."""
+    assert run("remember", "a.png", "b.png") == (0, "1  a.png\n2  b.png\n", "")
+    assert run("remember", "c.png") == (0, "3  c.png\n", "")
+    assert run("forget", 2) == (0, "", "")
+    assert run("remember") == (0, "1  a.png\n3  c.png\n", "")
+    here = refvlm.load(model)
+    here.remember(folder / "a.png", folder / "b.png")
+    here.remember(folder / "c.png")
+    here.forget(2)
+    there = refvlm.load(model)
+    there.memory.load(folder / "it.memory")
+    for ours, theirs in zip(here.memory.belief, there.memory.belief):
+        np.testing.assert_array_equal(ours, theirs)
+    for picture in ((), ("d.png",)):
+        reply = here.recall(QUESTION, *picture, max_new_tokens=4)
+        answer = told(run, "ask", *picture, QUESTION)
+        assert answer["text"] == reply.text
+        assert answer["confidence"] == reply.confidence
+    assert {file.name for file in folder.iterdir()} == {
+        *("a.png", "b.png", "c.png", "d.png", "it.memory")
+    }
+
+
+@law
+def test_remember_says_what_its_json_says(run):
+    """The fields of the module's docstring are those of the object."""
+    object_of = told(run, "remember", "a.png", "b.png")
+    lines = remembering.__doc__.partition("print one object")[2].splitlines()
+    starts = [line.split()[0] for line in lines if line[4:5].strip()]
+    assert starts == list(object_of)
+    assert object_of["memory"] == "it.memory" and object_of["new"] == [1, 2]
+    assert [one["name"] for one in object_of["pictures"]] == ["a.png", "b.png"]
+    assert all(0 <= one["residue"] < 1 for one in object_of["pictures"])
+    assert (object_of["facts"], object_of["slots"]) == (6, 7)
+    assert told(run, "remember", "c.png")["new"] == [3]
+    left = told(run, "forget", 1, 3)
+    assert left["new"] == [] and [one["number"] for one in left["pictures"]] == [2]
+
+
+@law
+def test_ask_says_what_the_memory_had_to_do_with_it(run):
+    """In --json, by the fields of the docstring, and in words with --verbose; without
+    --memory the object is what it always was."""
+    run("remember", "a.png", "b.png")
+    memory = told(run, "ask", QUESTION)["memory"]
+    lines = recalling.__doc__.splitlines()
+    starts = [
+        line.split()[0] for line in lines if line[4:5].strip() and line[:1] == " "
+    ]
+    assert starts == list(memory)
+    assert memory["pictures"] == 2 and [*memory["shares"]] == ["1", "2"]
+    assert sum(memory["shares"].values()) == pytest.approx(1)
+    assert memory["open"] == (memory["gate"] > 0.5)
+    error = run("ask", QUESTION, "--verbose")[2]
+    assert "the memory's gate was" in error and "was of picture" in error
+
+
+@law
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", QUESTION],
+        ["ask", "--json", QUESTION],
+        ["ask", "--temperature", "0.5", "--seed", "1", QUESTION],
+    ],
+)
+def test_ask_takes_a_question_alone_or_beside_a_picture(run, words):
+    """Options may stand in front, between and behind."""
+    run("remember", "a.png")
+    assert run(*words)[0] == 0
+    assert run(words[0], "b.png", *words[1:])[0] == 0
+
+
+@law
+def test_ask_joins_words_behind_a_picture(run):
+    """A question without quotes, where it is known which word is the picture."""
+    run("remember", "a.png")
+    answer = told(run, "ask", "b.png", "where", "is", "it?")
+    assert answer["prompt"] == "where is it?"
+    assert told(run, "ask", "  where \n is it? ")["prompt"] == "where is it?"
+
+
+@law
+def test_ask_before_anything_is_remembered_says_so(run):
+    """The answer is given, and what it is worth; with a picture it is that of `ask`
+    without a memory."""
+    status, out, error = run("ask", QUESTION)
+    assert status == 0 and "nothing is remembered in it.memory, and no picture" in error
+    assert "the answer is a guess" in error and out
+    answer = told(run, "ask", "a.png", QUESTION)
+    assert any("nothing is remembered" in notice for notice in answer["notices"])
+    assert answer["memory"] == {
+        "pictures": 0,
+        "gate": None,
+        "open": False,
+        "novelty": None,
+        "shares": {},
+    }
+    run("remember", "a.png")
+    run("forget", 1)
+    again = told(run, "ask", "a.png", QUESTION)
+    assert again["text"] == answer["text"] and again["memory"]["pictures"] == 0
+    assert "nothing is remembered" in run("remember")[2]
+
+
+@law
+def test_remember_says_what_has_faded(run, model, folder, capsys):
+    """Once, with the number and the name of what is lost; line breaks in a name do not
+    break the line."""
+    document = microvlm_files.described(memory={"noise": 100.0})
+    forgetful = microvlm_files.write(folder / "forgetful", document)
+    name = "a\nb.png"
+    os.rename("a.png", name)
+    given = ["--memory", "its.memory", "--model", str(forgetful)]
+    assert cli.main(["remember", name, *given]) == 0
+    out, error = capsys.readouterr()
+    assert out == "1  a\\nb.png\n" and error.count("\n") == 1
+    assert "picture 1 ('a\\nb.png') has faded: more of it is lost than is left" in error
+    assert cli.main(["remember", "b.png", *given]) == 0
+    error = capsys.readouterr().err
+    assert "picture 2 ('b.png') has faded" in error and "picture 1" not in error
+
+
+@law
+def test_remember_takes_standard_input(model, folder):
+    """`-` is the picture on it."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "refvlm", "remember", "b.png", "-"),
+            *("--memory", "m", "--model", str(model)),
+        ],
+        input=(folder / "a.png").read_bytes(),
+        capture_output=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"1  b.png\n2  standard input\n"
+
+
+@contract
+def test_remember_is_all_or_nothing(run, folder):
+    """One picture that cannot be read, and the file is what it was."""
+    run("remember", "a.png")
+    before = (folder / "it.memory").read_bytes()
+    status, out, error = run("remember", "b.png", "none.png")
+    assert (status, out) == (1, "") and "there is no file 'none.png'" in error
+    status, out, error = run("forget", 1, 7)
+    assert status == 1 and "there is no picture 7" in error
+    assert (folder / "it.memory").read_bytes() == before
+
+
+@contract
+@pytest.mark.parametrize("command", [["remember", "a.png"], ["ask", QUESTION]])
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n and so on", b"\0" * 99])
+def test_a_damaged_memory_is_one_clear_error(run, folder, command, content):
+    """One line, status 1, and the file is not touched."""
+    (folder / "it.memory").write_bytes(content)
+    status, out, error = run(*command)
+    assert (status, out) == (1, "") and error.count("\n") == 1
+    assert "it.memory is damaged, or no memory that refvlm wrote" in error
+    assert (folder / "it.memory").read_bytes() == content
+
+
+@contract
+def test_the_memory_of_another_model_is_one_clear_error(run, folder, capsys):
+    """It says which file, and to give the model that wrote it."""
+    other = microvlm_files.write(folder / "other", seed=6)
+    run("remember", "a.png")
+    for command in (["remember", "b.png"], ["ask", QUESTION], ["forget", "1"]):
+        given = [*command, "--memory", "it.memory", "--model", str(other)]
+        assert cli.main(given) == 1
+        assert "it.memory is the memory of another model" in capsys.readouterr().err
+
+
+@contract
+def test_who_comes_second_is_refused(run, folder, monkeypatch):
+    """Two at once: the first to write wins, and the other is told to do it again."""
+    run("remember", "a.png")
+    changed = refvlm.pretrained.Remembering.remember
+
+    def meanwhile(model, *pictures, **options):
+        numbers = changed(model, *pictures, **options)
+        monkeypatch.setattr(refvlm.pretrained.Remembering, "remember", changed)
+        assert run("remember", "b.png")[0] == 0
+        return numbers
+
+    monkeypatch.setattr(refvlm.pretrained.Remembering, "remember", meanwhile)
+    status, out, error = run("remember", "c.png")
+    assert (status, out) == (1, "")
+    assert "was changed by another program meanwhile: nothing was saved" in error
+    assert run("remember")[1] == "1  a.png\n2  b.png\n"
+
+
+@contract
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["remember", "a.png", "a.png", "it.png"], "it.png is one of the pictures"),
+        (["remember", "-", "-"], "standard input is one picture: give - once"),
+        (["forget"], "the following arguments are required: NUMBER"),
+        (["forget", "0"], "a whole number from 1 up"),
+        (["forget", "a.png"], "a whole number from 1 up"),
+        (["ask"], "the following arguments are required: IMAGE"),
+        (["ask", "a.png"], "the following arguments are required: QUESTION"),
+        (["ask", "-"], "the following arguments are required: QUESTION"),
+        (["ask", "  "], "a text with words in it, not an empty one"),
+        (["ask", "a.png", "  "], "a text with words in it, not an empty one"),
+        (["ask", "where", "is", "it?"], "there is no picture 'where'; a question that"),
+        (["ask", "a.png", "b?", "--show-attention", "x.png"], "exclude each other"),
+    ],
+)
+def test_memory_commands_refuse_wrong_usage(run, folder, arguments, message):
+    """Status 2, and what to give."""
+    memory = "it.memory"
+    if "it.png" in arguments:
+        os.rename("b.png", "it.png")
+        memory = "it.png"
+    status, out, error = run(*arguments, memory=memory)
+    assert (status, out) == (2, "") and message in error
+    assert not (folder / "it.memory").exists()
+
+
+@contract
+@pytest.mark.parametrize(
+    "memory, message",
+    [
+        (".", "is a folder: give the name of a new file"),
+        ("none/a.memory", "there is no folder 'none'"),
+        ("a.png/a.memory", "there is no folder 'a.png'"),
+    ],
+)
+def test_remember_wants_a_file_that_can_be_written(run, memory, message):
+    """Told before any work."""
+    status, out, error = run("remember", "a.png", memory=memory)
+    assert (status, out) == (2, "") and message in error
+
+
+@contract
+def test_ask_takes_a_folder_for_no_memory(run):
+    """Bad input, in one line."""
+    status, _, error = run("ask", QUESTION, memory=".")
+    assert status == 1 and "is not an ordinary file" in error
+
+
+@contract
+def test_ask_without_a_memory_still_wants_a_question(capsys):
+    """One word too few is wrong usage, as it always was."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["ask", "a.png"])
+    assert stop.value.code == 2
+    assert "arguments are required: QUESTION" in capsys.readouterr().err
+
+
+@contract
+def test_remember_refuses_a_model_without_a_memory(run, folder, capsys):
+    """It says which kind remembers."""
+    given = ["--memory", "it.memory", "--model", "fastvlm-tiny"]
+    for command in (["remember", "a.png"], ["ask", QUESTION]):
+        assert cli.main([*command, *given]) == 1
+        error = capsys.readouterr().err
+        assert "remembers no pictures: give a MicroVLM-V" in error
+    assert not (folder / "it.memory").exists()
+
+
+@contract
+def test_an_interrupted_remember_leaves_the_old_memory(run, folder, monkeypatch):
+    """Ctrl-C while it is being written: 130, and the file is what it was."""
+    run("remember", "a.png")
+    before = (folder / "it.memory").read_bytes()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("refvlm.checkpoint.saving.os.replace", stop)
+    assert run("remember", "b.png")[0] == 130
+    assert (folder / "it.memory").read_bytes() == before
+    assert {file.suffix for file in folder.iterdir()} == {".png", ".memory"}
