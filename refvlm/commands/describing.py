@@ -91,9 +91,11 @@ class _Questions(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(self, parser, *_):
-        from ..scenes.wording import as_list
+        from ..scenes.wording import OF_EPISODES, as_list
 
         print("\n".join(as_list()))
+        print("\nand with --memory, of microvlm-tiny:\n")
+        print("\n".join(as_list(OF_EPISODES)))
         parser.exit(GOOD)
 
 

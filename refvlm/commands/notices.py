@@ -22,7 +22,7 @@ def notices(
     if is_of_scenes(vlm):
         from ..metrics.limits import UNSURE
 
-        found += _of_the_question(prompt)
+        found += _of_the_question(prompt, hasattr(vlm, "remember"))
         if confidence < UNSURE:
             found.append(
                 f"unsure: the least likely word had a probability of {confidence:.2f}"
@@ -44,13 +44,14 @@ def is_of_scenes(vlm) -> bool:
     return any(each.is_dir() and here == each.resolve() for each in folders)
 
 
-def _of_the_question(prompt):
+def _of_the_question(prompt, of_episodes):
     from ..scenes import wording
     from ..text import DESCRIBE
 
-    if prompt == DESCRIBE or wording.form_of(prompt):
+    forms = wording.OF_EPISODES if of_episodes else wording.FORMS
+    if prompt == DESCRIBE or wording.form_of(prompt, forms):
         return []
-    known = wording.spelled_as_known(prompt)
+    known = wording.spelled_as_known(prompt, forms)
     if known is None and prompt.rstrip(".?! ").lower() == DESCRIBE.lower()[:-1]:
         known = DESCRIBE
     if known is not None:

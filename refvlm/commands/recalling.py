@@ -24,7 +24,7 @@ def add_memory(command):
         type=Path,
         metavar="FILE",
         help="ask about the pictures, too, that `refvlm remember` wrote into this "
-        "file; the question may then stand alone, in quotes",
+        "file; the question may then stand alone, in quotes (default: none)",
     )
 
 

@@ -17,8 +17,8 @@ def add_shapes(commands):
     shapes.add_argument(
         "model",
         metavar="DIR",
-        help="a checkpoint directory of a FastVLM, a ViT or a DeiT, or the name of one "
-        "that comes along",
+        help="a checkpoint directory of a model that sees (FastVLM, LLaVA, BLIP, "
+        "MicroVLM-V, ViT, ResNet and their like), or the name of one that comes along",
     )
     shapes.set_defaults(run=_shapes)
 

@@ -1,4 +1,5 @@
-"""The wording of the questions: every form that `questions` asks in, and only these.
+"""The wording of the questions: every form that `questions` asks in, and only these;
+and those of `recollections`.
 
     what colour is the [SIZE] SHAPE?
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 
+from .recalling import ORDINALS
 from .referring import plural
 from .world import COLOURS, SHAPES, SIZES
 
@@ -43,6 +46,28 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 """Kind -> its forms, for each of `KINDS`."""
 
+OF_EPISODES: dict[str, tuple[str, ...]] = {
+    "present": (
+        "what colour is the SHAPE?",
+        "what shape is the COLOUR object?",
+        "is the SHAPE large or small?",
+        "is the COLOUR object large or small?",
+    ),
+    "content": (
+        "in the picture with the COLOUR SHAPE, what colour was the other object?",
+        "in the picture with the COLOUR SHAPE, what shape was the other object?",
+        "in the picture with the COLOUR SHAPE, was the other object large or small?",
+    ),
+    "order": (
+        "in the ORDINAL picture, what colour was the SHAPE?",
+        "in the ORDINAL picture, what shape was the COLOUR object?",
+        "in the ORDINAL picture, was the SHAPE large or small?",
+        "in the ORDINAL picture, was the COLOUR object large or small?",
+    ),
+    "which": ("in which picture was the COLOUR SHAPE?",),
+}
+"""The same of `RECALLED`, where both kinds of order are asked in one wording."""
+
 THING = "the [SIZE] COLOUR SHAPE"
 WORDS = {
     "SIZE": SIZES,
@@ -50,22 +75,23 @@ WORDS = {
     "SHAPES": tuple(map(plural, SHAPES)),
     "SHAPE": SHAPES,
 }
+ALL_WORDS = {**WORDS, "ORDINAL": ORDINALS}
 
 
-def form_of(question: str) -> str | None:
+def form_of(question: str, forms: Mapping[str, tuple[str, ...]] = FORMS) -> str | None:
     """The form that a question is asked in, letter by letter; None if it is in none.
 
     >>> form_of("what colour is the small star?")
     'what colour is the [SIZE] SHAPE?'
     >>> form_of("What color is the small star?")
     """
-    for form, pattern in _patterns():
-        if pattern.fullmatch(question):
+    for form in (form for kind in forms for form in forms[kind]):
+        if _pattern(form).fullmatch(question):
             return form
     return None
 
 
-def spelled_as_known(question: str) -> str | None:
+def spelled_as_known(question: str, forms=FORMS) -> str | None:
     """The question in the spelling of a form, where only its spelling is another:
     capitals, a question mark that is missing or of another script, "color".
 
@@ -74,27 +100,29 @@ def spelled_as_known(question: str) -> str | None:
     """
     plain = unicodedata.normalize("NFKC", question).lower()
     plain = " ".join(plain.replace("color", "colour").split()).rstrip("?!. ") + "?"
-    return plain if form_of(plain) else None
+    return plain if form_of(plain, forms) else None
 
 
-def as_list() -> list[str]:
+def as_list(forms=FORMS) -> list[str]:
     """All forms as lines of text, and what their capitals stand for."""
-    lines = [f"{kind:<9}  {form}" for kind, forms in FORMS.items() for form in forms]
+    lines = [f"{kind:<9}  {form}" for kind in forms for form in forms[kind]]
     meant = {
         "THING": THING,
-        **{name: ", ".join(words) for name, words in WORDS.items()},
+        **{name: ", ".join(words) for name, words in ALL_WORDS.items()},
     }
-    return [*lines, "", *(f"{name:<9}  {words}" for name, words in meant.items())]
+    said = " ".join(lines).replace("THING", f"THING {THING}")
+    words = [
+        f"{name:<9}  {words}"
+        for name, words in meant.items()
+        if re.search(rf"\b{name}\b", said)
+    ]
+    return [*lines, "", *words]
 
 
 @cache
-def _patterns():
-    return [(form, _pattern(form)) for forms in FORMS.values() for form in forms]
-
-
 def _pattern(form):
     pattern = re.escape(form.replace("THING", THING))
     pattern = pattern.replace(r"\[SIZE\]\ ", "(?:SIZE )?")
-    for name, words in WORDS.items():
+    for name, words in ALL_WORDS.items():
         pattern = re.sub(rf"\b{name}\b", f"(?:{'|'.join(words)})", pattern)
     return re.compile(r"(?!.*\ba orange)" + pattern)  # its article is "an"

@@ -14,7 +14,7 @@ import pytest
 import refvlm
 from refvlm.checkpoint import CheckpointError
 
-from .. import blip_files, llavas, tiny
+from .. import blip_files, llavas, microvlm_files, tiny
 from ..models.test_vit_names import TIMM, shapes_of_timm
 from ..spec import contract, law
 from ..weights import random_weights
@@ -78,6 +78,7 @@ FAMILIES = {
     "textbook": test_textbook.write,
     "blip": write_captioner,
     "blip-2": test_captions.write_blip2,
+    "microvlm": microvlm_files.write,
     "timm": write_timm,
     **{kind: partial(write_tower, kind) for kind in ("vit", "deit")},
     **{kind: partial(write_backbone, kind) for kind in ("resnet", "convnext")},

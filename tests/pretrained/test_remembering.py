@@ -4,6 +4,8 @@ Its tensors are random, so what it says is nothing. That it is the same, or anot
 a law demands, is asked of what it says and of how sure it was.
 """
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -232,6 +234,22 @@ def test_save_and_load_are_no_interruption(directory, model, path):
     assert (
         model.recall(QUESTION, max_new_tokens=3)[:2]
         == other.recall(QUESTION, max_new_tokens=3)[:2]
+    )
+
+
+@law
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_copy_remembers_by_itself(tmp_path, copied):
+    """It takes along what was remembered, and then each goes its own way."""
+    model = tokens_model(tmp_path)
+    model.remember(*PICTURES[:2])
+    other = copied(model)
+    assert other.remember(PICTURES[2]) == [3] and [*model.memory.receipts] == [1, 2]
+    assert model.remember(PICTURES[2]) == [3]
+    np.testing.assert_array_equal(
+        logits_of(model, QUESTION, None), logits_of(other, QUESTION, None)
     )
 
 

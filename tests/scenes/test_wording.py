@@ -28,6 +28,35 @@ def test_forms_are_all_that_is_asked_and_nothing_else():
     assert tuple(wording.FORMS) == scenes.KINDS
 
 
+@law
+def test_forms_of_episodes_are_all_that_is_asked_of_them():
+    """The same of a thousand episodes; both kinds of order share their words."""
+    asked = Counter()
+    for number in range(1000):
+        rng = np.random.default_rng([number, 6])
+        split = scenes.SPLITS[number % 2]
+        episode = scenes.sample_episode(rng, 1 + number % 8, split)
+        for question in scenes.recollections(episode, rng, 4, split):
+            form = wording.form_of(question.text, wording.OF_EPISODES)
+            kind = question.kind.removesuffix(" alone")
+            assert form in wording.OF_EPISODES[kind], question
+            asked[form] += 1
+    forms = wording.OF_EPISODES.values()
+    assert set(asked) == {form for kind in forms for form in kind}
+
+
+@law
+def test_as_list_says_what_its_own_capitals_stand_for():
+    """A question of a scene has no ordinal; one of an episode has no plural."""
+    for forms, words in (
+        (wording.FORMS, ["THING", "SIZE", "COLOUR", "SHAPES", "SHAPE"]),
+        (wording.OF_EPISODES, ["COLOUR", "SHAPE", "ORDINAL"]),
+    ):
+        lines = wording.as_list(forms)
+        meant = lines[lines.index("") + 1 :]
+        assert [line.split()[0] for line in meant] == words
+
+
 @example
 @pytest.mark.parametrize(
     "question",
