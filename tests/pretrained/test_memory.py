@@ -52,7 +52,7 @@ def test_write_is_the_batch_posterior():
 
 
 @law
-@pytest.mark.parametrize("noise", [0.125, 1e-6])
+@pytest.mark.parametrize("noise", [0.125, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
 def test_forget_takes_back_whichever_picture(noise):
     """What is left is what the others alone had made, to what single precision holds;
     at a noise that leaves no digits to take back, the others are written again."""
