@@ -23,7 +23,7 @@ from ..autodiff import value_of
 from ..blocks.episodic_memory.gates import gate_bias
 from ..blocks.training_mode import Training
 from ..checkpoint import Weights
-from ..metrics.shares import Share
+from ..metrics.shares import Share, Spread
 from ..models import microvlm
 from ..models.microvlm_config import MicroVLMConfig
 from ..pretrained import Remembering
@@ -277,8 +277,16 @@ def publish(recipe: MicroVLMTiny, state: State, directory: str | Path) -> None:
 
 
 def score(
-    model, count: int, seed: int, progress: Callable[[int, int], None]
+    model: Remembering, count: int, seed: int, progress: Callable[[int, int], None]
 ) -> Iterator[tuple[str, dict[str, Share]]]:
     """What is remembered of `count` fresh episodes, with the memory and without."""
     speech = Speech(model.tokenizer)
     yield from recall_scores.score(model, speech, count, seed, progress)
+
+
+def limits(
+    model: Remembering, count: int, seed: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, dict[str, Spread]]]:
+    """What is remembered of few pictures and of many."""
+    speech = Speech(model.tokenizer)
+    yield from recall_scores.limits(model, speech, count, seed, progress)

@@ -9,25 +9,29 @@ is right if the model, decoding greedily, says that word and ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import ops, scenes
 from ..blocks.episodic_memory.gates import gate_bias
-from ..metrics.shares import Share, share_of
+from ..metrics.limits import over_rounds
+from ..metrics.shares import Share, Spread, share_of
 from ..models import microvlm
+from ..text.chat import DESCRIBE
 from . import recollecting
 from .asked_rows import AskedRows, ask_in_rows
 from .recall_losses import SHARPNESS, right_answers
 from .recollecting import Read, Stored
 
 LENGTH = 4  # past pictures of an episode, where nothing else is said
-LENGTHS = (1, 2, 3, 6, 8, 12, 16)
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 QUESTIONS = 10  # of an episode, as many of each kind
 EQUALLY = dict.fromkeys(scenes.RECALLED, 1.0)
 AT_ONCE = 50  # episodes
+
+Progress = Callable[[int, int], None]
 
 # The past apart from the first kind, and "order" as both of its kinds.
 HEADINGS = {
@@ -44,6 +48,7 @@ class Examined(NamedTuple):
     """Some episodes, all of one length, and what is asked of each; how it was read,
     what was stored of each, and what every question recalls of its own."""
 
+    episodes: Sequence[scenes.Episode]
     asked: Sequence[Sequence[scenes.Recollection]]
     rows: AskedRows
     read: Read
@@ -63,7 +68,7 @@ def examine(model, speech, episodes, asked) -> Examined:
     read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
     stored = recollecting.store(tokens[:, :-1], weights, config)
     found = recollecting.recall(stored, read, weights, config)
-    return Examined(asked, rows, read, stored, found)
+    return Examined(episodes, asked, rows, read, stored, found)
 
 
 def as_learnt(model, exam: Examined):
@@ -184,14 +189,16 @@ def guessed(asked, seed: int, known: int) -> dict[str, Share]:
 
 
 def score(
-    model, speech, count: int, seed: int, progress: Callable[[int, int], None]
+    model, speech, count: int, seed: int, progress: Progress
 ) -> Iterator[tuple[str, dict[str, Share]]]:
-    """(test, heading -> share): `count` episodes of four past pictures in each way, as
-    many with held-out pairs, and a fifth as many of each other length."""
+    """(test, heading -> share): `count` episodes of four past pictures in each way,
+    with captions of the present ones, and as many with held-out pairs."""
     counts, gates = {way: Counts() for way in WAYS}, Counts()
     questions: list[Sequence[scenes.Recollection]] = []
-    for exam in exams(model, speech, count, seed, progress):
+    present: list[scenes.Scene] = []
+    for exam in exams(model, speech, range(count), seed, progress=progress):
         questions += exam.asked
+        present += [episode.present for episode in exam.episodes]
         gates.add_gates(exam.asked, exam.found.gate > 0)
         for way, counted in counts.items():
             right = answered(model, exam, WAYS[way])
@@ -201,21 +208,55 @@ def score(
     yield from ((way, counted.shares()) for way, counted in counts.items())
     yield "gate", gates.shares()
     yield "guessing", guessed(questions, seed, 2 * count)
-    few = max(count // 5, 1)
-    others = [("unseen pairs", count, LENGTH, "unseen")]
-    others += [(f"{n} past pictures", few, n, "train") for n in LENGTHS]
-    for test, number, length, split in others:
-        counted = Counts()
-        for exam in exams(model, speech, number, seed, progress, length, split):
-            counted.add(exam.asked, answered(model, exam))
-        yield test, counted.shares()
+    yield "captions", captions(model, present)
+    unseen = exams(model, speech, range(count), seed, split="unseen", progress=progress)
+    yield "unseen pairs", counted_of(model, unseen)
+
+
+def limits(
+    model, speech, count: int, seed: int, progress: Progress
+) -> Iterator[tuple[str, dict[str, Spread]]]:
+    """(test, heading -> spread): `count` episodes of each of other lengths."""
+
+    def one_round(number, seed):
+        return {
+            f"{n} past": counted_of(model, exams(model, speech, range(number), seed, n))
+            for n in LENGTHS
+        }
+
+    yield from over_rounds(one_round, count, seed, progress).items()
+
+
+def counted_of(model, some: Iterable[Examined]) -> dict[str, Share]:
+    """The shares of some episodes with their memory, as learnt."""
+    counts = Counts()
+    for exam in some:
+        counts.add(exam.asked, answered(model, exam))
+    return counts.shares()
+
+
+def captions(model, present: Sequence[scenes.Scene]) -> dict[str, Share]:
+    """How many pictures are described rightly, with nothing remembered."""
+    said = model.answers([*map(scenes.draw, present)], [DESCRIBE] * len(present))
+    judged = [scenes.judge(caption, scene) for caption, scene in zip(said, present)]
+    return {
+        "captions": share_of(one.true and one.complete for one in judged),
+        "captions without a false fact": share_of(one.true for one in judged),
+    }
 
 
 def exams(
-    model, speech, count, seed, progress, length: int = LENGTH, split: str = "train"
+    model,
+    speech,
+    numbers: range,
+    seed: int,
+    length: int = LENGTH,
+    split: str = "train",
+    progress: Progress | None = None,
 ) -> Iterator[Examined]:
-    """So many fresh episodes, some at once."""
-    for start in range(0, count, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, count))
-        yield examine(model, speech, *drawn(seed, numbers, length, split))
-        progress(numbers.stop, count)
+    """Fresh episodes by their numbers, some at once."""
+    for start in range(0, len(numbers), AT_ONCE):
+        some = numbers[start : start + AT_ONCE]
+        yield examine(model, speech, *drawn(seed, some, length, split))
+        if progress is not None:
+            progress(start + len(some), len(numbers))

@@ -33,6 +33,7 @@ def model():
         config=config,
         tokenizer=tokenizer,
         preprocessor=shrink,
+        answers=lambda pictures, prompts: ["a ring."] * len(pictures),
     )
 
 
@@ -66,11 +67,21 @@ def test_score_counts_every_question_once(model):
     places = sum(s.asked for name, s in of.items() if name.startswith("past, picture"))
     assert places == of["past"].asked
     assert tests["gate"]["right"].asked == asked
-    assert {*tests} == {
-        *recall_scores.WAYS,
-        *("gate", "guessing", "unseen pairs"),
-        *(f"{n} past pictures" for n in recall_scores.LENGTHS),
-    }
+    assert tests["captions"]["captions"] == (0, 2)
+    rest = {"gate", "guessing", "captions", "unseen pairs"}
+    assert {*tests} == {*recall_scores.WAYS} | rest
+
+
+@law
+def test_limits_are_of_every_length(model, monkeypatch):
+    """Five rounds of each; of one picture nobody asks for one word of two."""
+    monkeypatch.setattr(recall_scores, "LENGTHS", (1, 2))
+    speech = Speech(model.tokenizer)
+    tests = dict(recall_scores.limits(model, speech, 5, 7, lambda *done: None))
+    assert [*tests] == ["1 past", "2 past"]
+    for spreads in tests.values():
+        assert sum(share.asked for share in spreads["past"]) > 20
+        assert len(spreads["past"]) == 5
 
 
 @law
