@@ -14,6 +14,17 @@ from . import microvlms, tiny
 
 ANSWER = "<|answer|>"
 MEMORY = {**microvlms.TOKENS, "prior_scale": 2.5}  # addresses have a length of about 1
+CONTEXTS = {  # the memory's section in the wiring of the source
+    "wiring": "contexts",
+    "written_tokens": 1,
+    "width": 24,
+    "heads": 6,
+    "order_layers": 2,
+    "order_width": 12,
+    "bidirectional": True,
+    "ridge": None,
+    "noise": 1e-5,
+}
 PREPROCESSOR = {
     **tiny.PREPROCESSOR,
     "size": {"height": microvlms.SIZE, "width": microvlms.SIZE},

@@ -21,10 +21,6 @@ from .spec import contract
 from .test_hostile import as_json, damage, survives, works, write
 
 PICTURES = microvlm_files.drawn(2)
-CONTEXTS = {
-    **{"wiring": "contexts", "written_tokens": 1, "width": 24, "heads": 6},
-    **{"order_layers": 2, "order_width": 12, "bidirectional": True, "ridge": None},
-}
 
 
 def good_files(directory, **changes):
@@ -49,7 +45,7 @@ def remember_and_ask(directory):
 def test_hostile_microvlm_directories_give_one_error_or_an_answer(tmp_path):
     """A hundred and twenty damaged directories of both wirings."""
     layouts = []
-    for name, memory in (("tokens", {}), ("contexts", CONTEXTS)):
+    for name, memory in (("tokens", {}), ("contexts", microvlm_files.CONTEXTS)):
         (tmp_path / name).mkdir()
         layouts.append(good_files(tmp_path / name, memory=memory))
         write(tmp_path / name, layouts[-1])

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 import refvlm
+from refvlm.blocks.episodic_memory.gates import gate_bias
 from refvlm.checkpoint import CheckpointError, Weights
 from refvlm.models import microvlm, microvlm_memory
 from refvlm.models.splicing import IMAGE
 from refvlm.pretrained import FadingWarning, Remembering
+from refvlm.recipes import recollecting
+from refvlm.recipes.asked_rows import Asked, ask_in_rows
 
 from .. import microvlm_files
 from ..spec import contract, example, law
@@ -25,17 +28,7 @@ QUESTION = "in which picture was the ring?"
 WIRINGS = {
     "tokens": {},
     "all heads": {"heads": 6},
-    "contexts": {
-        "wiring": "contexts",
-        "written_tokens": 1,
-        "width": 24,
-        "heads": 6,
-        "order_layers": 2,
-        "order_width": 12,
-        "bidirectional": True,
-        "ridge": None,
-        "noise": 1e-5,
-    },
+    "contexts": microvlm_files.CONTEXTS,
 }
 
 
@@ -140,6 +133,39 @@ def test_ask_sees_what_the_models_function_would_show_it(model):
     hidden = microvlm.SPEAKER.forward(rest, scope, text, cache=cache)
     expected = microvlm.SPEAKER.logits(hidden, weights)[:, -1]
     np.testing.assert_allclose(logits_of(model, QUESTION, None), expected, atol=1e-5)
+
+
+@law
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("gate", ["open", "soft", "closed"])
+def test_ask_is_what_the_recipe_trains(tmp_path, blind, gate):
+    """The recipe reads many questions in a row, each with a slot of its own; whoever
+    asks one alone, with a picture or without, gets the same scores."""
+    model = tokens_model(tmp_path)
+    past, present = PICTURES[:3], PICTURES[3]
+    model.remember(*past)
+    weights, config = model.weights, model.config
+    pixels = model.preprocessor.batch([*past, present])
+    tokens = microvlm.encode_image(pixels, weights, config)[None]
+    answer = [model.tokenizer.token_id("<|answer|>"), 70, 71]
+    questions = [
+        Asked(model.tokenizer.encode(text), answer, blind=blind and text == QUESTION)
+        for text in ("another?", QUESTION)
+    ]
+    rows = ask_in_rows([questions], tokens.shape[2])
+    read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
+    stored = recollecting.store(tokens[:, :-1], weights, config)
+    found = recollecting.recall(stored, read, weights, config)
+    bias = {
+        "open": np.zeros_like(found.gate),
+        "soft": gate_bias(found.gate),
+        "closed": np.full_like(found.gate, -np.inf),
+    }[gate]
+    slots = recollecting.own_slots(found.read, bias, rows, weights, config)
+    scores = recollecting.answer_rows(rows, read, weights, config, slots)
+    expected = scores[0, rows.answers[0].tolist().index(answer[0], 1)]
+    seen = logits_of(model, QUESTION, None if blind else present, gate)[0]
+    np.testing.assert_allclose(seen, expected, atol=2e-5)
 
 
 @law
