@@ -52,21 +52,9 @@ def test_gate_bias_with_a_threshold_is_open_or_closed():
 
 
 @law
-def test_gate_bias_with_a_threshold_passes_no_gradient():
-    """A step is flat: who trains through a threshold trains nothing. The soft gate
-    passes 1 - g, most where it is closed."""
-    logits = Variable(np.array([[-2.0], [2.0]]))
-    hard = gates.gate_bias(logits, threshold=0.5)
-    assert not isinstance(hard, Variable)
-    soft = gates.gate_bias(logits)
-    passed = backward(soft, np.ones((2, 1)))[logits]
-    assert_close(passed, 1 - ops.sigmoid(logits.value))
-
-
-@law
 def test_gated_mixture_of_an_open_gate_is_the_memory():
-    """And of a closed one the answer without, to the bit: log 1 is 0 and nothing is
-    added to it."""
+    """An open gate is the memory's answer and a closed one the answer without it, to
+    the bit: log 1 is 0, and nothing is added to it."""
     draw = random_arrays(3)
     with_memory, without = draw(2, 4, 7), draw(2, 4, 7)
     logits = np.array([[2000.0], [-2000.0]])
@@ -84,18 +72,6 @@ def test_gated_mixture_lies_between():
     g = ops.sigmoid(logits)
     expected = g * ops.softmax(with_memory) + (1 - g) * ops.softmax(without)
     assert_close(mixed, expected)
-
-
-@law
-def test_gated_mixture_opens_where_the_memory_helps():
-    """The gradient of the loss pulls the gate towards whoever knew the word: no label
-    says which questions are the memory's."""
-    knows, guesses = np.array([[5.0, 0.0]]), np.array([[0.0, 0.0]])
-    for pair, sign in [((knows, guesses), -1), ((guesses, knows), 1)]:
-        logits = Variable(np.zeros((1, 1)))
-        mixed = gates.gated_mixture(*pair, logits)
-        loss = -mixed[:, 0].sum()
-        assert np.sign(backward(loss, np.ones(()))[logits]) == sign
 
 
 @oracle
@@ -119,6 +95,30 @@ def test_gated_mixture_equals_torch(compare):
         return mixture
 
     compare(gates.gated_mixture, reference, draw(2, 3, 5), draw(2, 3, 5), draw(2, 1))
+
+
+@derivative
+def test_gate_bias_with_a_threshold_passes_no_gradient():
+    """A step is flat: who trains through a threshold trains nothing. The soft gate
+    passes 1 - g, most where it is closed."""
+    logits = Variable(np.array([[-2.0], [2.0]]))
+    hard = gates.gate_bias(logits, threshold=0.5)
+    assert not isinstance(hard, Variable)
+    soft = gates.gate_bias(logits)
+    passed = backward(soft, np.ones((2, 1)))[logits]
+    assert_close(passed, 1 - ops.sigmoid(logits.value))
+
+
+@derivative
+def test_gated_mixture_opens_where_the_memory_helps():
+    """The gradient of the loss pulls the gate towards whoever knew the word: no label
+    says which questions are the memory's."""
+    knows, guesses = np.array([[5.0, 0.0]]), np.array([[0.0, 0.0]])
+    for pair, sign in [((knows, guesses), -1), ((guesses, knows), 1)]:
+        logits = Variable(np.zeros((1, 1)))
+        mixed = gates.gated_mixture(*pair, logits)
+        loss = -mixed[:, 0].sum()
+        assert np.sign(backward(loss, np.ones(()))[logits]) == sign
 
 
 @derivative
