@@ -28,10 +28,10 @@ def add_train(commands):
         "train",
         help="train a tiny model from nothing",
         description="Train a tiny model from random weights: on two cores about 70 "
-        "minutes for fastvlm-tiny, 3 for gpt2-tiny, and 20 for each of the others. The "
-        "state of the run is saved as it goes: interrupted, the same command continues "
-        "it. At the end the finished model is written. No other file that is there is "
-        "touched.",
+        "minutes for fastvlm-tiny, 50 for microvlm-tiny, 3 for gpt2-tiny, and 20 for "
+        "each of the others. The state of the run is saved as it goes: interrupted, the "
+        "same command continues it. At the end the finished model is written. No other "
+        "file that is there is touched.",
         epilog=EXITS,
     )
     train.add_argument("recipe", choices=RECIPES, help="what to train")
