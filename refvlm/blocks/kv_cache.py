@@ -31,8 +31,8 @@ class Slots(NamedTuple):
 
     def before(self, layer: int, keys, values):
         r"""$K' = [K_{mem}; K]$, $V' = [V_{mem}; V]$: a layer's keys and values (b,
-        heads, k, d) behind its slots. Slots have no place in the text: they are not
-        rotated."""
+        heads, k, d) behind its slots. Slots are not rotated: they stand where every
+        text begins."""
         pairs = (self.keys[layer], keys), (self.values[layer], values)
         return tuple(
             np.concatenate([slot, _alike(own, slot)], axis=2) for slot, own in pairs

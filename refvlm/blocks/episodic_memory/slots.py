@@ -40,6 +40,15 @@ def slots_of(
 
     Source: [MicroVLM-V] 1, appendix. Oracle: torch.nn.Linear and view.
     """
+    reads = _reads(read, weights["weight"], layers, heads, head_dim, bias)
+    batch, slots, _ = reads.shape
+    pairs = linear(reads, weights).reshape(batch, slots, layers, heads, head_dim, 2)
+    pairs = pairs.transpose(2, 0, 3, 1, 4, 5)
+    return Slots(pairs[..., 0], pairs[..., 1], bias)
+
+
+def _reads(read, matrix, layers, heads, head_dim, bias):
+    """(b, s, C) of what may be (b, C), once it fits all else."""
     for name, size in {"layers": layers, "heads": heads, "head_dim": head_dim}.items():
         check_whole("slots_of", least=1, **{name: size})
     if read.ndim not in (2, 3):
@@ -48,19 +57,17 @@ def slots_of(
             "and (batch, slots, width) for several"
         )
     reads = read[:, None] if read.ndim == 2 else read
-    batch, slots, width = reads.shape
-    matrix, numbers = weights["weight"], layers * heads * head_dim * 2
-    if tuple(matrix.shape) != (numbers, width):
+    slots, width = reads.shape[1:]
+    needed = layers * heads * head_dim * 2, width
+    if tuple(matrix.shape) != needed:
         raise ShapeError(
             f"slots_of: the weight is {tuple(matrix.shape)}, but a key and a value of "
             f"{head_dim} for {heads} heads in each of {layers} layers, of reads of "
-            f"{width}, make {(numbers, width)}"
+            f"{width}, make {needed}"
         )
     if bias is not None and bias.shape[-1] != slots:
         raise ShapeError(f"slots_of: bias is {bias.shape}, but there are {slots} slots")
-    pairs = linear(reads, weights).reshape(batch, slots, layers, heads, head_dim, 2)
-    pairs = pairs.transpose(2, 0, 3, 1, 4, 5)
-    return Slots(pairs[..., 0], pairs[..., 1], bias)
+    return reads
 
 
 def slot_weights(keys: Sequence[Any], values: Sequence[Any], head_dim: int):
@@ -69,38 +76,36 @@ def slot_weights(keys: Sequence[Any], values: Sequence[Any], head_dim: int):
 
     `keys` and `values` hold, layer by layer, a matrix (heads head_dim, C) or a pair of
     a matrix and a bias; the result is {"weight", "bias"} (without biases, no bias). A
-    decoder that has learnt to look at tokens looks at such slots from the first step;
-    from a random W_M the trial of this memory learnt nothing in as many steps.
+    decoder that has learnt to look at tokens looks at such slots from the first step.
 
     >>> slot_weights([np.array([[1.0]])], [np.array([[2.0]])], 1)
     {'weight': array([[1.],
            [2.]])}
     """
+    _layers_fit(keys, values, head_dim)
+    pairs = [(_parts(key), _parts(value)) for key, value in zip(keys, values)]
+
+    def beside(part):
+        """Rows of keys and of values by turns, layer by layer."""
+        layers = [np.stack([key[part], value[part]], axis=1) for key, value in pairs]
+        together = np.concatenate(layers)
+        return together.reshape(-1, *together.shape[2:])
+
+    has_bias = pairs[0][0][1] is not None
+    return {"weight": beside(0)} | ({"bias": beside(1)} if has_bias else {})
+
+
+def _layers_fit(keys, values, head_dim):
     if not keys or len(keys) != len(values):
         raise ValueError(
             f"slot_weights: {len(keys)} layers of keys and {len(values)} of values: "
             "every layer has both"
         )
-    pairs = [(_parts(key), _parts(value)) for key, value in zip(keys, values)]
-
-    def stacked(part):
-        layers = [
-            np.stack([key[part], value[part]], axis=1)  # (heads head_dim, 2, ...)
-            for key, value in pairs
-        ]
-        together = np.concatenate(layers)
-        return together.reshape(-1, *together.shape[2:])
-
-    matrix = pairs[0][0][0]
-    if matrix.shape[0] % head_dim:
+    rows = len(_parts(keys[0])[0])
+    if rows % head_dim:
         raise ShapeError(
-            f"slot_weights: {matrix.shape[0]} rows do not split into heads of "
-            f"{head_dim}"
+            f"slot_weights: {rows} rows do not split into heads of {head_dim}"
         )
-    built = {"weight": stacked(0)}
-    if pairs[0][0][1] is not None:
-        built["bias"] = stacked(1)
-    return built
 
 
 def _parts(projection):
