@@ -10,8 +10,8 @@ print one object:
 
     memory      the file
     new         the numbers of the pictures that were remembered just now
-    pictures    of all that are remembered: number, name, and residue, the part of each
-                that is not read back
+    pictures    of all that are remembered: number, name, and left, the part of each
+                that is read back and is its own
     facts       how many codes were written, of which the memory has `slots` to hold
     slots
     notices     what else is worth knowing, as sentences
@@ -157,9 +157,9 @@ def _change(options, act, writing=True) -> int:
 
 
 def _tell(options, memory, new, notices, everything):
-    residues = memory.residues()
+    left = memory.left()
     pictures = [
-        {"number": number, "name": kept.name, "residue": residues[number]}
+        {"number": number, "name": kept.name, "left": left[number]}
         for number, kept in memory.receipts.items()
     ]
     if options.json:

@@ -1,7 +1,7 @@
 r"""What a model remembers: one belief, and a receipt for each picture.
 
     memory.receipts            # number -> what was written of a picture, and its name
-    memory.residues()          # number -> the part of it that is not read back
+    memory.left()              # number -> the part of it that is there yet
     memory.forget(2)           # the write, taken back
     memory.save("trip.memory")
     memory.load("trip.memory")
@@ -31,7 +31,7 @@ from .memory_files import Kept, Receipt
 MOST = 1024  # pictures; the receipts of all are in the file
 DIGITS = 1e4  # what is left of a difference, in units of its rounding
 FADED = 0.5
-"""A picture has faded if more than this part of it is not read back."""
+"""A picture has faded of which less than this part is left."""
 
 
 class EpisodicMemory:
@@ -149,9 +149,24 @@ class EpisodicMemory:
             for number, receipt in self.kept.receipts.items()
         }
 
+    def clarity(self) -> dict[int, float]:
+        """Of what is read where a picture was written, the part that is its own, and
+        not that of others beside it: the mean of its shares at its own addresses."""
+        return {
+            number: float(self._shares(receipt.addresses)[:, place].mean())
+            for place, (number, receipt) in enumerate(self.kept.receipts.items())
+        }
+
+    def left(self) -> dict[int, float]:
+        """Of each picture the part that is read back and is its own. Each one that is
+        written takes from those before, long before the slots are full: reads are
+        linear, and addresses are not at right angles."""
+        residues, clarity = self.residues(), self.clarity()
+        return {n: (1 - min(residues[n], 1)) * clarity[n] for n in residues}
+
     def faded(self) -> list[int]:
         """The pictures of which more is lost than is left."""
-        return [number for number, part in self.residues().items() if part > FADED]
+        return [number for number, part in self.left().items() if part < FADED]
 
     def shares(self, address: np.ndarray) -> dict[int, float]:
         r"""What each picture has to say at an address (K,), of all that they have.
@@ -160,13 +175,17 @@ class EpisodicMemory:
         w_i\transpose / \sigma^2$, and what the prior adds. A picture's share are the
         absolute values of its weights, of the sum of all.
         """
-        reach = self.belief.covariance @ address
-        weights = {
-            number: float(np.abs(receipt.addresses @ reach).sum())
-            for number, receipt in self.kept.receipts.items()
-        }
-        total = sum(weights.values()) or 1.0
-        return {number: weight / total for number, weight in weights.items()}
+        shares = self._shares(address[None])[0].tolist() if len(self) else []
+        return dict(zip(self.kept.receipts, shares))
+
+    def _shares(self, addresses):
+        """Those at some addresses, (n, K) -> (n, pictures)."""
+        rows = [receipt.addresses for receipt in self.kept.receipts.values()]
+        starts = np.cumsum([0, *map(len, rows[:-1])])
+        weights = np.abs(addresses @ self.belief.covariance @ np.concatenate(rows).T)
+        by_picture = np.add.reduceat(weights, starts, axis=1)
+        total = by_picture.sum(axis=1, keepdims=True)
+        return by_picture / np.maximum(total, np.finfo(self.dtype).tiny)
 
     def save(self, path: str | Path) -> None:
         """Write all of it to a file: whole, or not at all. A memory of this model that

@@ -6,7 +6,7 @@
     model.ask("what colour is the ring?", "here.png")     # beside one that is there
     model.recall("in the first picture, ...").retrieval   # what the memory said to it
     model.forget(2)
-    model.memory.save("week.memory")               # and load, and residues, and faded
+    model.memory.save("week.memory")               # and load, and left, and faded
 
 A picture that is remembered is gone: of it there is what was written of it. The prompt
 is read up to the question's last word. What the decoder makes of that word asks the

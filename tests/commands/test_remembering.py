@@ -35,8 +35,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(model, capsys, folder, monkeypatch):
-    """Run a command in the folder: (status, output, error)."""
+    """Run a command in the folder: (status, output, error). To random tensors pictures
+    are much alike, and all would fade: that is not told here."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("refvlm.pretrained.memory.FADED", 0.0)
 
     def run(*arguments, memory="it.memory"):
         given = [*map(str, arguments), "--memory", memory, "--model", str(model)]
@@ -91,7 +93,7 @@ def test_remember_says_what_its_json_says(run):
     assert starts == list(object_of)
     assert object_of["memory"] == "it.memory" and object_of["new"] == [1, 2]
     assert [one["name"] for one in object_of["pictures"]] == ["a.png", "b.png"]
-    assert all(0 <= one["residue"] < 1 for one in object_of["pictures"])
+    assert all(0 < one["left"] < 1 for one in object_of["pictures"])
     assert (object_of["facts"], object_of["slots"]) == (6, 7)
     assert told(run, "remember", "c.png")["new"] == [3]
     left = told(run, "forget", 1, 3)
@@ -165,9 +167,10 @@ def test_ask_before_anything_is_remembered_says_so(run):
 
 
 @law
-def test_remember_says_what_has_faded(run, model, folder, capsys):
+def test_remember_says_what_has_faded(folder, capsys, monkeypatch):
     """Once, with the number and the name of what is lost; line breaks in a name do not
     break the line."""
+    monkeypatch.chdir(folder)
     document = microvlm_files.described(memory={"noise": 100.0})
     forgetful = microvlm_files.write(folder / "forgetful", document)
     name = "a\nb.png"

@@ -109,7 +109,7 @@ def test_what_was_loaded_goes_on_to_the_bit(path, size):
         memory.forget(1)
     for one, other in zip(ours.belief, theirs.belief):
         np.testing.assert_array_equal(one, other)
-    assert ours.residues() == theirs.residues()
+    assert ours.left() == theirs.left()
 
 
 @law

@@ -23,6 +23,8 @@ from refvlm.recipes.asked_rows import Asked, ask_in_rows
 from .. import microvlm_files
 from ..spec import contract, example, law
 
+# To random tensors pictures are much alike, and take from each other what is left.
+pytestmark = pytest.mark.filterwarnings("ignore::refvlm.pretrained.FadingWarning")
 PICTURES = microvlm_files.drawn(6)
 QUESTION = "in which picture was the ring?"
 WIRINGS = {
