@@ -245,6 +245,7 @@ def test_impl_replaces_functions_of_every_home(tmp_path):
         "fold_batch_norm": "blocks/convolutional/test_reparameterization.py",
         "lora_linear": "blocks/test_adapters.py",
         "mlp_connector": "blocks/test_connectors.py",
+        "to_episodes": "blocks/test_episodes.py",
         "gated_fusion": "blocks/fusion/test_merging.py",
         "ridge_address": "blocks/episodic_memory/test_addressing.py",
         "attention_with_memory": "blocks/episodic_memory/test_attention.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refvlm import generate, image, ops, quantize, text
 from refvlm.analysis import attention_maps, joining_costs, reach, scaling_laws
-from refvlm.blocks import adapters, connectors
+from refvlm.blocks import adapters, connectors, episodes
 from refvlm.blocks.convolutional import reparameterization
 from refvlm.blocks.episodic_memory import addressing, attention, gates
 from refvlm.blocks.fusion import merging
@@ -33,6 +33,7 @@ HOMES = (
     reparameterization,
     adapters,
     connectors,
+    episodes,
     merging,
     addressing,
     attention,
