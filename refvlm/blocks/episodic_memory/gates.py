@@ -25,7 +25,7 @@ def gate_bias(logits, threshold: float | None = None):
     g\,e^s$. That is no share of the answer: a decoder that wants the slot all the same
     makes its score s larger. A threshold has no gradient.
 
-    Source: [MicroVLM-V] 1, 3 ("inject if p > threshold").
+    Source: [MicroVLM-V] 1, 3: "Inject/Skip".
     Oracle: torch.nn.functional.logsigmoid.
 
     >>> np.exp(gate_bias(np.array([[0.0]])))
