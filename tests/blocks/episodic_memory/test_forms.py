@@ -188,7 +188,7 @@ def test_write_root_alone_survives_facts_that_contradict_each_other():
     for form in ("plain", "symmetric", "Potter"):
         _, mean = least_eigenvalues(form, addresses, codes, 1e-6)
         error[form] = np.abs(mean - truth).max() / np.abs(truth).max()
-    assert error["plain"] > 1 > 0.1 > error["symmetric"] > 50 * error["Potter"]
+    assert error["plain"] > 5 * error["symmetric"] > 250 * error["Potter"]
 
 
 @oracle
