@@ -77,9 +77,9 @@ def safe_scale(A):
     >>> safe_scale(np.diag([2.0, 1.0]))
     array(0.25)
     """
-    product = np.abs(A).sum(-2).max(-1, initial=0) * np.abs(A).sum(-1).max(
-        -1, initial=0
-    )
+    largest_column = np.abs(A).sum(-2).max(-1, initial=0)
+    largest_row = np.abs(A).sum(-1).max(-1, initial=0)
+    product = largest_column * largest_row
     return 1 / np.where(product == 0, 1, product)
 
 
