@@ -71,7 +71,7 @@ def test_addressing_kl_of_an_address():
 @law
 @given(st.integers(0, 2**31 - 1))
 def test_memory_kl_is_zero_of_a_belief_and_itself_and_positive_else(seed):
-    """A divergence."""
+    """From a belief to itself 0, and to any other more, as a divergence has to be."""
     draw = random_arrays(seed)
     mean, covariance, other, wider = two_beliefs(draw)
     assert abs(remembering.memory_kl(mean, covariance, mean, covariance)) < 1e-13

@@ -71,7 +71,7 @@ def test_ridge_address_without_a_ridge_is_the_prior_address():
     draw = random_arrays(2)
     mean = np.concatenate([np.eye(3), draw(3, 4)], axis=1)
     codes = draw(5, 7)
-    np.testing.assert_array_equal(
+    assert_close(
         addressing.ridge_address(codes, mean, 0), addressing.prior_address(codes, mean)
     )
     near = addressing.ridge_address(codes, mean, 1e-12)
