@@ -3,7 +3,7 @@
     python -m benchmarks.microvlm_full [--rounds 3] [--only decoder] [--record]
 
 555 million random numbers in a process of their own, nothing on the disk (2.2 GB of
-memory for them, 2.7 at the peak). An episode of four pictures is seen, made a prefix,
+memory for them, 2.5 at the peak). An episode of four pictures is seen, made a prefix,
 ordered, written, and asked four times; the decoder reads the pictures with 32 words
 each, with a slot before them and without. So every part says what four pictures cost,
 and the row of the decoder what a memory adds to it. 3 rounds take about 2 minutes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,32 @@ def test_the_decoder_is_compared_with_itself_alone():
     both = microvlm_full.times_of("decoder", answers)
     assert both == {"refvlm": [3.0], "decoder alone": [2.0]}
     assert microvlm_full.times_of("decoder alone", answers) == {"refvlm": [2.0]}
+
+
+@house
+def test_a_record_is_whole(small, monkeypatch):
+    """All that is measured, by a worker in this process: rows that say everything, and
+    two peaks."""
+
+    class Here:
+        disturbance = 0.0
+
+        def ask(self, task, **question):
+            return getattr(small, task)(**question)
+
+        def memory(self):
+            return 2300.0
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(microvlm_full, "peer", lambda options: Here())
+    options = SimpleNamespace(rounds=2, only="")
+    measured = microvlm_full.measure(options)
+    assert measured["rows"].keys() == microvlm_full.PARTS.keys()
+    assert measured["memory"]["megabytes"] == {"weights": 2300.0, "refvlm": 2300.0}
+    assert measured["rows"]["decoder"]["ratios"].keys() == {"decoder alone"}
+    assert not list(believable.wrong_rows(measured))
 
 
 @house

@@ -37,3 +37,8 @@ def curve(name: str = "fastvlm-tiny") -> dict[str, np.ndarray]:
 def scores(name: str = "fastvlm-tiny") -> dict:
     """What `python -m refvlm score weights/NAME --json` counted: right and asked."""
     return json.loads((directory(name) / "scores.json").read_text(encoding="utf-8"))
+
+
+def limits(name: str = "fastvlm-tiny") -> dict:
+    """What `score --limits` counted: in each of five rounds, right and asked."""
+    return json.loads((directory(name) / "limits.json").read_text(encoding="utf-8"))
