@@ -82,7 +82,7 @@ def test_a_record_is_whole(small, monkeypatch):
             pass
 
     monkeypatch.setattr(microvlm_full, "peer", lambda options: Here())
-    options = SimpleNamespace(rounds=2, only="")
+    options = SimpleNamespace(rounds=1, only="")
     measured = microvlm_full.measure(options)
     assert measured["rows"].keys() == microvlm_full.PARTS.keys()
     assert measured["memory"]["megabytes"] == {"weights": 2300.0, "refvlm": 2300.0}
