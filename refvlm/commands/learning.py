@@ -28,10 +28,10 @@ def add_train(commands):
         "train",
         help="train a tiny model from nothing",
         description="Train a tiny model from random weights: on two cores about 70 "
-        "minutes for fastvlm-tiny, 50 for microvlm-tiny, 3 for gpt2-tiny, and 20 for "
-        "each of the others. The state of the run is saved as it goes: interrupted, the "
-        "same command continues it. At the end the finished model is written. No other "
-        "file that is there is touched.",
+        "minutes for fastvlm-tiny, 45 for microvlm-tiny, 3 for gpt2-tiny, and 20 for "
+        "each of the others. The state of the run is saved as it goes: interrupted, "
+        "the same command continues it. At the end the finished model is written. No "
+        "other file that is there is touched.",
         epilog=EXITS,
     )
     train.add_argument("recipe", choices=RECIPES, help="what to train")
@@ -123,7 +123,7 @@ def add_score(commands):
         description="Draw scenes that no training has seen, ask the model about "
         "them, and count what is right. A thousand scenes of each kind take about four "
         "minutes with fastvlm-tiny, half a minute with clip-tiny and a minute with a "
-        "gpt2-tiny; the limits take twice as long.",
+        "gpt2-tiny or microvlm-tiny; the limits take twice as long.",
         epilog=EXITS,
     )
     score.add_argument(

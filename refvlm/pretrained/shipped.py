@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SHIPPED = "fastvlm-tiny", "clip-tiny", "llava-tiny", "textbook-tiny"
+SHIPPED = "fastvlm-tiny", "clip-tiny", "llava-tiny", "textbook-tiny", "microvlm-tiny"
 PACKAGE = Path(__file__).parents[1]
 PLACES = PACKAGE / "weights", PACKAGE.parent / "weights"  # a wheel's, a checkout's
 
