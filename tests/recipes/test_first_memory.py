@@ -11,7 +11,7 @@ from refvlm.models import microvlm, microvlm_memory
 from refvlm.recipes.first_memory import as_a_count, as_tokens
 from refvlm.train.initialization import initial_weights
 
-from ..spec import assert_close, law, random_arrays
+from ..spec import assert_close, example, law, random_arrays
 from ..weights import random_weights
 from .small_memory import CONFIG
 
@@ -60,3 +60,20 @@ def test_an_lstm_begins_with_a_count():
         step = np.linalg.norm(np.diff(places, axis=0), axis=-1).min()
         spread = np.linalg.norm(states - places, axis=-1).mean()
         assert (step > spread) == counts
+
+
+@example
+def test_a_count_is_said_aloud():
+    """Of PyTorch's four gates, i, f, g and o, the last is opened; what is read is
+    quiet, and what is handed on is loud."""
+    name = f"{microvlm.MEMORY}.lstm_z"
+    before = {
+        f"{name}.weight_ih_l0": np.ones((8, 3)),
+        f"{name}.weight_hh_l0": np.ones((8, 2)),
+        f"{name}.bias_ih_l0": np.zeros(8),
+    }
+    after = as_a_count(before)
+    assert after[f"{name}.bias_ih_l0"].tolist() == [0, 0, 0, 0, 0, 0, 3, 3]
+    assert_close(after[f"{name}.weight_ih_l0"], np.full((8, 3), 0.1), tolerance=1e-6)
+    assert_close(after[f"{name}.weight_hh_l0"], np.full((8, 2), 6.0))
+    assert not before[f"{name}.bias_ih_l0"].any()

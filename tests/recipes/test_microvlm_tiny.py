@@ -10,11 +10,11 @@ from refvlm.checkpoint import Weights
 from refvlm.models import clip, microvlm
 from refvlm.pretrained.shipped import shipped
 from refvlm.recipes import microvlm_tiny
-from refvlm.text.chat import DESCRIBE, END
+from refvlm.text.chat import DESCRIBE
 from refvlm.train import running
 from refvlm.train.loop import begin, train
 
-from ..spec import example, law
+from ..spec import law
 
 ALIGN, REMEMBER = 3, 3
 STEPS = {"align": ALIGN, "remember": REMEMBER}
@@ -39,28 +39,6 @@ def run(recipe, tmp_path_factory):
     """(directory, last state) of a run from nothing, both stages."""
     directory = tmp_path_factory.mktemp("run")
     return directory, running.run(recipe, directory)
-
-
-@example
-def test_every_word_is_one_token(recipe):
-    """Wherever it stands but at the beginning of a question, and its answer too."""
-    tokenizer = recipe.tokenizer
-    question = "in the picture with the pink star, what colour was the other object?"
-    ids = tokenizer.encode(question, markers=False)
-    assert len(ids) == len(question.replace(",", " ,").replace("?", " ?").split())
-    for word in (*scenes.COLOURS, *scenes.SHAPES, *scenes.SIZES, *scenes.ORDINALS):
-        assert len(tokenizer.encode(f" {word}", markers=False)) == 1, word
-
-
-@law
-def test_a_question_is_asked_as_in_training(recipe):
-    """Behind its words stands the marker that the tokenizer puts behind any text."""
-    before, after = recipe.tokenizer.frame
-    asked = recipe.speech.asked("what colour is the ring?", "red")
-    words = recipe.tokenizer.encode("what colour is the ring?", markers=False)
-    assert asked.words == [*before, *words]
-    assert asked.answer[: len(after)] == after and len(after) == 1
-    assert asked.answer[-1] == recipe.tokenizer.token_id(END)
 
 
 @law
