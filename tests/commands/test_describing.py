@@ -126,7 +126,7 @@ def test_ask_says_which_questions_the_weights_know(capsys, question, notice):
 
 
 @law
-@pytest.mark.parametrize("name", ["llava-tiny", "textbook-tiny"])
+@pytest.mark.parametrize("name", ["llava-tiny", "textbook-tiny", "microvlm-tiny"])
 def test_ask_says_it_of_every_model_of_scenes(capsys, name):
     """Each that comes along knows the drawn world alone."""
     question = "who painted this?", "--model", name

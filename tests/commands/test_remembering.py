@@ -3,8 +3,11 @@ recalling.py): several calls share one file, and nothing in it is lost."""
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +18,9 @@ from refvlm import cli
 from refvlm.commands import recalling, remembering
 
 from .. import microvlm_files
-from ..spec import contract, law
+from ..spec import contract, example, law
 
+ROOT = Path(__file__).parents[2]
 QUESTION = "in which picture was the ring?"
 
 
@@ -57,6 +61,51 @@ def told(run, *arguments, **options):
     status, out, err = run(*arguments, "--json", **options)
     assert (status, err) == (0, "") and out.count("\n") == 1
     return json.loads(out)
+
+
+@example
+def test_the_memory_of_the_readme_answers_as_it_shows(tmp_path, monkeypatch, capsys):
+    """Each command of its block, in a folder that has its pictures and nothing else."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("$ cd book/images\n")[1].split("```")[0]
+    for file in (ROOT / "book" / "images").glob("*day.png"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    commands = [line for line in block.splitlines() if line.startswith("$ ")]
+    assert sum("remember" in line for line in commands) == 2
+    told = ""
+    for line in commands:
+        python, *arguments = shlex.split(line.removeprefix("$ "))
+        assert (python, arguments[:2]) == ("python", ["-m", "refvlm"])
+        assert cli.main(arguments[2:]) == 0
+        out, error = capsys.readouterr()
+        told += f"{line}\n{out}"
+        assert error == ""
+    assert told == block
+
+
+@law
+@pytest.mark.parametrize(
+    "question, notice",
+    [
+        ("in which picture was the red star?", None),
+        ("what colour is the star?", None),
+        ("In the second picture, what color was the star", "what colour was the star?"),
+        ("how many objects are there?", "`refvlm ask --questions` lists them"),
+    ],
+)
+def test_ask_says_which_questions_the_weights_that_remember_know(
+    tmp_path, capsys, question, notice
+):
+    """Those of episodes: a question of a single scene is another world's."""
+    monday = str(ROOT / "book" / "images" / "monday.png")
+    memory = ["--memory", str(tmp_path / "it.memory")]
+    assert cli.main(["remember", monday, *memory]) == 0
+    capsys.readouterr()
+    assert cli.main(["ask", question, *memory, "--json"]) == 0
+    notices = json.loads(capsys.readouterr().out)["notices"]
+    found = [text for text in notices if not text.startswith("unsure")]
+    assert [notice in text for text in found] == ([True] if notice else [])
 
 
 @law
