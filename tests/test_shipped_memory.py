@@ -1,6 +1,7 @@
 """The spec of weights/microvlm-tiny, which remembers pictures that are gone."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import refvlm
 from refvlm import checkpoint, scenes
 from refvlm.models import clip, microvlm
-from refvlm.pretrained import shipped_model
+from refvlm.pretrained import FadingWarning, shipped_model
 from refvlm.recipes import recall_scores, recall_views
 from refvlm.recipes.episode_speech import Speech
 
@@ -99,6 +100,37 @@ def test_it_looks_at_the_picture_that_is_meant(model):
         if question.kind in ("content", "which"):
             assert shares.sum(1).argmax() == question.picture
             assert gate > 0.5
+
+
+@law
+def test_what_it_forgets_it_does_not_know():
+    """Of ten episodes one picture is forgotten: what was in it is answered as by one
+    who guesses, and what was in the others as before."""
+    forgotten, kept = [], []
+    for number in range(10):
+        (episode,), (asked,) = recall_scores.drawn(7, [number], recall_scores.LENGTH)
+        asking = refvlm.load(shipped_model(NAME))
+        asking.remember(*map(scenes.draw, episode.past))
+        asking.forget(2)
+        for question in asked:
+            if question.picture is not None and question.asked != "size":
+                right = asking.ask(question.text) == question.answer
+                (forgotten if question.picture == 1 else kept).append(right)
+    assert np.mean(kept) > 0.8 and np.mean(forgotten) < 0.5
+
+
+@law
+def test_it_says_when_pictures_fade():
+    """Not of the six that it was trained on, and of twelve, where it fails."""
+    (episode,), _ = recall_scores.drawn(8, [0], 12)
+    pictures = [*map(scenes.draw, episode.past)]
+    asking = refvlm.load(shipped_model(NAME))
+    with warnings.catch_warnings(action="error"):
+        asking.remember(*pictures[:6])
+    assert asking.memory.faded() == []
+    with pytest.warns(FadingWarning, match="have faded: more of them is lost than is"):
+        asking.remember(*pictures[6:])
+    assert len(asking.memory.faded()) > 6
 
 
 @law
