@@ -228,7 +228,7 @@ def _answer(options) -> int:
 def _tell(answer, asking, as_object):
     """The object, or what of it is worth knowing beside the words."""
     if asking is not None:
-        answer["notices"] = [*asking.notices, *answer["notices"]]
+        answer["notices"] = [*asking.notices(), *answer["notices"]]
         answer["memory"] = asking.fields()
     if as_object:
         print(as_json(answer))

@@ -104,8 +104,31 @@ def test_ask_says_which_questions_the_weights_that_remember_know(
     capsys.readouterr()
     assert cli.main(["ask", question, *memory, "--json"]) == 0
     notices = json.loads(capsys.readouterr().out)["notices"]
-    found = [text for text in notices if not text.startswith("unsure")]
+    found = [text for text in notices if "these weights know" in text]
     assert [notice in text for text in found] == ([True] if notice else [])
+
+
+@law
+def test_ask_says_that_nothing_like_it_is_remembered(tmp_path, capsys):
+    """Of a picture that was forgotten; not of those that are remembered, nor of one
+    that is there."""
+    images = ROOT / "book" / "images"
+    days = [str(images / f"{day}.png") for day in ("monday", "tuesday", "wednesday")]
+    memory = ["--memory", str(tmp_path / "it.memory")]
+    assert cli.main(["remember", *days, *memory]) == 0
+    assert cli.main(["forget", "2", *memory]) == 0
+    said = {}
+    for words in (
+        ["in which picture was the blue circle?"],
+        ["in the third picture, what colour was the square?"],
+        ["in which picture was the yellow cross?"],
+        ["in the second picture, what colour was the cross?"],
+        [days[1], "what colour is the cross?"],
+    ):
+        capsys.readouterr()
+        assert cli.main(["ask", *words, *memory]) == 0
+        said[words[-1]] = "nothing like what is asked about" in capsys.readouterr().err
+    assert [*said.values()] == [False, False, True, True, False]
 
 
 @law
