@@ -161,6 +161,17 @@ def test_no_line_of_prose_is_longer_than_100_characters():
     assert wide == []
 
 
+def test_no_line_of_prose_begins_with_a_percent_sign():
+    """To MyST it is a comment, and the sentence ends before it."""
+    lost = [
+        f"{page.name}: {line[:60]}"
+        for page in BOOK.glob("*.md")
+        for line in CODE.sub(r"\1", page.read_text(encoding="utf-8")).splitlines()
+        if line.lstrip().startswith("%")
+    ]
+    assert lost == []
+
+
 def test_no_line_of_code_is_wider_than_its_box():
     """A page shows 88 columns of a listing; further right one has to scroll."""
     wide = []
