@@ -130,7 +130,7 @@ def _is_same(picture, memory):
 
 def _change(options, act, writing=True) -> int:
     """Open a memory, do something to it, save it, and tell what is remembered."""
-    from ..pretrained.remembering import FadingWarning, fading
+    from ..pretrained.memory import FadingWarning, fading
 
     model = rememberer(options.model)
     before = version(options.memory)

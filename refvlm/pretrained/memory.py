@@ -34,6 +34,10 @@ FADED = 0.5
 """A picture has faded of which less than this part is left."""
 
 
+class FadingWarning(UserWarning):
+    """Of some picture more is lost by now than is left."""
+
+
 class EpisodicMemory:
     """A belief, the receipts of what made it, and where the order of pictures stands.
 
@@ -210,3 +214,15 @@ def _in_rows(array):
 
 def _surprise(belief, receipt):
     return float(np.linalg.norm(receipt.codes - read(belief, receipt.addresses)))
+
+
+def fading(memory: EpisodicMemory, faded: list[int]) -> str:
+    """What is lost of pictures that have faded, as a sentence."""
+    some = ", ".join(f"{n} ({memory.receipts[n].name!r:.60})" for n in faded[:8])
+    more = f" and {len(faded) - 8} more" if len(faded) > 8 else ""
+    many = len(faded) > 1
+    return (
+        f"picture{'s' if many else ''} {some}{more} ha{'ve' if many else 's'} faded: "
+        f"more of {'them' if many else 'it'} is lost than is left, with {memory.facts} "
+        f"facts in {memory.config.memory.slots} slots. forget() makes room"
+    )

@@ -37,7 +37,7 @@ from ..models import microvlm, microvlm_memory
 from ..models.fastvithd import Progress
 from ..models.microvlm_stream import stream_codes
 from ..models.splicing import IMAGE
-from .memory import EpisodicMemory
+from .memory import EpisodicMemory, FadingWarning, fading
 from .reading import Pause, answered, finite, one_answer, read_prompt
 from .vlm import VLM
 
@@ -70,10 +70,6 @@ class MemoryReply(NamedTuple):
     text: str
     confidence: float
     retrieval: Retrieval | None
-
-
-class FadingWarning(UserWarning):
-    """Of some picture more is lost by now than is left."""
 
 
 class Remembering(VLM):
@@ -299,15 +295,3 @@ def _name(picture):
 def _spelled(name):
     """A name that UTF-8 can write, not too long."""
     return str(name).encode("utf-8", "backslashreplace").decode()[:LONGEST_NAME]
-
-
-def fading(memory: EpisodicMemory, faded: list[int]) -> str:
-    """What is lost of pictures that have faded, as a sentence."""
-    some = ", ".join(f"{n} ({memory.receipts[n].name!r:.60})" for n in faded[:8])
-    more = f" and {len(faded) - 8} more" if len(faded) > 8 else ""
-    many = len(faded) > 1
-    return (
-        f"picture{'s' if many else ''} {some}{more} ha{'ve' if many else 's'} faded: "
-        f"more of {'them' if many else 'it'} is lost than is left, with {memory.facts} "
-        f"facts in {memory.config.memory.slots} slots. forget() makes room"
-    )
