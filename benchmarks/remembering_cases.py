@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refvlm.recipes.wirings import Wiring
+from refvlm.recipes.perfect_eye.wirings import MemoryWiring
 
 SEEDS = (1, 2, 3)  # of training: the first numbers, the episodes, the questions
 FIRST_SEED = 31  # of scenes to count on; a round has the next one
@@ -12,31 +12,31 @@ TOGETHER = 40  # steps of which the curve has the mean
 PUBLISHED = dict(address="prior", codes=1, order="both ways", alone=True, finding=0.0)
 
 WIRINGS = {
-    "memory": Wiring(),
-    "both ways": Wiring(order="both ways"),
-    "no order": Wiring(order="none"),
-    "one code": Wiring(codes=1),
-    "prior address": Wiring(address="prior"),
-    "softmax address": Wiring(address="softmax"),
-    "softmax address, K 16": Wiring(address="softmax", slots=16, width=80),
-    "softmax address, not found": Wiring(address="softmax", finding=0.0),
-    "not found": Wiring(finding=0.0),
-    "prior address, not found": Wiring(address="prior", finding=0.0),
-    "K = C": Wiring(slots=64, width=64),
-    "K 8": Wiring(slots=8, width=72),
-    "K 16": Wiring(slots=16, width=80),
-    "noise 1e-6": Wiring(noise=1e-6),
-    "noise 1e-4": Wiring(noise=1e-4),
-    "noise 1": Wiring(noise=1.0),
-    "drawn, divergences 1e-4": Wiring(doubt=(1e-4, 1e-4)),
-    "drawn, divergences 0.02": Wiring(doubt=(0.02, 0.005)),
-    "as published": Wiring(noise=1e-6, doubt=(0.02, 0.005), **PUBLISHED),
-    "as published, no divergences": Wiring(noise=1e-6, **PUBLISHED),
-    "up to 16": Wiring(longest=16),
-    "cache": Wiring(keeps="cache"),
-    "cache, one code": Wiring(keeps="cache", codes=1),
-    "cache, up to 16": Wiring(keeps="cache", longest=16),
-    "last code": Wiring(keeps="last", codes=1),
+    "memory": MemoryWiring(),
+    "both ways": MemoryWiring(order="both ways"),
+    "no order": MemoryWiring(order="none"),
+    "one code": MemoryWiring(codes=1),
+    "prior address": MemoryWiring(address="prior"),
+    "softmax address": MemoryWiring(address="softmax"),
+    "softmax address, K 16": MemoryWiring(address="softmax", slots=16, width=80),
+    "softmax address, not found": MemoryWiring(address="softmax", finding=0.0),
+    "not found": MemoryWiring(finding=0.0),
+    "prior address, not found": MemoryWiring(address="prior", finding=0.0),
+    "K = C": MemoryWiring(slots=64, width=64),
+    "K 8": MemoryWiring(slots=8, width=72),
+    "K 16": MemoryWiring(slots=16, width=80),
+    "noise 1e-6": MemoryWiring(noise=1e-6),
+    "noise 1e-4": MemoryWiring(noise=1e-4),
+    "noise 1": MemoryWiring(noise=1.0),
+    "drawn, divergences 1e-4": MemoryWiring(doubt=(1e-4, 1e-4)),
+    "drawn, divergences 0.02": MemoryWiring(doubt=(0.02, 0.005)),
+    "as published": MemoryWiring(noise=1e-6, doubt=(0.02, 0.005), **PUBLISHED),
+    "as published, no divergences": MemoryWiring(noise=1e-6, **PUBLISHED),
+    "up to 16": MemoryWiring(longest=16),
+    "cache": MemoryWiring(keeps="cache"),
+    "cache, one code": MemoryWiring(keeps="cache", codes=1),
+    "cache, up to 16": MemoryWiring(keeps="cache", longest=16),
+    "last code": MemoryWiring(keeps="last", codes=1),
 }
 
 # Of as many pictures as 16 there is more to learn.

@@ -12,7 +12,7 @@ import numpy as np
 
 from refvlm import scenes
 from refvlm.checkpoint import write_text
-from refvlm.recipes import perfect_eye, recalled, wirings
+from refvlm.recipes.perfect_eye import counting, learning, wirings
 from refvlm.train import running
 from refvlm.train.state import load_state, saved_step
 
@@ -37,7 +37,7 @@ SAVE_EVERY = 400  # steps
 def run_of(folder, wiring, seed):
     """(recipe, where its run lies)."""
     peak, steps = PEAKS[wiring], STEPS[wiring]
-    recipe = perfect_eye.recipe(WIRINGS[wiring], steps, peak, seed)
+    recipe = learning.recipe(WIRINGS[wiring], steps, peak, seed)
     return recipe, Path(folder) / f"{slug(wiring)}-{peak:g}-{steps}-{seed}"
 
 
@@ -86,7 +86,7 @@ def shares_of(recipe, tensors, seed):
     codes that are disturbed; and how well the variance tells what was never written."""
 
     def counts(length=LENGTH, **options):
-        return recalled.count(recipe, tensors, length, seed, EPISODES, **options)
+        return counting.count(recipe, tensors, length, seed, EPISODES, **options)
 
     only = {name: {name: 1.0} for name in ("content", "order alone")}
     found = counts()
@@ -101,7 +101,7 @@ def shares_of(recipe, tensors, seed):
         share = counts(disturbance=disturbance)["all"]
         found[f"all, disturbed by {disturbance:g}"] = share
     if recipe.wiring.keeps == "memory":
-        known = recalled.never_written(recipe, tensors, LENGTH, seed, EPISODES)
+        known = counting.never_written(recipe, tensors, LENGTH, seed, EPISODES)
         found["never written"] = known
     return found
 
@@ -129,15 +129,15 @@ def show(folder, wiring, seed, scenes_seed):
     """Where the questions of one episode look, in a trained run."""
     recipe, place = run_of(folder, wiring, seed)
     tensors = load_state(place / running.STATE, recipe.name).tensors
-    return recalled.shown(recipe, tensors, SHOWN[wiring], scenes_seed)
+    return counting.shown(recipe, tensors, SHOWN[wiring], scenes_seed)
 
 
 def guess(seed):
     """kind -> the share of who has seen no picture, of many questions."""
     rng = np.random.default_rng(seed)
-    kinds = perfect_eye.KINDS | {"order alone": 1.0}
-    pool = perfect_eye.pool("train", seed)
-    asked = perfect_eye.episodes(pool, rng, 6000, LENGTH, kinds)
+    kinds = learning.KINDS | {"order alone": 1.0}
+    pool = learning.pool("train", seed)
+    asked = learning.episodes(pool, rng, 6000, LENGTH, kinds)
     questions = [question for _, some in asked for question in some]
     return scenes.chance(questions[:8000], questions[8000:])
 

@@ -10,8 +10,8 @@ import refvlm
 from refvlm import checkpoint, scenes
 from refvlm.models import clip, microvlm
 from refvlm.pretrained import FadingWarning, shipped_model
-from refvlm.recipes import recall_scores, recall_views
-from refvlm.recipes.episode_speech import Speech
+from refvlm.recipes.remembering import scores, views
+from refvlm.recipes.remembering.speech import Speech
 
 from .spec import example, law
 
@@ -27,8 +27,8 @@ def model():
 @pytest.fixture(scope="module")
 def exam(model):
     """Forty fresh episodes of four pictures, and what the model makes of them."""
-    drawn = recall_scores.drawn(5, range(EPISODES), recall_scores.LENGTH)
-    return recall_scores.examine(model, Speech(model.tokenizer), *drawn)
+    drawn = scores.drawn(5, range(EPISODES), scores.LENGTH)
+    return scores.examine(model, Speech(model.tokenizer), *drawn)
 
 
 def told(file="scores.json"):
@@ -42,13 +42,13 @@ def share(exam, right, *kinds):
 
 
 @law
-@pytest.mark.parametrize("way", recall_scores.WAYS)
+@pytest.mark.parametrize("way", scores.WAYS)
 def test_it_remembers_as_its_card_says(model, exam, way):
     """Of forty fresh episodes about as much as of the thousand on the card, with its
     memory, with another's, and with none."""
-    right = recall_scores.answered(model, exam, recall_scores.WAYS[way])
+    right = scores.answered(model, exam, scores.WAYS[way])
     for heading in ("past", "present"):
-        measured = share(exam, right, *recall_scores.HEADINGS[heading])
+        measured = share(exam, right, *scores.HEADINGS[heading])
         of_all, asked = told()[way][heading]
         assert abs(measured - of_all / asked) < 0.12, heading
 
@@ -57,10 +57,10 @@ def test_it_remembers_as_its_card_says(model, exam, way):
 def test_what_it_says_of_the_past_is_what_it_remembers(model, exam):
     """Each of forty memories belongs to its episode: with that of another one it knows
     no more than with none, and no more than who guesses."""
-    past = recall_scores.HEADINGS["past"]
+    past = scores.HEADINGS["past"]
     right = {
-        way: share(exam, recall_scores.answered(model, exam, how), *past)
-        for way, how in recall_scores.WAYS.items()
+        way: share(exam, scores.answered(model, exam, how), *past)
+        for way, how in scores.WAYS.items()
     }
     guessed = told()["guessing"]["past"]
     for way in ("without memory", "memory of another episode"):
@@ -79,9 +79,9 @@ def test_its_gate_knows_the_past_from_the_present(exam):
 def test_it_says_the_same_asked_one_by_one(model, exam):
     """What is counted in packed rows is what a user hears, who lets it see pictures one
     by one and asks about them."""
-    right = recall_scores.answered(model, exam, recall_scores.gate_hard)
+    right = scores.answered(model, exam, scores.gate_hard)
     for number in range(2):
-        (episode,), (asked,) = recall_scores.drawn(5, [number], recall_scores.LENGTH)
+        (episode,), (asked,) = scores.drawn(5, [number], scores.LENGTH)
         asking = refvlm.load(shipped_model(NAME))
         asking.remember(*map(scenes.draw, episode.past))
         present = scenes.draw(episode.present)
@@ -94,8 +94,8 @@ def test_it_says_the_same_asked_one_by_one(model, exam):
 def test_it_looks_at_the_picture_that_is_meant(model):
     """For questions by content, at a token of the picture with those words; and the
     marker behind the question sees the slot."""
-    (episode,), (asked,) = recall_scores.drawn(6, [0], recall_scores.LENGTH)
-    seen = recall_views.view(model, episode, asked)
+    (episode,), (asked,) = scores.drawn(6, [0], scores.LENGTH)
+    seen = views.view(model, episode, asked)
     for question, shares, gate in zip(asked, seen.shares, seen.gate):
         if question.kind in ("content", "which"):
             assert shares.sum(1).argmax() == question.picture
@@ -108,7 +108,7 @@ def test_what_it_forgets_it_does_not_know():
     who guesses, and what was in the others as before."""
     forgotten, kept = [], []
     for number in range(10):
-        (episode,), (asked,) = recall_scores.drawn(7, [number], recall_scores.LENGTH)
+        (episode,), (asked,) = scores.drawn(7, [number], scores.LENGTH)
         asking = refvlm.load(shipped_model(NAME))
         asking.remember(*map(scenes.draw, episode.past))
         asking.forget(2)
@@ -122,7 +122,7 @@ def test_what_it_forgets_it_does_not_know():
 @law
 def test_it_says_when_pictures_fade():
     """Not of the six that it was trained on, and of twelve, where it fails."""
-    (episode,), _ = recall_scores.drawn(8, [0], 12)
+    (episode,), _ = scores.drawn(8, [0], 12)
     pictures = [*map(scenes.draw, episode.past)]
     asking = refvlm.load(shipped_model(NAME))
     with warnings.catch_warnings(action="error"):
@@ -155,8 +155,8 @@ def test_its_card_tells_the_scores():
     """Every row of its tables is what `score` wrote beside it."""
     card = (shipped_model(NAME) / "README.md").read_text(encoding="utf-8")
     found = told()
-    for test in (*recall_scores.WAYS, "guessing", "unseen pairs"):
-        cells = [f"{share_of(found[test][h]):.1f}" for h in recall_scores.HEADINGS]
+    for test in (*scores.WAYS, "guessing", "unseen pairs"):
+        cells = [f"{share_of(found[test][h]):.1f}" for h in scores.HEADINGS]
         assert f"| {' | '.join([test, *cells])} |" in card, test
     gate, captions = found["gate"]["right"], found["captions"]["captions"]
     assert f"{share_of(gate):.1f} % of the questions" in card
@@ -169,7 +169,7 @@ def test_its_card_tells_the_limits():
     card = (shipped_model(NAME) / "README.md").read_text(encoding="utf-8")
     for length, row in told("limits.json").items():
         cells = []
-        for heading in recall_scores.HEADINGS:
+        for heading in scores.HEADINGS:
             rounds = row.get(heading, [])
             total = [sum(counts) for counts in zip(*rounds)]
             cells.append(f"{share_of(total):.1f}" if total and total[1] else "")

@@ -32,18 +32,25 @@ from ..train.initialization import initial_weights
 from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
-from . import clip_tiny, publishing, recall_scores, recollecting
-from .asked_rows import AskedRows, ask_in_rows
-from .episode_speech import KINDS, PRESENT, QUESTIONS, Speech, episode_tokenizer
-from .first_memory import as_a_count, as_tokens
+from . import clip_tiny, publishing
 from .llava_tiny import frozen_tower
-from .picture_pool import Pool
-from .recall_losses import (
+from .remembering import passes, scores
+from .remembering.first_memory import as_a_count, as_tokens
+from .remembering.losses import (
     address_loss,
     aligned_loss,
     gate_loss,
     right_answers,
     spoken_loss,
+)
+from .remembering.pool import Pool
+from .remembering.rows import AskedRows, ask_in_rows
+from .remembering.speech import (
+    KINDS,
+    PRESENT,
+    QUESTIONS,
+    Speech,
+    episode_tokenizer,
 )
 
 MODEL = Remembering  # what `refvlm.load` makes of what is published
@@ -61,7 +68,7 @@ SLOWLY = 0.1
 
 BLIND = 1 / 3  # of what is asked of the past is asked without the present picture
 CAPTIONS = 0.3  # of the episodes have one for their last question
-# What each loss counts (recall_losses.py).
+# What each loss counts (remembering/losses.py).
 COUNTS = {
     "align": {"spoken": 1.0, "aligned": 1.0},
     "remember": {"spoken": 1.0, "aligned": 0.1, "addresses": 0.5, "gates": 0.1},
@@ -193,25 +200,25 @@ class MicroVLMTiny(Recipe):
         flat = told.seen[:, :, 1:].reshape(b * pictures, patches, width)
         tokens = microvlm.prefix(flat, weights, config)
         tokens = tokens.reshape(b, pictures, *tokens.shape[1:])
-        read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
+        read = passes.read_rows(tokens[:, -1], rows, weights, config)
         classes = told.seen[:, -1, 0]
         parts = {"aligned": aligned_loss(classes, told.captions, told.is_word, weights)}
         slots = None
         if stage.name == "remember":
-            stored = recollecting.store(tokens[:, :-1], weights, config)
-            found = recollecting.recall(stored, read, weights, config)
-            slots = recollecting.own_slots(
+            stored = passes.store(tokens[:, :-1], weights, config)
+            found = passes.recall(stored, read, weights, config)
+            slots = passes.own_slots(
                 found.read, gate_bias(found.gate), rows, weights, config
             )
             parts["addresses"] = address_loss(
                 found.address, stored.addresses, told.meant, pictures - 1
             )
             parts["gates"] = gate_loss(found.gate, told.meant)
-        scores = recollecting.answer_rows(rows, read, weights, config, slots)
-        parts["spoken"] = spoken_loss(scores, rows)
+        said = passes.answer_rows(rows, read, weights, config, slots)
+        parts["spoken"] = spoken_loss(said, rows)
         loss = sum(part * COUNTS[stage.name][name] for name, part in parts.items())
         noted = {name: float(value_of(part)) for name, part in parts.items()}
-        right = right_answers(value_of(scores), rows)
+        right = right_answers(value_of(said), rows)
         for name, which in (("past", told.meant >= 0), ("present", told.meant < 0)):
             if which.any():
                 noted[name] = float(right[which].mean())
@@ -281,7 +288,7 @@ def score(
 ) -> Iterator[tuple[str, dict[str, Share]]]:
     """What is remembered of `count` fresh episodes, with the memory and without."""
     speech = Speech(model.tokenizer)
-    yield from recall_scores.score(model, speech, count, seed, progress)
+    yield from scores.score(model, speech, count, seed, progress)
 
 
 def limits(
@@ -289,4 +296,4 @@ def limits(
 ) -> Iterator[tuple[str, dict[str, Spread]]]:
     """What is remembered of few pictures and of many."""
     speech = Speech(model.tokenizer)
-    yield from recall_scores.limits(model, speech, count, seed, progress)
+    yield from scores.limits(model, speech, count, seed, progress)

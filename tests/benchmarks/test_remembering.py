@@ -9,7 +9,7 @@ from copy import deepcopy
 from benchmarks import believable, remembering
 from benchmarks import remembering_cases as cases
 from benchmarks import remembering_worker as worker
-from refvlm.recipes import perfect_eye, recalled
+from refvlm.recipes.perfect_eye import counting, learning
 from refvlm.train import running
 
 from ..spec import example, house, law
@@ -67,8 +67,8 @@ def test_a_record_of_it_is_believed_or_not():
 @house
 def test_a_worker_learns_once_and_counts_once(tmp_path, monkeypatch):
     """A run of two steps is where it is, and its counts are kept."""
-    known = perfect_eye.pool, perfect_eye._batch, recalled.fresh
-    monkeypatch.setattr(perfect_eye, "POOL", 400)
+    known = learning.pool, learning._batch, counting.fresh
+    monkeypatch.setattr(learning, "POOL", 400)
     for each in known:
         each.cache_clear()
     monkeypatch.setitem(worker.STEPS, "K 8", 2)

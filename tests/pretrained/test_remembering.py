@@ -17,8 +17,8 @@ from refvlm.checkpoint import CheckpointError, Weights
 from refvlm.models import microvlm, microvlm_memory
 from refvlm.models.splicing import IMAGE
 from refvlm.pretrained import FadingWarning, Remembering
-from refvlm.recipes import recollecting
-from refvlm.recipes.asked_rows import Asked, ask_in_rows
+from refvlm.recipes.remembering import passes
+from refvlm.recipes.remembering.rows import Asked, ask_in_rows
 
 from .. import microvlm_files
 from ..spec import contract, example, law
@@ -155,16 +155,16 @@ def test_ask_is_what_the_recipe_trains(tmp_path, blind, gate):
         for text in ("another?", QUESTION)
     ]
     rows = ask_in_rows([questions], tokens.shape[2])
-    read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
-    stored = recollecting.store(tokens[:, :-1], weights, config)
-    found = recollecting.recall(stored, read, weights, config)
+    read = passes.read_rows(tokens[:, -1], rows, weights, config)
+    stored = passes.store(tokens[:, :-1], weights, config)
+    found = passes.recall(stored, read, weights, config)
     bias = {
         "open": np.zeros_like(found.gate),
         "soft": gate_bias(found.gate),
         "closed": np.full_like(found.gate, -np.inf),
     }[gate]
-    slots = recollecting.own_slots(found.read, bias, rows, weights, config)
-    scores = recollecting.answer_rows(rows, read, weights, config, slots)
+    slots = passes.own_slots(found.read, bias, rows, weights, config)
+    scores = passes.answer_rows(rows, read, weights, config, slots)
     expected = scores[0, rows.answers[0].tolist().index(answer[0], 1)]
     seen = logits_of(model, QUESTION, None if blind else present, gate)[0]
     np.testing.assert_allclose(seen, expected, atol=2e-5)

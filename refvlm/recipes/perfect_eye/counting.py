@@ -12,12 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..blocks.episodic_memory.reading import novelty
-from ..checkpoint import Weights
-from ..metrics.shares import Share
-from ..scenes import Episode, Recollection
+from ...blocks.episodic_memory.reading import novelty
+from ...checkpoint import Weights
+from ...metrics.shares import Share
+from ...scenes import Episode, Recollection
 from . import wirings
-from .perfect_eye import (
+from .learning import (
     ANSWERS,
     KINDS,
     Batch,
@@ -126,13 +126,13 @@ def shown(
     recipe: PerfectEye, tensors: Mapping[str, np.ndarray], length: int, seed: int
 ) -> dict:
     """Where one episode's questions look: "likeness", |w_q w'| (q, e * codes) of each
-    question's address to each that was written, or the weights of a cache; with what
+    question's address to each that was written, or the shares of a cache; with what
     was written, asked, meant, and answered, in words."""
     ((episode, some),), batch = fresh(seed, length, 1)
     weights = Weights(tensors, "the run")
     scores, found = answers(batch, weights, recipe.wiring)
-    if found.weights is not None:
-        likeness = found.weights[0]
+    if found.shares is not None:
+        likeness = found.shares[0]
     else:
         likeness = np.abs(found.asked[0] @ found.written[0].T)
     return {

@@ -1,13 +1,13 @@
-"""The spec of refvlm/recipes/picture_pool.py."""
+"""The spec of refvlm/recipes/remembering/pool.py."""
 
 import numpy as np
 import pytest
 
 from refvlm import image, scenes
-from refvlm.recipes.picture_pool import Pool
 from refvlm.recipes.pixels import to_pixels
+from refvlm.recipes.remembering.pool import Pool
 
-from ..spec import contract, example, law
+from ...spec import contract, example, law
 
 
 def whole(pixels):

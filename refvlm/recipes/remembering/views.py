@@ -1,7 +1,7 @@
 r"""Where a question looks: which codes of the memory, and how much of the slot.
 
     likeness     w_q . w_j of a question's address and those that were written
-    shares       a softmax of them, over the tokens of all pictures: what lights up
+    shares       `finding.shares`, over the tokens of all pictures: what lights up
     attention    of the marker behind the question to its slot, by layer and head
 
 Ready to be drawn: a question is a row of each.
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import ops, scenes
-from ..autodiff import value_of
-from .episode_speech import Speech
-from .recall_losses import SHARPNESS
-from .recall_scores import as_learnt, examine
-from .recollecting import answer_rows, own_slots
+from ... import ops, scenes
+from ...autodiff import value_of
+from . import finding
+from .passes import answer_rows, own_slots
+from .scores import as_learnt, examine
+from .speech import Speech
 
 
 class View(NamedTuple):
@@ -49,8 +49,8 @@ def view(
     firsts = [int(np.argmax(rows.owner[0] == q)) for q in range(len(questions))]
     attention = [[layer[0, :, at, q] for layer in watch] for q, at in enumerate(firsts)]
     said = value_of(scores)[0, firsts].argmax(-1)
-    likeness = (found.address @ exam.stored.addresses.swapaxes(-1, -2))[0]
-    shares = ops.softmax(likeness * likeness.dtype.type(SHARPNESS))
+    likeness = found.address[0] @ exam.stored.addresses[0].T
+    shares = finding.shares(found.address, exam.stored.addresses)[0]
     shape = len(questions), len(episode.past), -1
     return View(
         likeness.reshape(shape),

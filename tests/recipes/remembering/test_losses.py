@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/recall_losses.py."""
+"""The spec of refvlm/recipes/remembering/losses.py."""
 
 import math
 
@@ -9,17 +9,17 @@ from refvlm.blocks.alignment import image_projection_shapes
 from refvlm.checkpoint import Weights
 from refvlm.models import microvlm
 from refvlm.objectives.language import IGNORE
-from refvlm.recipes.asked_rows import Asked, ask_in_rows
-from refvlm.recipes.recall_losses import (
+from refvlm.recipes.remembering.finding import picture_scores
+from refvlm.recipes.remembering.losses import (
     address_loss,
     aligned_loss,
     gate_loss,
-    picture_scores,
     right_answers,
     spoken_loss,
 )
+from refvlm.recipes.remembering.rows import Asked, ask_in_rows
 
-from ..spec import assert_close, example, law, random_arrays
+from ...spec import assert_close, example, law, random_arrays
 
 
 @example
@@ -46,14 +46,6 @@ def test_aligned_loss_does_not_see_padding():
     losses = [aligned_loss(classes, some, is_word, weights) for some in (ids, other)]
     assert_close(*losses)
     assert losses[0] > 0
-
-
-@law
-def test_picture_scores_find_the_picture_whose_address_is_asked_for():
-    """A question that looks where a picture was written means this picture."""
-    addresses = np.linalg.qr(random_arrays(1)(6, 6))[0][None]
-    scores = picture_scores(addresses, addresses, pictures=3)
-    assert scores[0].argmax(-1).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @example

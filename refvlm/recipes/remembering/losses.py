@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import ops
-from ..blocks import tables
-from ..checkpoint import Weights
-from ..models import microvlm
-from ..objectives.contrastive import clip_loss
-from ..objectives.language import IGNORE
-from .asked_rows import AskedRows
-
-SHARPNESS = 10.0  # of the softmax over pictures that the address loss is of
+from ... import ops
+from ...blocks import tables
+from ...checkpoint import Weights
+from ...models import microvlm
+from ...objectives.contrastive import clip_loss
+from ...objectives.language import IGNORE
+from .finding import picture_scores
+from .rows import AskedRows
 
 
 def spoken_loss(scores, rows: AskedRows):
@@ -40,18 +39,6 @@ def aligned_loss(classes, captions, is_word, weights: Weights):
     words = tables.look_up(captions, weights, microvlm.EMBEDDING)
     said = ops.masked_mean(words, is_word, dim=1)
     return clip_loss(*microvlm.aligned(classes, said, weights))
-
-
-def picture_scores(asked, addresses, pictures: int):
-    r"""Which picture a question means, by where it looks: with s = 10 and a picture's
-    addresses $w_j$, $\log \sum_j e^{s\,w_q \cdot w_j}$.
-
-    asked (e, q, K), addresses (e, k, K) of so many pictures, one after the other; the
-    scores are (e, q, pictures).
-    """
-    likeness = (asked @ addresses.swapaxes(-1, -2)) * SHARPNESS
-    each = likeness.reshape(*likeness.shape[:-1], pictures, -1)
-    return ops.logsumexp(each, dim=-1)
 
 
 def address_loss(asked, addresses, meant, pictures: int):

@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/wirings.py: what each way to remember can know."""
+"""The spec of refvlm/recipes/perfect_eye/wirings.py: what each can know."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from benchmarks.remembering_cases import WIRINGS
 from refvlm.autodiff import value_and_grad
 from refvlm.checkpoint import Weights
-from refvlm.recipes import wirings
-from refvlm.recipes.wirings import Wiring
+from refvlm.recipes.perfect_eye import wirings
+from refvlm.recipes.perfect_eye.wirings import MemoryWiring
 
-from ..spec import assert_close, law, random_arrays
-from ..weights import random_weights
+from ...spec import assert_close, law, random_arrays
+from ...weights import random_weights
 
 BATCH, PICTURES, ASKED = 3, 4, 5
 
@@ -79,10 +79,10 @@ def test_episodes_do_not_know_of_one_another(name):
 def test_as_many_slots_as_numbers_recall_the_question_itself():
     """The first K columns of the mean never change, and there is no other: what is read
     is what was asked, whatever was written."""
-    wiring = Wiring(slots=4, width=4, address="prior")
+    wiring = MemoryWiring(slots=4, width=4, address="prior")
     asking, found = recalled(wiring, *drawn(wiring))
     assert_close(found.recalled, asking, 1e-9)
-    wiring = Wiring(slots=4, width=6, address="prior")
+    wiring = MemoryWiring(slots=4, width=6, address="prior")
     asking, found = recalled(wiring, *drawn(wiring))
     assert_close(found.recalled[..., :4], asking[..., :4], 1e-9)
     assert np.abs(found.recalled[..., 4:] - asking[..., 4:]).min() > 1e-3
@@ -95,7 +95,7 @@ def test_as_many_slots_as_numbers_recall_the_question_itself():
 def test_a_code_waits_for_later_pictures_only_with_both_ways(order, waits):
     """Otherwise pictures are written as they come; with both, every new one changes
     what was written before."""
-    wiring = small(Wiring(order=order))
+    wiring = small(MemoryWiring(order=order))
     weights, objects, _ = drawn(wiring)
     whole = wirings.codes_of(objects, weights, wiring)
     part = wirings.codes_of(objects[:, :2], weights, wiring)
@@ -105,7 +105,7 @@ def test_a_code_waits_for_later_pictures_only_with_both_ways(order, waits):
 @law
 def test_without_order_a_picture_is_remembered_as_itself():
     """The codes of pictures in another order are the same codes in that order."""
-    wiring = small(Wiring(order="none"))
+    wiring = small(MemoryWiring(order="none"))
     weights, objects, _ = drawn(wiring)
     codes = wirings.codes_of(objects, weights, wiring)
     turned = wirings.codes_of(objects[:, ::-1], weights, wiring)
@@ -117,7 +117,7 @@ def test_without_order_a_picture_is_remembered_as_itself():
 @pytest.mark.parametrize("keeps", ["memory", "cache"])
 def test_what_was_written_first_does_not_matter(keeps):
     """Bayes' rule and a softmax know no order: it has to be in the codes."""
-    wiring = small(Wiring(keeps=keeps))
+    wiring = small(MemoryWiring(keeps=keeps))
     weights, objects, words = drawn(wiring)
     codes = wirings.codes_of(objects, weights, wiring)
     asking, _ = wirings.question_of(words, weights.scope("question"), wiring)
@@ -129,7 +129,7 @@ def test_what_was_written_first_does_not_matter(keeps):
 @law
 def test_a_cache_recalls_a_mean_of_its_codes():
     """The more of each the more it is like the question: attention, by hand."""
-    wiring = small(Wiring(keeps="cache"))
+    wiring = small(MemoryWiring(keeps="cache"))
     weights, objects, words = drawn(wiring)
     codes = wirings.codes_of(objects, weights, wiring)
     asking, found = recalled(wiring, weights, objects, words)
@@ -142,7 +142,7 @@ def test_a_cache_recalls_a_mean_of_its_codes():
 def test_the_first_numbers_of_a_code_are_its_address():
     """Divided by the root of K, so that it is about as long as 1: numbers of a layer
     norm have the square 1 in the mean."""
-    wiring = small(Wiring())
+    wiring = small(MemoryWiring())
     weights, objects, words = drawn(wiring)
     codes = wirings.codes_of(objects, weights, wiring)
     _, found = recalled(wiring, weights, objects, words)
@@ -150,19 +150,20 @@ def test_the_first_numbers_of_a_code_are_its_address():
 
 
 @law
-def test_likeness_is_a_share_of_all_that_was_written():
-    """A picture's two codes are added up, before the logarithm."""
-    wiring = small(Wiring())
-    _, found = recalled(wiring, *drawn(wiring))
-    products = np.exp(wirings.SHARP * found.asked @ found.written.swapaxes(1, 2))
-    pairs = products.reshape(BATCH, ASKED, PICTURES, 2).sum(-1)
-    assert_close(np.exp(wirings.likeness(found, wiring)), pairs, 1e-9)
+def test_a_question_asks_the_mean_that_was_written():
+    """By a ridge of a hundredth: the address is the smallest of those whose answer is
+    near its code, and a hundredth of its own square counts against it."""
+    wiring = small(MemoryWiring())
+    asking, found = recalled(wiring, *drawn(wiring))
+    for mean, codes, asked in zip(found.memory.mean, asking, found.asked):
+        square = mean @ mean.T + 0.01 * np.eye(len(mean))
+        assert_close(asked, np.linalg.solve(square, mean @ codes.T).T, 1e-9)
 
 
 @law
 def test_addresses_are_drawn_in_training_alone():
     """With a generator they scatter and diverge; without one they are the means."""
-    wiring = small(Wiring(doubt=(1.0, 1.0)))
+    wiring = small(MemoryWiring(doubt=(1.0, 1.0)))
     drawn_of = drawn(wiring)
     _, found = recalled(wiring, *drawn_of)
     _, noisy = recalled(wiring, *drawn_of, rng=_rng())
@@ -178,7 +179,7 @@ def test_addresses_are_drawn_in_training_alone():
 @law
 def test_the_last_code_is_all_that_the_least_wiring_keeps():
     """What was seen before is in it as far as the LSTM has kept it."""
-    wiring = small(Wiring(keeps="last", codes=1))
+    wiring = small(MemoryWiring(keeps="last", codes=1))
     weights, objects, words = drawn(wiring)
     _, found = recalled(wiring, weights, objects, words)
     codes = wirings.codes_of(objects, weights, wiring)

@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/recall_scores.py and recall_views.py, on a model of chance
+"""The spec of refvlm/recipes/remembering/scores.py and views.py, on a model of chance
 weights: what is counted, not how much."""
 
 from dataclasses import replace
@@ -10,11 +10,11 @@ import pytest
 from refvlm import scenes
 from refvlm.checkpoint import Weights
 from refvlm.models import microvlm
-from refvlm.recipes import recall_scores, recall_views, recollecting
-from refvlm.recipes.episode_speech import Speech, episode_tokenizer
+from refvlm.recipes.remembering import passes, scores, views
+from refvlm.recipes.remembering.speech import Speech, episode_tokenizer
 
-from ..spec import assert_close, example, law
-from ..weights import random_weights
+from ...spec import assert_close, example, law
+from ...weights import random_weights
 from .small_memory import CONFIG
 
 
@@ -40,25 +40,23 @@ def model():
 @pytest.fixture(scope="module")
 def exam(model):
     speech = Speech(model.tokenizer)
-    return recall_scores.examine(model, speech, *recall_scores.drawn(3, range(3), 4))
+    return scores.examine(model, speech, *scores.drawn(3, range(3), 4))
 
 
 def spoken(model, exam, way):
     """The scores of all tokens of all answers."""
     recalled, bias = way(model, exam)
     given = exam.rows, model.weights, model.config
-    slots = recollecting.own_slots(recalled, bias, *given)
-    return recollecting.answer_rows(exam.rows, exam.read, *given[1:], slots)
+    slots = passes.own_slots(recalled, bias, *given)
+    return passes.answer_rows(exam.rows, exam.read, *given[1:], slots)
 
 
 @law
 def test_score_counts_every_question_once(model):
     """Under its kind; all but the present ones under the past, and by their place."""
-    tests = dict(
-        recall_scores.score(model, Speech(model.tokenizer), 2, 7, lambda *done: None)
-    )
-    asked = 2 * recall_scores.QUESTIONS
-    for shares in (tests[way] for way in recall_scores.WAYS):
+    tests = dict(scores.score(model, Speech(model.tokenizer), 2, 7, lambda *done: None))
+    asked = 2 * scores.QUESTIONS
+    for shares in (tests[way] for way in scores.WAYS):
         of = {name: share.asked for name, share in shares.items()}
         kinds = sum(of.get(kind, 0) for kind in scenes.RECALLED)
         assert kinds == asked
@@ -69,15 +67,15 @@ def test_score_counts_every_question_once(model):
     assert tests["gate"]["right"].asked == asked
     assert tests["captions"]["captions"] == (0, 2)
     rest = {"gate", "guessing", "captions", "unseen pairs"}
-    assert {*tests} == {*recall_scores.WAYS} | rest
+    assert {*tests} == {*scores.WAYS} | rest
 
 
 @law
 def test_limits_are_of_every_length(model, monkeypatch):
     """Five rounds of each; of one picture nobody asks for one word of two."""
-    monkeypatch.setattr(recall_scores, "LENGTHS", (1, 2))
+    monkeypatch.setattr(scores, "LENGTHS", (1, 2))
     speech = Speech(model.tokenizer)
-    tests = dict(recall_scores.limits(model, speech, 5, 7, lambda *done: None))
+    tests = dict(scores.limits(model, speech, 5, 7, lambda *done: None))
     assert [*tests] == ["1 past", "2 past"]
     for spreads in tests.values():
         assert sum(share.asked for share in spreads["past"]) > 20
@@ -88,25 +86,25 @@ def test_limits_are_of_every_length(model, monkeypatch):
 def test_ways_differ_in_the_slot_alone(model, exam):
     """Open and as learnt they read the same; closed, whatever is in the slot is not
     seen; another's memory and a cache say something else."""
-    said = {n: spoken(model, exam, way) for n, way in recall_scores.WAYS.items()}
-    alone = recollecting.answer_rows(exam.rows, exam.read, model.weights, model.config)
+    said = {n: spoken(model, exam, way) for n, way in scores.WAYS.items()}
+    alone = passes.answer_rows(exam.rows, exam.read, model.weights, model.config)
     assert_close(said["without memory"], alone)
     for one in ("memory of another episode", "codes in a plain cache"):
         assert np.abs(said[one] - said["with its memory"]).max() > 1e-3, one
-    hard = recall_scores.gate_hard(model, exam)[1]
+    hard = scores.gate_hard(model, exam)[1]
     assert ((hard == 0) == (exam.found.gate > 0)).all()
 
 
 @law
 def test_another_memory_is_that_of_the_episode_before(model, exam):
     """Of an episode by itself it is its own."""
-    one = recall_scores.drawn(3, [0], 4)
-    alone = recall_scores.examine(model, Speech(model.tokenizer), *one)
+    one = scores.drawn(3, [0], 4)
+    alone = scores.examine(model, Speech(model.tokenizer), *one)
     assert_close(
-        recall_scores.of_another(model, alone)[0],
-        recall_scores.as_learnt(model, alone)[0],
+        scores.of_another(model, alone)[0],
+        scores.as_learnt(model, alone)[0],
     )
-    read = recall_scores.of_another(model, exam)[0]
+    read = scores.of_another(model, exam)[0]
     assert np.abs(read - exam.found.read).max() > 1e-3
 
 
@@ -114,8 +112,8 @@ def test_another_memory_is_that_of_the_episode_before(model, exam):
 def test_guessed_gets_right_what_is_guessed():
     """A guesser of the most frequent answer is right as often as `scenes.chance` says,
     about one time in four or five."""
-    _, asked = recall_scores.drawn(3, range(40), 4)
-    shares = recall_scores.guessed(asked, seed=3, known=80)
+    _, asked = scores.drawn(3, range(40), 4)
+    shares = scores.guessed(asked, seed=3, known=80)
     assert shares["past"].asked == 400 - shares["present"].asked
     assert 0.1 < shares["past"].right / shares["past"].asked < 0.4
 
@@ -124,8 +122,8 @@ def test_guessed_gets_right_what_is_guessed():
 def test_view_shows_where_a_question_looks(model):
     """Shares of all tokens of all pictures add up to one, what is seen of a slot is a
     share of what is seen, and the words are those that are answered."""
-    (episode,), (asked,) = recall_scores.drawn(5, [0], 3)
-    seen = recall_views.view(model, episode, asked)
+    (episode,), (asked,) = scores.drawn(5, [0], 3)
+    seen = views.view(model, episode, asked)
     assert seen.likeness.shape == seen.shares.shape == (len(asked), 3, 2)
     assert_close(seen.shares.sum((1, 2)), np.ones(len(asked)))
     layers, heads = (

@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/first_memory.py."""
+"""The spec of refvlm/recipes/remembering/first_memory.py."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from refvlm import ops
 from refvlm.blocks.recurrent import lstm_stack
 from refvlm.checkpoint import Weights
 from refvlm.models import microvlm, microvlm_memory
-from refvlm.recipes.first_memory import as_a_count, as_tokens
+from refvlm.recipes.remembering.first_memory import as_a_count, as_tokens
 from refvlm.train.initialization import initial_weights
 
-from ..spec import assert_close, example, law, random_arrays
-from ..weights import random_weights
+from ...spec import assert_close, example, law, random_arrays
+from ...weights import random_weights
 from .small_memory import CONFIG
 
 

@@ -23,9 +23,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..blocks.episodic_memory.slots import slot_weights
-from ..models import microvlm
-from ..models.microvlm_config import MicroVLMConfig
+from ...blocks.episodic_memory.slots import slot_weights
+from ...models import microvlm
+from ...models.microvlm_config import MicroVLMConfig
 
 LOUD, QUIET = 6.0, 0.1  # how much of itself an LSTM hears, and of what it reads
 OPEN = 3.0  # of its output gate

@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/perfect_eye.py: short runs."""
+"""The spec of refvlm/recipes/perfect_eye/learning.py: short runs."""
 
 from unittest import mock
 
@@ -7,26 +7,26 @@ import pytest
 
 from refvlm import scenes
 from refvlm.checkpoint import Weights
-from refvlm.recipes import perfect_eye, recalled, wirings
-from refvlm.recipes.perfect_eye import ANSWERS, WORDS
-from refvlm.recipes.wirings import OBJECT, QUESTION, Wiring
+from refvlm.recipes.perfect_eye import counting, learning, wirings
+from refvlm.recipes.perfect_eye.learning import ANSWERS, WORDS
+from refvlm.recipes.perfect_eye.wirings import OBJECT, QUESTION, MemoryWiring
 from refvlm.train import running
 
-from ..spec import assert_close, example, law
+from ...spec import assert_close, example, law
 
 STEPS = 25
-SMALL = Wiring(slots=16, width=24)
+SMALL = MemoryWiring(slots=16, width=24)
 
 
 def forget():
-    for known in (perfect_eye.pool, perfect_eye._batch, recalled.fresh):
+    for known in (learning.pool, learning._batch, counting.fresh):
         known.cache_clear()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_scenes():
     """They are drawn in less time."""
-    with mock.patch.object(perfect_eye, "POOL", 400):
+    with mock.patch.object(learning, "POOL", 400):
         forget()
         yield
     forget()
@@ -35,7 +35,7 @@ def few_scenes():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """(recipe, its last state)."""
-    recipe = perfect_eye.recipe(SMALL, STEPS)
+    recipe = learning.recipe(SMALL, STEPS)
     return recipe, running.run(recipe, tmp_path_factory.mktemp("run"))
 
 
@@ -55,8 +55,8 @@ def test_a_few_steps_learn_to_answer(run):
 @law
 def test_run_resumes_bit_for_bit(run, tmp_path):
     """Stopped and continued from the file, it ends the same."""
-    running.run(perfect_eye.recipe(SMALL, STEPS), tmp_path, stop=10)
-    resumed = running.run(perfect_eye.recipe(SMALL, STEPS), tmp_path)
+    running.run(learning.recipe(SMALL, STEPS), tmp_path, stop=10)
+    resumed = running.run(learning.recipe(SMALL, STEPS), tmp_path)
     for name, array in run[1].tensors.items():
         np.testing.assert_array_equal(array, resumed.tensors[name])
     assert resumed.history == run[1].history
@@ -67,14 +67,14 @@ def test_wirings_are_shown_the_same():
     """One seed: episodes, questions and what is taken away are those of every wiring
     that is trained on as many pictures; and where the weights begin, too."""
     memory, cache = (
-        perfect_eye.recipe(SMALL._replace(keeps=keeps)) for keeps in ("memory", "cache")
+        learning.recipe(SMALL._replace(keeps=keeps)) for keeps in ("memory", "cache")
     )
     for step in range(3):
         for one, other in zip(memory.batch(step)[0], cache.batch(step)[0]):
             np.testing.assert_array_equal(one, other)
     for name, array in cache.initial().items():
         np.testing.assert_array_equal(memory.initial()[name], array)
-    assert perfect_eye.recipe(SMALL, seed=2).batch(0)[0].answers.tolist() != (
+    assert learning.recipe(SMALL, seed=2).batch(0)[0].answers.tolist() != (
         memory.batch(0)[0].answers.tolist()
     )
 
@@ -84,9 +84,9 @@ def test_numbers_say_what_the_words_say():
     """From the marks of an object and of a question both can be read again."""
     rng = np.random.default_rng(4)
     kinds = dict.fromkeys(("content", "order", "order alone", "which"), 1.0)
-    pool = perfect_eye.pool("train", 31)
-    asked = perfect_eye.episodes(pool, rng, 30, 5, kinds)
-    batch = perfect_eye.as_numbers(asked)
+    pool = learning.pool("train", 31)
+    asked = learning.episodes(pool, rng, 30, 5, kinds)
+    batch = learning.as_numbers(asked)
     words = (*scenes.COLOURS, *scenes.SHAPES, *scenes.SIZES)
     assert batch.objects.shape == (30, 5, 2, OBJECT) and len(words) == OBJECT
     assert batch.words.shape == (30, 8, QUESTION) and len(WORDS) == QUESTION
@@ -112,7 +112,7 @@ def test_what_is_taken_away_leaves_the_question_alone(run):
     (batch,), weights = recipe.batch(0), Weights(state.tensors)
     other = batch._replace(objects=batch.objects[::-1])
     one, another = (
-        perfect_eye.answers(each, weights, recipe.wiring)[0] for each in (batch, other)
+        learning.answers(each, weights, recipe.wiring)[0] for each in (batch, other)
     )
     assert 0.03 < 1 - batch.there.mean() < 0.2
     assert_close(one[~batch.there], another[~batch.there])
@@ -124,6 +124,6 @@ def test_what_is_taken_away_leaves_the_question_alone(run):
 def test_long_episodes_have_as_many_questions(run):
     """Where no cue occurs once, another episode is composed."""
     rng = np.random.default_rng(5)
-    pool = perfect_eye.pool("train", 31)
-    asked = perfect_eye.episodes(pool, rng, 20, 64, {"content": 1.0})
-    assert all(len(some) == perfect_eye.QUESTIONS for _, some in asked)
+    pool = learning.pool("train", 31)
+    asked = learning.episodes(pool, rng, 20, 64, {"content": 1.0})
+    assert all(len(some) == learning.QUESTIONS for _, some in asked)

@@ -1,11 +1,11 @@
-"""The spec of refvlm/recipes/asked_rows.py."""
+"""The spec of refvlm/recipes/remembering/rows.py."""
 
 import pytest
 
 from refvlm.objectives.language import IGNORE
-from refvlm.recipes.asked_rows import Asked, ask_in_rows
+from refvlm.recipes.remembering.rows import Asked, ask_in_rows
 
-from ..spec import contract, example, law
+from ...spec import contract, example, law
 
 SHORT, LONG = Asked([5, 6], [1, 7, 2]), Asked([8, 9, 10], [1, 3, 4, 2], 0.5)
 BLIND = Asked([11, 12], [1, 3, 2], blind=True)

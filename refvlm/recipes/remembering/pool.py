@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .. import image, scenes
-from .pixels import to_pixels
+from ... import image, scenes
+from ..pixels import to_pixels
 
 
 class Pool:

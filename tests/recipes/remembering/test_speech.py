@@ -1,13 +1,13 @@
-"""The spec of refvlm/recipes/episode_speech.py."""
+"""The spec of refvlm/recipes/remembering/speech.py."""
 
 import numpy as np
 import pytest
 
 from refvlm import scenes
-from refvlm.recipes.episode_speech import QUESTIONS, Speech, episode_tokenizer
+from refvlm.recipes.remembering.speech import QUESTIONS, Speech, episode_tokenizer
 from refvlm.text.chat import DESCRIBE, END
 
-from ..spec import example, law
+from ...spec import example, law
 
 
 @pytest.fixture(scope="module")

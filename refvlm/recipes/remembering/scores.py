@@ -2,7 +2,7 @@ r"""How much a model remembers: questions about fresh episodes, counted.
 
     with its memory | without | with another's | from a plain cache | by guessing
 
-Every question is answered in two passes (recollecting.py), of which the first is the
+Every question is answered in two passes (passes.py), of which the first is the
 same for all of these: what differs is the slot, and how far its gate is open. An answer
 is right if the model, decoding greedily, says that word and ends.
 """
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops, scenes
-from ..blocks.episodic_memory.gates import gate_bias
-from ..metrics.limits import over_rounds
-from ..metrics.shares import Share, Spread, share_of
-from ..models import microvlm
-from ..text.chat import DESCRIBE
-from . import recollecting
-from .asked_rows import AskedRows, ask_in_rows
-from .recall_losses import SHARPNESS, right_answers
-from .recollecting import Read, Stored
+from ... import scenes
+from ...blocks.episodic_memory.gates import gate_bias
+from ...metrics.limits import over_rounds
+from ...metrics.shares import Share, Spread, share_of
+from ...models import microvlm
+from ...text.chat import DESCRIBE
+from . import finding, passes
+from .losses import right_answers
+from .passes import Read, Stored
+from .rows import AskedRows, ask_in_rows
 
 LENGTH = 4  # past pictures of an episode, where nothing else is said
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
@@ -65,9 +65,9 @@ def examine(model, speech, episodes, asked) -> Examined:
     tokens = tokens.reshape(len(episodes), -1, *tokens.shape[1:])
     questions = [[speech.asked(q.text, q.answer) for q in some] for some in asked]
     rows = ask_in_rows(questions, tokens.shape[2])
-    read = recollecting.read_rows(tokens[:, -1], rows, weights, config)
-    stored = recollecting.store(tokens[:, :-1], weights, config)
-    found = recollecting.recall(stored, read, weights, config)
+    read = passes.read_rows(tokens[:, -1], rows, weights, config)
+    stored = passes.store(tokens[:, :-1], weights, config)
+    found = passes.recall(stored, read, weights, config)
     return Examined(episodes, asked, rows, read, stored, found)
 
 
@@ -96,15 +96,14 @@ def of_another(model, exam):
     stored = exam.stored._replace(
         memory=type(exam.stored.memory)(*(np.roll(a, 1, 0) for a in exam.stored.memory))
     )
-    found = recollecting.recall(stored, exam.read, model.weights, model.config)
+    found = passes.recall(stored, exam.read, model.weights, model.config)
     return found.read, gate_bias(found.gate)
 
 
 def from_cache(model, exam):
     """What is recalled is a mean of the codes themselves, all of which were kept, by a
     softmax of how alike the addresses are. Nothing was trained for it."""
-    likeness = exam.found.address @ exam.stored.addresses.swapaxes(-1, -2)
-    shares = ops.softmax(likeness * np.float32(SHARPNESS))
+    shares = finding.shares(exam.found.address, exam.stored.addresses)
     return shares @ exam.stored.codes, gate_bias(exam.found.gate)
 
 
@@ -122,8 +121,8 @@ def answered(model, exam: Examined, way: Callable = as_learnt) -> np.ndarray:
     """Which questions (b, q) are answered rightly, recalling in one of the ways."""
     recalled, gate = way(model, exam)
     weights, config = model.weights, model.config
-    slots = recollecting.own_slots(recalled, gate, exam.rows, weights, config)
-    scores = recollecting.answer_rows(exam.rows, exam.read, weights, config, slots)
+    slots = passes.own_slots(recalled, gate, exam.rows, weights, config)
+    scores = passes.answer_rows(exam.rows, exam.read, weights, config, slots)
     return right_answers(scores, exam.rows)
 
 

@@ -1,4 +1,4 @@
-"""The spec of refvlm/recipes/recollecting.py: packed in training, alone in use."""
+"""The spec of refvlm/recipes/remembering/passes.py: packed, as if alone."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from refvlm.blocks.episodic_memory.gates import gate_bias
 from refvlm.blocks.episodic_memory.prior import Memory
 from refvlm.checkpoint import Weights
 from refvlm.models import microvlm, microvlm_memory
-from refvlm.recipes import recollecting
-from refvlm.recipes.asked_rows import Asked, ask_in_rows
+from refvlm.recipes.remembering import passes
+from refvlm.recipes.remembering.rows import Asked, ask_in_rows
 
-from ..spec import assert_close, law, random_arrays
-from ..weights import random_weights
+from ...spec import assert_close, law, random_arrays
+from ...weights import random_weights
 from .small_memory import CONFIG
 
 PICTURES, EPISODES = 3, 2
@@ -32,9 +32,9 @@ def packed(weights):
     """(pictures, rows, what was read, stored and found)."""
     tokens = random_arrays(3)(EPISODES, PICTURES + 1, 3, 16)
     rows = ask_in_rows(QUESTIONS, picture=3)
-    read = recollecting.read_rows(tokens[:, -1], rows, weights, CONFIG)
-    stored = recollecting.store(tokens[:, :-1], weights, CONFIG)
-    found = recollecting.recall(stored, read, weights, CONFIG)
+    read = passes.read_rows(tokens[:, -1], rows, weights, CONFIG)
+    stored = passes.store(tokens[:, :-1], weights, CONFIG)
+    found = passes.recall(stored, read, weights, CONFIG)
     return tokens, rows, read, stored, found
 
 
@@ -62,8 +62,8 @@ def test_rows_are_answered_as_each_question_alone(weights, packed):
     to the last word, position and mask."""
     tokens, rows, read, stored, found = packed
     bias = gate_bias(found.gate)
-    slots = recollecting.own_slots(found.read, bias, rows, weights, CONFIG)
-    scores = recollecting.answer_rows(rows, read, weights, CONFIG, slots)
+    slots = passes.own_slots(found.read, bias, rows, weights, CONFIG)
+    scores = passes.answer_rows(rows, read, weights, CONFIG, slots)
     for e, questions in enumerate(QUESTIONS):
         memory = Memory(*(part[e : e + 1] for part in stored.memory))
         for q, question in enumerate(questions):
@@ -78,10 +78,10 @@ def test_answering_leaves_what_was_read(weights, packed):
     answer comes than with one."""
     _, rows, read, _, found = packed
     bias = np.zeros(found.gate.shape)
-    slots = recollecting.own_slots(found.read, bias, rows, weights, CONFIG)
-    without = recollecting.answer_rows(rows, read, weights, CONFIG)
-    recalled = recollecting.answer_rows(rows, read, weights, CONFIG, slots)
-    again = recollecting.answer_rows(rows, read, weights, CONFIG)
+    slots = passes.own_slots(found.read, bias, rows, weights, CONFIG)
+    without = passes.answer_rows(rows, read, weights, CONFIG)
+    recalled = passes.answer_rows(rows, read, weights, CONFIG, slots)
+    again = passes.answer_rows(rows, read, weights, CONFIG)
     assert_close(without, again)
     assert np.abs(without - recalled).max() > 0.1
 
@@ -91,6 +91,6 @@ def test_a_closed_gate_is_no_memory(weights, packed):
     """To the last bit but for the order of a sum: no slot of zeros, but none."""
     _, rows, read, _, found = packed
     shut = np.full(found.gate.shape, -np.inf)
-    slots = recollecting.own_slots(found.read, shut, rows, weights, CONFIG)
-    closed = recollecting.answer_rows(rows, read, weights, CONFIG, slots)
-    assert_close(closed, recollecting.answer_rows(rows, read, weights, CONFIG))
+    slots = passes.own_slots(found.read, shut, rows, weights, CONFIG)
+    closed = passes.answer_rows(rows, read, weights, CONFIG, slots)
+    assert_close(closed, passes.answer_rows(rows, read, weights, CONFIG))

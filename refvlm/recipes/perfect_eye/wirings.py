@@ -21,28 +21,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops
-from ..blocks.episodic_memory.addressing import (
+from ... import ops
+from ...blocks.episodic_memory.addressing import (
     prior_address,
     ridge_address,
     sampled_address,
 )
-from ..blocks.episodic_memory.prior import Memory
-from ..blocks.episodic_memory.reading import read
-from ..blocks.episodic_memory.writing import write_all
-from ..blocks.recurrent import lstm_stack, lstm_stack_shapes
-from ..blocks.transformer import linear
-from ..objectives.remembering import addressing_kl, memory_kl
+from ...blocks.episodic_memory.prior import Memory
+from ...blocks.episodic_memory.reading import read
+from ...blocks.episodic_memory.writing import write_all
+from ...blocks.recurrent import lstm_stack, lstm_stack_shapes
+from ...blocks.transformer import linear
+from ...objectives.remembering import addressing_kl, memory_kl
 
 OBJECT, QUESTION, ANSWERS = 16, 29, 24  # words: of an object, a question, all answers
 INNER = 128  # units between a small network's two maps
 RIDGE = 0.01  # of an address that asks the written mean
-SHARP = 10.0  # what products of addresses are multiplied by, to be found by
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-class Wiring(NamedTuple):
+class MemoryWiring(NamedTuple):
     """A way to remember. The first fields are the memory's: K slots of C numbers, the
     variance of an observation, and how it is addressed. A picture gives 2 `codes` or 1.
     `order` says how the LSTM reads the pictures, and `alone` that its output is the
@@ -65,17 +64,17 @@ class Wiring(NamedTuple):
 class Recalled(NamedTuple):
     """What came back, r (b, q, C); of a memory the addresses of what was written
     (b, n, K) and of the questions (b, q, K), the memory, and the two divergences where
-    they count; of a cache its weights (b, q, n)."""
+    they count; of a cache the shares of its codes (b, q, n)."""
 
     recalled: Any
     written: Any = None
     asked: Any = None
     memory: Memory | None = None
     divergences: tuple[Any, Any] | None = None
-    weights: Any = None
+    shares: Any = None
 
 
-def expected_shapes(wiring: Wiring) -> Shapes:
+def expected_shapes(wiring: MemoryWiring) -> Shapes:
     """The tensors of a wiring: those that all have come first."""
     width = wiring.width
     shapes = {
@@ -109,7 +108,7 @@ def _norm(scope: str, width: int) -> Shapes:
     return {f"{scope}.weight": (width,), f"{scope}.bias": (width,)}
 
 
-def codes_of(objects, weights, wiring: Wiring):
+def codes_of(objects, weights, wiring: MemoryWiring):
     """What is remembered of pictures, (b, n, C): objects are (b, e, 2, 16), and n is e
     times the codes of a picture."""
     tokens = _two_layers(objects, weights.scope("eye"))
@@ -126,7 +125,7 @@ def codes_of(objects, weights, wiring: Wiring):
     return _normed(codes, weights.scope("norm")).reshape(batch, pictures * each, width)
 
 
-def question_of(words, weights, wiring: Wiring):
+def question_of(words, weights, wiring: MemoryWiring):
     """(its code z_q (b, q, C), its hidden state (b, q, 128)), of words (b, q, 29); no
     code where there is nothing to choose from."""
     hidden = ops.gelu(linear(words, weights.scope("fc1")))
@@ -143,7 +142,7 @@ def answer_of(recalled, hidden, weights):
     return _two_layers(np.concatenate(both, axis=-1), weights)
 
 
-def recall(codes, asking, weights, wiring: Wiring, rng=None) -> Recalled:
+def recall(codes, asking, weights, wiring: MemoryWiring, rng=None) -> Recalled:
     """Write the codes (b, n, C), and ask by those of the questions (b, q, C). With a
     generator, which is for training, addresses are drawn where they are doubted."""
     if wiring.keeps == "last":
@@ -151,7 +150,7 @@ def recall(codes, asking, weights, wiring: Wiring, rng=None) -> Recalled:
     if wiring.keeps == "cache":
         scores = asking @ codes.swapaxes(-1, -2) / math.sqrt(wiring.width)
         shares = ops.softmax(scores)
-        return Recalled(shares @ codes, weights=shares)
+        return Recalled(shares @ codes, shares=shares)
     before = prior_of(codes.shape[0], wiring, codes.dtype)
     means = written = address_of(codes, before, weights, wiring)
     if wiring.doubt:
@@ -173,7 +172,7 @@ def recall(codes, asking, weights, wiring: Wiring, rng=None) -> Recalled:
     return found._replace(divergences=(of_memory, addressing_kl(means, spread)))
 
 
-def prior_of(batch: int, wiring: Wiring, dtype) -> Memory:
+def prior_of(batch: int, wiring: MemoryWiring, dtype) -> Memory:
     r"""$\sqrt K\, I$ and $I$ for each episode, or 0 where keys come from elsewhere. So
     many slots as numbers are allowed here, to see that nothing is remembered then."""
     slots, width = wiring.slots, wiring.width
@@ -186,7 +185,7 @@ def prior_of(batch: int, wiring: Wiring, dtype) -> Memory:
     )
 
 
-def address_of(codes, before: Memory, weights, wiring: Wiring):
+def address_of(codes, before: Memory, weights, wiring: MemoryWiring):
     """An address by the prior's pseudo-inverse, or by a softmax over learnt rows."""
     if wiring.address != "softmax":
         rows = codes.reshape(1, -1, wiring.width)  # of all episodes: the prior is one
@@ -194,14 +193,6 @@ def address_of(codes, before: Memory, weights, wiring: Wiring):
     scores = codes @ weights["rows"].swapaxes(-1, -2)
     shares = ops.softmax(scores)
     return shares / ((shares**2).sum(-1, keepdims=True) + 1e-12) ** 0.5
-
-
-def likeness(recalled: Recalled, wiring: Wiring):
-    """How like a question's address is to those of each picture (b, q, e): the scores
-    of a softmax over all that was written, a picture's added up."""
-    scores = SHARP * (recalled.asked @ recalled.written.swapaxes(-1, -2))
-    batch, questions, _ = scores.shape
-    return ops.logsumexp(scores.reshape(batch, questions, -1, wiring.codes), dim=-1)
 
 
 def _two_layers(x, weights):

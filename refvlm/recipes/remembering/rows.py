@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..models.causal import Packing
-from ..objectives.language import IGNORE
+from ...models.causal import Packing
+from ...objectives.language import IGNORE
 
 
 class Asked(NamedTuple):

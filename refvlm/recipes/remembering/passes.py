@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..blocks import tables
-from ..blocks.kv_cache import Slots, TapedCache
-from ..checkpoint import Weights
-from ..models import microvlm, microvlm_memory
-from ..models.microvlm_config import MicroVLMConfig
-from .asked_rows import AskedRows
+from ...blocks import tables
+from ...blocks.kv_cache import Slots, TapedCache
+from ...checkpoint import Weights
+from ...models import microvlm, microvlm_memory
+from ...models.microvlm_config import MicroVLMConfig
+from .rows import AskedRows
 
 
 class Read(NamedTuple):

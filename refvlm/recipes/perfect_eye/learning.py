@@ -1,8 +1,8 @@
 r"""The memory alone: which wiring remembers, if the eye is perfect.
 
-    recipe = perfect_eye.recipe(Wiring(noise=1e-4), seed=1)
+    recipe = learning.recipe(MemoryWiring(noise=1e-4), seed=1)
     for state in loop.train(recipe, loop.begin(recipe)): ...
-    recalled.count(recipe, state.tensors, length=4, seed=31)
+    counting.count(recipe, state.tensors, length=4, seed=31)
 
 $$L = L_{answer} + \alpha L_{finding} + \beta_M D(M) + \beta_w D(w)$$
 
@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import ops
-from ..autodiff import value_of
-from ..blocks.training_mode import Training
-from ..scenes import (
+from ... import ops
+from ...autodiff import value_of
+from ...blocks.training_mode import Training
+from ...scenes import (
     COLOURS,
     ORDINALS,
     SHAPES,
@@ -35,11 +35,12 @@ from ..scenes import (
     recollections,
     sample_two,
 )
-from ..train.initialization import initial_weights
-from ..train.loop import Recipe, Stage
-from ..train.optimizers import AdamW, matrices_only
+from ...train.initialization import initial_weights
+from ...train.loop import Recipe, Stage
+from ...train.optimizers import AdamW, matrices_only
+from ..remembering.finding import picture_scores
 from . import wirings
-from .wirings import Wiring
+from .wirings import MemoryWiring
 
 STEPS, PEAK = 1200, 5e-3
 BATCH, QUESTIONS = 16, 8
@@ -63,7 +64,7 @@ class Batch(NamedTuple):
 
 
 def recipe(
-    wiring: Wiring, steps: int = STEPS, peak: float = PEAK, seed: int = 1
+    wiring: MemoryWiring, steps: int = STEPS, peak: float = PEAK, seed: int = 1
 ) -> PerfectEye:
     """The recipe of one wiring."""
     return PerfectEye(wiring, steps, peak, seed)
@@ -75,7 +76,7 @@ class PerfectEye(Recipe):
     max_norm = 1.0
     momentum = 0.1  # of statistics, of which it has none
 
-    def __init__(self, wiring: Wiring, steps: int, peak: float, seed: int):
+    def __init__(self, wiring: MemoryWiring, steps: int, peak: float, seed: int):
         self.wiring, self.seed = wiring, seed
         self.name = "perfect-eye"
         self.stages = (Stage("remember", steps, peak, min(100, steps // 8), 0.02),)
@@ -102,9 +103,10 @@ class PerfectEye(Recipe):
         parts = {"right": float(right[shard.there.reshape(-1)].mean())}
         loss = said
         if self.wiring.finding and found.asked is not None:
-            like = wirings.likeness(found, self.wiring)
+            pictures = shard.objects.shape[1]
+            like = picture_scores(found.asked, found.written, pictures)
             meant = shard.pictures.reshape(-1)
-            missed = ops.cross_entropy(like.reshape(len(meant), -1), meant)
+            missed = ops.cross_entropy(like.reshape(-1, pictures), meant)
             loss = loss + self.wiring.finding * missed
             parts["finding"] = float(value_of(missed))
         if self.wiring.doubt:
@@ -125,7 +127,7 @@ def _batch(seed: int, step: int, longest: int) -> Batch:
     return numbers._replace(there=rng.random(numbers.answers.shape) >= TAKEN)
 
 
-def answers(batch: Batch, weights, wiring: Wiring, rng=None, codes=None):
+def answers(batch: Batch, weights, wiring: MemoryWiring, rng=None, codes=None):
     """(scores (b, q, 24), what was recalled) of a batch; of these codes, if given."""
     if codes is None:
         codes = wirings.codes_of(batch.objects, weights, wiring)

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import scenes, text
-from ..text.bpe.learning import train_byte_level
-from ..text.chat import DESCRIBE, END, NOTHING
-from .asked_rows import Asked
+from ... import scenes, text
+from ...text.bpe.learning import train_byte_level
+from ...text.chat import DESCRIBE, END, NOTHING
+from .rows import Asked
 
 VOCABULARY = 512  # at most; the language has fewer words
 ANSWER = "<|answer|>"
