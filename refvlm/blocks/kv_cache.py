@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import ops
+
 
 class ContextError(ValueError):
     """The sequence has outgrown the room that was made for it."""
@@ -36,6 +38,30 @@ class Slots(NamedTuple):
         pairs = (self.keys[layer], keys), (self.values[layer], values)
         return tuple(
             np.concatenate([slot, _alike(own, slot)], axis=2) for slot, own in pairs
+        )
+
+    def beside(self, mask):
+        r"""$[\log g, M]$: who sees which slot, then whom of the text. mask (..., t, k)
+        becomes (b, h or 1, t, s + k).
+
+        Without a bias everyone sees every slot: booleans stay booleans. With one, what
+        comes is additive: $M = 0$ of a token that is seen, $-\infty$ of one that is
+        not.
+
+        Source: [MicroVLM-V] 1, 3.
+        """
+        batch, slots = self.keys.shape[1], self.keys.shape[3]
+        lead = np.broadcast_shapes((batch, 1, 1), mask.shape[:-1])
+        if self.bias is None:
+            bias = (np.ones if mask.dtype == bool else np.zeros)(slots, mask.dtype)
+        else:
+            by_token = self.bias.ndim == 3
+            bias = self.bias[:, None] if by_token else self.bias[:, None, None]
+            if mask.dtype == bool:
+                mask = ops.additive_mask(mask, bias.dtype)
+        sides = (bias, slots), (mask, mask.shape[-1])
+        return np.concatenate(
+            [np.broadcast_to(side, (*lead, size)) for side, size in sides], axis=-1
         )
 
 

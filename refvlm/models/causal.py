@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..arguments import check_whole
-from ..blocks.kv_cache import ContextError, KVCache, Slots
+from ..blocks.kv_cache import ContextError, KVCache
 
 
 class Packing(NamedTuple):
@@ -44,24 +44,8 @@ def places(
     positions, mask = _places(tokens, cache, attention_mask, packing)
     if cache is not None and cache.slots is not None:
         mask = ops.causal_mask(tokens)[None, None] if mask is None else mask
-        mask = beside_slots(mask, cache.slots)
+        mask = cache.slots.beside(mask)
     return positions, mask
-
-
-def beside_slots(mask, slots: Slots):
-    """Booleans (b or 1, 1, t, k) and who sees which slot, (b, 1, t, s + k): everyone
-    all of them where slots have no bias; else what is added to the scores, their bias,
-    and minus infinity for a token that is not to be seen."""
-    batch, kept = slots.keys.shape[1], slots.keys.shape[3]
-    room = (batch, 1, mask.shape[2], kept)
-    mask = np.broadcast_to(mask, (batch, *mask.shape[1:]))
-    if slots.bias is None:
-        return np.concatenate([np.ones(room, bool), mask], axis=-1)
-    bias, dtype = slots.bias, slots.bias.dtype
-    bias = bias[:, None, None] if bias.ndim == 2 else bias[:, None]
-    bias = bias + np.zeros(room, dtype)
-    unseen = np.where(mask, 0.0, -np.inf).astype(dtype)
-    return np.concatenate([bias, unseen], axis=-1)
 
 
 def _places(tokens, cache, attention_mask, packing):

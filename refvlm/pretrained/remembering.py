@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import ops, text
 from ..arguments import check_whole
-from ..blocks.episodic_memory.gates import gate_bias
+from ..blocks.episodic_memory.gates import gate_bias, is_open
 from ..blocks.episodic_memory.prior import Memory
 from ..blocks.episodic_memory.reading import novelty
 from ..generate import Confidence, Randomness, Watch
@@ -259,9 +259,10 @@ class Remembering(VLM):
         memory = Memory(*(part[None] for part in self.memory.belief))
         found = microvlm_memory.recall(memory, context, self.weights, self.config)
         likely = float(ops.sigmoid(found.gate)[0, 0])
-        is_open = gate in ("soft", "open") or (gate == "hard" and likely > 0.5)
+        thought = gate == "hard" and bool(is_open(found.gate)[0, 0])
+        opened = thought or gate in ("soft", "open")
         slots = None
-        if is_open:
+        if opened:
             slots = microvlm_memory.slots(
                 found.read.astype(context.dtype),
                 self.weights,
@@ -271,7 +272,7 @@ class Remembering(VLM):
         address = found.address[0, 0]
         retrieval = Retrieval(
             gate=likely,
-            is_open=is_open,
+            is_open=opened,
             shares=self.memory.shares(address),
             novelty=float(novelty(memory, found.address)[0, 0]),
             address=address,

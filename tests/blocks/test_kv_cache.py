@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from refvlm import ops
 from refvlm.autodiff import value_and_grad
 from refvlm.blocks.kv_cache import (
     ContextError,
@@ -159,6 +160,44 @@ def test_slots_stand_before_what_is_kept(heads):
         for head in range(heads):
             shared = own[0][:, head * 2 // heads]
             np.testing.assert_array_equal(found[:, head, 1:], shared)
+
+
+@example
+def test_slots_beside_a_mask_say_of_each_token_which_slot_it_hears():
+    """Two slots before three keys: for each of two tokens its own biases stand in
+    front, as they were given, and its own mask behind."""
+    keys, far = np.zeros((1, 2, 1, 2, 4)), -np.inf
+    bias = np.array([[[-0.5, 0.0], [far, -2.0]], [[-3.0, -4.0], [0.0, far]]])
+    seen = np.array([[True, True, False], [False, True, True]])
+    found = Slots(keys, keys, bias).beside(seen[None, None])
+    own = np.array([[0.0, 0.0, far], [far, 0.0, 0.0]])
+    assert found.shape == (2, 1, 2, 5)
+    for row, mask in zip(bias, found):
+        np.testing.assert_array_equal(mask[0], np.concatenate([row, own], axis=1))
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_slots_beside_a_mask_leave_it_as_it_is(dtype, heads):
+    """Booleans stay booleans where nothing is in between, additive masks stay what
+    they are, of one head or of each; a bias (b, s) is that of every token."""
+    draw = random_arrays(8)
+    keys = np.zeros((1, 2, 1, 2, 4))
+    seen = draw(2, heads, 4, 3) > 0
+    plain = Slots(keys, keys).beside(seen)
+    assert plain.dtype == bool and plain[..., :2].all()
+    np.testing.assert_array_equal(plain[..., 2:], seen)
+    added, bias = draw(2, heads, 4, 3).astype(dtype), draw(2, 2).astype(dtype)
+    for given, own in ((added, added), (seen, ops.additive_mask(seen, dtype))):
+        gated = Slots(keys, keys, bias).beside(given)
+        assert gated.dtype == dtype
+        wanted = np.broadcast_to(bias[:, None, None], (2, heads, 4, 2))
+        np.testing.assert_array_equal(gated[..., :2], wanted)
+        np.testing.assert_array_equal(gated[..., 2:], own)
+    ungated = Slots(keys, keys).beside(added)
+    assert ungated.dtype == dtype and not ungated[..., :2].any()
+    np.testing.assert_array_equal(ungated[..., 2:], added)
 
 
 @law

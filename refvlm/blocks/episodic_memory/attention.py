@@ -58,8 +58,13 @@ def attention_with_memory(
         if closed.all():
             return ops.scaled_dot_product_attention(query, key, value, **own)
     _heads_fit(query, key, memory_key)
-    keys, values = Slots(memory_key[None], memory_value[None]).before(0, key, value)
-    mask = memory_mask(query.shape[2], key, memory_key, bias, attn_mask, is_causal)
+    slots = Slots(memory_key[None], memory_value[None], bias)
+    keys, values = slots.before(0, key, value)
+    shape = query.shape[2], key.shape[2]
+    causal = ops.causal_mask(*shape) if is_causal else None
+    mask = ops.combine_masks(causal, attn_mask)
+    if mask is not None or bias is not None:
+        mask = slots.beside(np.ones(shape, bool) if mask is None else mask)
     attended = ops.scaled_dot_product_attention(
         query, keys, values, mask, enable_gqa=enable_gqa
     )
@@ -67,34 +72,6 @@ def attention_with_memory(
         return attended
     alone = ops.scaled_dot_product_attention(query, key, value, **own)
     return np.where(closed[:, None, None, None], alone, attended)
-
-
-def memory_mask(
-    queries: int, key, memory_key, bias=None, attn_mask=None, is_causal=False
-):
-    r"""$[\log g,\; M]$: what one may see of the slots, then of one's own sequence.
-
-    None where everything is open, booleans where nothing is in between, else additive,
-    (b or 1, h or 1, q, slots + k).
-
-    Source: [MicroVLM-V] 1, 3.
-    """
-    keys, slots = key.shape[2], memory_key.shape[2]
-    causal = ops.causal_mask(queries, keys) if is_causal else None
-    own = ops.combine_masks(causal, attn_mask)
-    if own is None and bias is None:
-        return None
-    if bias is None:
-        seen = np.ones(slots, bool) if own.dtype == bool else np.zeros(slots, own.dtype)
-    else:
-        seen = bias[:, None, None, :]
-    if own is None:
-        own = np.zeros((1, 1, queries, keys), bias.dtype)
-    elif bias is not None and own.dtype == bool:
-        own = ops.additive_mask(own, bias.dtype)
-    lead = np.broadcast_shapes(own.shape[:-1], seen.shape[:-1], (1, 1, queries))
-    sides = np.broadcast_to(seen, (*lead, slots)), np.broadcast_to(own, (*lead, keys))
-    return np.concatenate(sides, axis=-1)
 
 
 def _heads_fit(query, key, memory_key):

@@ -1,6 +1,6 @@
 r"""Gates: what a number between 0 and 1 does to a memory.
 
-    hard     the memory is seen where g > threshold         no gradient reaches it
+    hard     the memory is seen where g > threshold (is_open)     no gradient
     soft     log g is added to the scores of its slots      one pass, a gradient
     mixed    g of the words with the memory, 1 - g of those without it      two passes
 
@@ -35,10 +35,21 @@ def gate_bias(logits, threshold: float | None = None):
     """
     if threshold is None:
         return log_shares(logits)[..., 0]
+    return ops.additive_mask(is_open(logits, threshold), logits.dtype)
+
+
+def is_open(logits, threshold: float = 0.5):
+    r"""Which gates let the memory be seen: booleans, $\sigma(\text{logit}) >
+    \text{threshold}$, or "rather than not" where nothing is said.
+
+    Source: [MicroVLM-V] 1, 3: "Inject/Skip".
+
+    >>> is_open(np.array([2.0, 0.0, -2.0]))
+    array([ True, False, False])
+    """
     if not 0 <= threshold <= 1:
-        raise ValueError(f"gate_bias: threshold must be from 0 to 1, not {threshold}")
-    is_open = ops.sigmoid(value_of(logits)) > threshold
-    return ops.additive_mask(is_open, logits.dtype)
+        raise ValueError(f"is_open: threshold must be from 0 to 1, not {threshold}")
+    return ops.sigmoid(value_of(logits)) > threshold
 
 
 def gated_mixture(with_memory, without, logits):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import ops
 from ...blocks import tables
 from ...blocks.kv_cache import Slots, TapedCache
 from ...checkpoint import Weights
@@ -70,7 +71,7 @@ def own_slots(recalled, bias, rows: AskedRows, weights, config) -> Slots:
     """A slot for each question of what it recalled, (b, q, C), which its own answer
     sees behind its gate's `bias`, (b, q), and no other."""
     is_own = rows.owner[:, :, None] == np.arange(recalled.shape[1])
-    others = np.where(is_own, 0.0, -np.inf).astype(recalled.dtype)
+    others = ops.additive_mask(is_own, recalled.dtype)
     return microvlm_memory.slots(recalled, weights, config, bias[:, None] + others)
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import scenes
-from ...blocks.episodic_memory.gates import gate_bias
+from ... import ops, scenes
+from ...blocks.episodic_memory.gates import gate_bias, is_open
 from ...metrics.limits import over_rounds
 from ...metrics.shares import Share, Spread, share_of
 from ...models import microvlm
@@ -82,8 +82,9 @@ def gate_open(model, exam):
 
 
 def gate_hard(model, exam):
-    """The slot is there, or is not: the gate is above a half or it is not."""
-    return exam.found.read, gate_bias(exam.found.gate, threshold=0.5)
+    """The slot is there, or is not, as the gate is open or is not."""
+    gate = exam.found.gate
+    return exam.found.read, ops.additive_mask(is_open(gate), gate.dtype)
 
 
 def without(model, exam):
@@ -145,14 +146,14 @@ class Counts(dict[str, list]):
                     place = f"past, picture {question.picture + 1}"
                     self.setdefault(place, []).append(truth)
 
-    def add_gates(self, asked, is_open):
+    def add_gates(self, asked, opened):
         """Note whether the gate is open for the past and closed for the present."""
-        for some, opens in zip(asked, is_open):
-            for question, opened in zip(some, opens):
+        for some, theirs in zip(asked, opened):
+            for question, gate in zip(some, theirs):
                 is_past = question.picture is not None
                 kind = "past" if is_past else "present"
                 for heading in ("right", f"right for the {kind}"):
-                    self.setdefault(heading, []).append(opened == is_past)
+                    self.setdefault(heading, []).append(gate == is_past)
 
     def shares(self) -> dict[str, Share]:
         """The share of each heading, in their order."""
@@ -198,7 +199,7 @@ def score(
     for exam in exams(model, speech, range(count), seed, progress=progress):
         questions += exam.asked
         present += [episode.present for episode in exam.episodes]
-        gates.add_gates(exam.asked, exam.found.gate > 0)
+        gates.add_gates(exam.asked, is_open(exam.found.gate))
         for way, counted in counts.items():
             right = answered(model, exam, WAYS[way])
             counted.add(exam.asked, right)

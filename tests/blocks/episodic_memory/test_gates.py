@@ -41,6 +41,16 @@ def test_gate_bias_is_the_logarithm_of_the_gate(logits):
     np.testing.assert_allclose(np.exp(shares).sum(-1), 1, rtol=1e-12)
 
 
+@example
+def test_is_open_of_gates_from_seldom_to_often():
+    """Open is more likely than not: at 0.4 and at a half closed, at 0.6 and 0.95 open.
+    Who wants to be surer says how sure."""
+    likely = np.array([[0.4], [0.5], [0.6], [0.95]])
+    logits = np.log(likely) - np.log1p(-likely)
+    np.testing.assert_array_equal(gates.is_open(logits).ravel(), [0, 0, 1, 1])
+    np.testing.assert_array_equal(gates.is_open(logits, 0.9).ravel(), [0, 0, 0, 1])
+
+
 @law
 def test_gate_bias_with_a_threshold_is_open_or_closed():
     """Above it 0, at it and below -inf: no third thing, and dtype kept."""
