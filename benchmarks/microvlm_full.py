@@ -77,12 +77,33 @@ def table_of():
 
 
 def cost(part):
-    """Operations of so many pictures, and the bytes of the weights, read once."""
+    """Operations of so many pictures, and the bytes of the weights and of the memory,
+    each read once, and what is written, written once."""
     own = [row for row in table_of() if row.stage in PARTS[part]]
     flops, numbers = sum(r.flops for r in own), sum(r.parameters for r in own)
-    if part == "head":
-        numbers = CONFIG.text.vocab_size * CONFIG.text.hidden_size
-    return {"flops": PICTURES * flops, "bytes": FLOAT * numbers}
+    return {
+        "flops": PICTURES * (flops + (slot_flops() if part == WITH else 0)),
+        "bytes": FLOAT * (numbers + more_numbers(part)),
+    }
+
+
+def slot_flops():
+    """What one slot before a text costs in all layers: each of its queries has one key
+    more to compare with, and one value more to add."""
+    text, tokens = CONFIG.text, CONFIG.adapter.tokens + WORDS
+    width = text.num_attention_heads * text.head_dim
+    return text.num_hidden_layers * tokens * 2 * 2 * width
+
+
+def more_numbers(part):
+    """Numbers that are read or written and are no weights of the part's own."""
+    text, memory = CONFIG.text, CONFIG.memory
+    mean, covariance = memory.slots * memory.width, memory.slots**2
+    return {
+        "write": 2 * (mean + covariance),
+        "read": mean,
+        "head": text.vocab_size * text.hidden_size,
+    }.get(part, 0)
 
 
 def memory(options):
