@@ -29,7 +29,11 @@ def test_the_costs_are_those_of_four_pictures():
     assert round(costs["decoder"]["flops"] / 1e9) == 164
     assert round(costs["tower"]["flops"] / 1e9) == 10
     assert costs["slots"]["bytes"] == 4 * 38_578_176
-    assert costs["write"]["bytes"] == 0
+    mean_and_covariance = 512 * 896 + 512 * 512
+    assert costs["write"]["bytes"] == 4 * 2 * mean_and_covariance
+    one_more_key = 24 * 14 * (64 + 64) * 2  # to compare with, and to add
+    with_slot, alone = costs["decoder"]["flops"], costs["decoder alone"]["flops"]
+    assert with_slot - alone == 4 * 57 * one_more_key
     assert all(cost["flops"] > 0 for cost in costs.values())
 
 
