@@ -36,6 +36,21 @@ def check_whole(function: str, least: int = 0, most: float = np.inf, **numbers):
             )
 
 
+def check_generator(function: str, rng, otherwise: str = "") -> None:
+    """Refuse what is no generator of noise; `otherwise` says what else would do.
+
+    >>> check_generator("draw", 0)
+    Traceback (most recent call last):
+    ValueError: draw: rng must be a numpy.random.Generator, not int
+    """
+    if not isinstance(rng, np.random.Generator):
+        others = f" {otherwise}," if otherwise else ""
+        raise ValueError(
+            f"{function}: rng must be a numpy.random.Generator,{others} not "
+            f"{type(rng).__name__}"
+        )
+
+
 def several(function: str, name: str, items) -> list:
     """A list of what was given as several: a list, a tuple, a generator, a batch.
 

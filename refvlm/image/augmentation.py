@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from ..arguments import check_generator
 from ..shapes import shapes
 from .geometry import resize
 from .limits import ImageError, check_size
@@ -38,7 +39,7 @@ def random_crop(
             f"random_crop: a window of {height} x {width} does not fit into a picture "
             f"of {image.shape[0]} x {image.shape[1]}: resize or pad it first"
         )
-    _check_generator("random_crop", rng)
+    check_generator("random_crop", rng)
     top = rng.integers(0, image.shape[0] - height + 1)
     left = rng.integers(0, image.shape[1] - width + 1)
     return image[top : top + height, left : left + width].copy()
@@ -86,7 +87,7 @@ def crop_box(
     Oracle: torchvision.transforms.RandomResizedCrop.get_params.
     """
     check_size(height, width, "the picture")
-    _check_generator("crop_box", rng)
+    check_generator("crop_box", rng)
     ratio = (width / height, width / height) if ratio is None else ratio
     _check_range("scale", scale, 1.0)
     _check_range("ratio", ratio, math.inf)
@@ -177,7 +178,7 @@ def random_horizontal_flip(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"random_horizontal_flip: p is a probability, not {p!r}")
-    _check_generator("random_horizontal_flip", rng)
+    check_generator("random_horizontal_flip", rng)
     flipped = bool(rng.random() < p)
     return (horizontal_flip(image) if flipped else image.copy()), flipped
 
@@ -196,7 +197,7 @@ def mixup(
     Source: [Cortes] 3.4, where the share's distribution and the labels are missing;
     Zhang et al., mixup. Oracle: torchvision.transforms.v2.MixUp, in distribution.
     """
-    _check_generator("mixup", rng)
+    check_generator("mixup", rng)
     if not (alpha > 0 and math.isfinite(alpha)):
         raise ValueError(f"mixup: alpha is a positive number, not {alpha!r}")
     return mix(images, labels, rng.beta(alpha, alpha), rng.permutation(len(images)))
@@ -261,8 +262,3 @@ def _check_range(name, bounds, most):
             f"crop_box: {name} goes from a number over 0 to one no smaller"
             f"{' and at most 1' if most == 1 else ''}, not {bounds}"
         )
-
-
-def _check_generator(function, rng):
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"{function}: needs rng, a numpy.random.Generator")

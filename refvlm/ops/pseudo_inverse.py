@@ -7,6 +7,7 @@ singular values give it in one piece; products alone give it too, step by step.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -113,12 +114,19 @@ def ben_israel_cohen(A, steps=None, scale=None, tolerance=None):
     array([[0.5, 0. ],
            [0. , 1. ]])
     """
-    X = _start(A, scale)
-    if steps is None or tolerance is not None:
-        return _until_it_rests(X, A, steps, tolerance)
-    for _ in range(steps):
-        X = 2 * X - X @ A @ X
+    if steps is None and tolerance is None:
+        tolerance = math.sqrt(np.finfo(A.dtype).eps)
+    for step, X in enumerate(_iterates(A, scale, tolerance)):
         _check_it_is_bounded(X, A)
+        if step == steps:
+            break
+        if steps is None and step == MOST_STEPS:
+            raise ValueError(
+                f"ben_israel_cohen: X still changes after {MOST_STEPS} steps by more "
+                f"than its tolerance, {tolerance:.1e}: A is too near to a smaller rank "
+                "for so many digits. Give a larger one, or a number of steps, or take "
+                "pinv(A)"
+            )
     return X
 
 
@@ -141,42 +149,26 @@ def ben_israel_cohen_residuals(A, steps, scale=None):
     >>> ben_israel_cohen_residuals(np.diag([2.0, 2.0]), steps=2, scale=0.125)
     array([0.5   , 0.25  , 0.0625])
     """
-    X, residuals = _start(A, scale), []
-    for step in range(steps + 1):
-        X = 2 * X - X @ A @ X if step else X
-        residuals.append(_size(A - A @ X @ A))
+    iterates = itertools.islice(_iterates(A, scale), steps + 1)
+    residuals = np.concatenate([_size(A - A @ X @ A) for X in iterates], -1)
     size = _size(A)
-    return (
-        np.concatenate(residuals, -1)[..., 0, :] / np.where(size == 0, 1, size)[..., 0]
-    )
+    return residuals[..., 0, :] / np.where(size == 0, 1, size)[..., 0]
 
 
-def _start(A, scale):
-    """The transpose, scaled."""
+def _iterates(A, scale, tolerance=None):
+    """X_0, X_1, ...: without end, or given a tolerance until every matrix rests. One
+    that a step changed by no more than that stays as it is, and waits for the others.
+    """
     scale = safe_scale(value_of(A))[..., None, None] if scale is None else scale
-    return scale * A.swapaxes(-1, -2)
-
-
-def _until_it_rests(X, A, steps, tolerance):
-    """Steps until each matrix changes by no more than the tolerance; those that rest
-    wait for the others."""
-    if tolerance is None:
-        tolerance = math.sqrt(np.finfo(X.dtype).eps)
+    X = scale * A.swapaxes(-1, -2)
     rests: np.ndarray = np.zeros((*X.shape[:-2], 1, 1), bool)
-    for _ in range(MOST_STEPS if steps is None else steps):
-        change = X - X @ A @ X
+    yield X
+    while tolerance is None or not rests.all():
+        change = X - X @ A @ X  # X + change is 2 X - X A X
         X = X + np.where(rests, 0, change)
-        _check_it_is_bounded(X, A)
-        rests = rests | (_size(change) <= tolerance * _size(X))
-        if rests.all():
-            return X
-    if steps is None:
-        raise ValueError(
-            f"ben_israel_cohen: X still changes after {MOST_STEPS} steps by more than "
-            f"its tolerance, {tolerance:.1e}: A is too near to a smaller rank for so "
-            "many digits. Give a larger one, or a number of steps, or take pinv(A)"
-        )
-    return X
+        yield X
+        if tolerance is not None:
+            rests = rests | (_size(change) <= tolerance * _size(X))
 
 
 def _check_it_is_bounded(X, A):

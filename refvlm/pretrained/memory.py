@@ -20,16 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from ..arguments import is_whole
-from ..blocks.episodic_memory.forgetting import forget
+from ..blocks.episodic_memory.forgetting import forget, roundings_left
 from ..blocks.episodic_memory.prior import Memory
-from ..blocks.episodic_memory.reading import read, read_variance
+from ..blocks.episodic_memory.reading import read
+from ..blocks.episodic_memory.writing import write_all
 from ..models import microvlm_memory
 from ..models.microvlm_config import MicroVLMConfig
 from . import memory_files
 from .memory_files import Kept, Receipt
 
 MOST = 1024  # pictures; the receipts of all are in the file
-DIGITS = 1e4  # what is left of a difference, in units of its rounding
+DIGITS = 1e4  # a picture is taken back to a ten thousandth, or the others written again
 FADED = 0.5
 """A picture has faded of which less than this part is left."""
 
@@ -82,9 +83,9 @@ class EpisodicMemory:
         belief, receipts, shown, _ = self.kept
         receipts, codes = dict(receipts), codes.astype(self.dtype)
         for number, (name, some) in enumerate(zip(names, codes), start=shown + 1):
-            addresses = microvlm_memory.addresses(some[None], self.config)[0]
-            belief = self._written(belief, some)
+            addresses = microvlm_memory.addresses(some, self.config)
             receipts[number] = Receipt(name, *map(_in_rows, (addresses, some)))
+            belief = self._written(belief, receipts[number])
         self.kept = Kept(belief, receipts, shown + len(names), order)
         return [*range(shown + 1, self.kept.shown + 1)]
 
@@ -96,10 +97,10 @@ class EpisodicMemory:
                 f"memory takes {MOST}, but not {pictures} more: begin another"
             )
 
-    def _written(self, belief, codes):
-        one = Memory(*(part[None] for part in belief))
-        one = microvlm_memory.written(one, codes[None], self.config)
-        return Memory(*(_in_rows(part[0]) for part in one))
+    def _written(self, belief, receipt):
+        noise = self.config.memory.noise
+        belief = write_all(belief, receipt.addresses, receipt.codes, noise)
+        return Memory(*map(_in_rows, belief))
 
     def forget(self, number: int) -> None:
         """Take back what was written of a picture. The others keep their numbers.
@@ -114,17 +115,14 @@ class EpisodicMemory:
         if belief is None:
             belief = microvlm_memory.start(self.config, self.dtype)
             for receipt in rest.values():
-                belief = self._written(belief, receipt.codes)
+                belief = self._written(belief, receipt)
         self.kept = kept._replace(belief=belief, receipts=rest)
 
     def _without(self, receipt):
-        """The belief before a picture was written, if its digits are there yet: they
-        are in the difference of the noise and of what is doubted there."""
+        """The belief before a picture was written, if its digits are there yet."""
         belief, noise = self.belief, self.config.memory.noise
-        least = DIGITS * np.finfo(self.dtype).eps
         for address, code in zip(receipt.addresses, receipt.codes):
-            left = noise - read_variance(belief, address[None])[0]
-            if left < least * (address @ address):
+            if roundings_left(belief, address, noise) < DIGITS:
                 return None
             belief = forget(belief, address, code, noise)
         return Memory(*map(_in_rows, belief))

@@ -523,7 +523,7 @@ def test_random_horizontal_flip_and_mixup_refuse_bad_odds():
         lambda: image.random_horizontal_flip(noise(2, 2), np.random),
         lambda: image.mixup(np.zeros((2, 1)), np.eye(2), 3),
     ):
-        with pytest.raises(ValueError, match=r"needs rng, a numpy.random.Generator"):
+        with pytest.raises(ValueError, match=r"rng must be a numpy.random.Generator"):
             call()
 
 

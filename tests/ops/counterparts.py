@@ -7,7 +7,16 @@ import numpy as np
 
 def functional(name):
     """`torch.nn.functional.<name>`, as most are called."""
-    return lambda torch: getattr(torch.nn.functional, name)
+
+    def of_this_name(torch):
+        if not hasattr(torch.nn.functional, name):
+            raise LookupError(
+                f"PyTorch has no torch.nn.functional.{name}: give {name} a line in "
+                "tests/ops/counterparts.py, in COUNTERPARTS or WITHOUT_COUNTERPART"
+            )
+        return getattr(torch.nn.functional, name)
+
+    return of_this_name
 
 
 def plain(name):

@@ -93,8 +93,11 @@ TAKE_WHAT_COMES = {"combine_masks"}
 MORE_TO_READ = {
     "attention_weights": (4, "a causal mask, a softmax, heads that share"),
     "scaled_dot_product_attention": (5, "the weights, and what they need"),
-    "ben_israel_cohen": (6, "where it starts, when it rests, what rounding may do"),
-    "ben_israel_cohen_residuals": (4, "where it starts, and a norm"),
+    "ben_israel_cohen": (
+        5,
+        "its steps from a safe scale, a norm, a bound",
+    ),
+    "ben_israel_cohen_residuals": (4, "its steps from a safe scale, and a norm"),
     "conv2d": (5, "how a window walks, what it sees, and groups of channels"),
     "conv3d": (5, "as conv2d"),
     "conv_transpose2d": (6, "the same, backwards"),

@@ -10,6 +10,7 @@ better, `PARTINGS` says why.
 import inspect
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -283,6 +284,14 @@ def test_operators_take_what_is_special_as_torch_does(compare, name):
             wrong.append(f"{label}: {says}")
     assert not wrong, "\n".join([f"{name} ({len(wrong)} of {len(asked)})", *wrong])
     assert parted == set(partings), f"PyTorch agrees: {set(partings) - parted}"
+
+
+@house
+def test_an_operator_that_torch_does_not_have_wants_a_line():
+    """Whoever adds one is told where to say what it is compared with."""
+    torch = SimpleNamespace(nn=SimpleNamespace(functional=SimpleNamespace()))
+    with pytest.raises(LookupError, match="trace a line in tests/ops/counterparts"):
+        functional("trace")(torch)
 
 
 @house

@@ -1,5 +1,7 @@
 """The spec of refvlm/ops/pseudo_inverse.py."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -247,6 +249,21 @@ def test_ben_israel_cohen_loses_digits_where_it_does_not_stop():
     stopped, went_on = ops.ben_israel_cohen(A), ops.ben_israel_cohen(A, 60)
     assert np.abs(stopped - right).max() < 1e-13
     assert np.abs(went_on - right).max() > 1e-3
+
+
+@law
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ben_israel_cohen_hands_out_nothing_that_roundings_have_outgrown(dtype):
+    """On paper X A has singular values from 0 to 1: what is handed out is never as much
+    as twice too large, whatever the number of steps, and some step is refused."""
+    A = with_singular_values([1.0, 0.9], 4, 4, seed=2).astype(dtype)
+    for steps in range(200):
+        try:
+            X = ops.ben_israel_cohen(A, steps)
+        except ValueError:
+            break
+        assert np.linalg.norm(X @ A) <= 2 * math.sqrt(len(A))
+    assert 10 < steps < 199
 
 
 @law

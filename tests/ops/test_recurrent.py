@@ -1,11 +1,13 @@
 """The spec of refvlm/ops/recurrent.py."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm import ops
+from refvlm import kernels, ops
 from refvlm.shapes import ShapeError
 
 from ..spec import (
@@ -159,17 +161,22 @@ def test_lstm_reversed_is_flipped_run_and_flipped():
     )
 
 
+WAYS = {"kernel": contextlib.nullcontext, "definition": kernels.definitions}
+
+
 @law
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("there", [7.0, np.nan, np.inf])
-def test_lstm_reads_nothing_behind_a_length(reverse, there):
+def test_lstm_reads_nothing_behind_a_length(reverse, there, way):
     """What stands there changes nothing, were it NaN; it gives zeros."""
     draw = random_arrays(5)
     x, weights, lengths = draw(3, 4, 3), weights_of(draw), np.array([1, 4, 3])
     padded = x.copy()
     behind = np.arange(4) >= lengths[:, None]
     padded[behind] = there
-    out = [ops.lstm(each, *weights, None, reverse, lengths) for each in (x, padded)]
+    with WAYS[way](), np.errstate(invalid="ignore"):
+        out = [ops.lstm(e, *weights, None, reverse, lengths) for e in (x, padded)]
     np.testing.assert_array_equal(*out)
     assert (out[0][behind] == 0).all() and (out[0][~behind] != 0).all()
 
@@ -257,16 +264,23 @@ def test_lstm_derivative(reverse):
 
 
 @derivative
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reverse", [False, True])
-def test_lstm_hands_nothing_to_what_is_behind_a_length(reverse):
-    """No gradient arrives there, and a NaN there reaches no weight."""
+def test_lstm_hands_nothing_to_what_is_behind_a_length(reverse, way):
+    """No gradient arrives there; and a NaN there, in a token or in what is asked of
+    its result, reaches no weight."""
     draw = random_arrays(12)
     x, weights, lengths = draw(3, 4, 3), weights_of(draw), np.array([1, 4, 3])
     d_out, padded = draw(3, 4, 2), x.copy()
     behind = np.arange(4) >= lengths[:, None]
-    padded[behind] = np.nan
+    asked = d_out.copy()
+    padded[behind] = asked[behind] = np.nan
     options = {"reverse": reverse, "lengths": lengths}
-    back = [pulled_back(ops.lstm, d_out, e, *weights, **options) for e in (x, padded)]
+    with WAYS[way]():
+        back = [
+            pulled_back(ops.lstm, d_each, each, *weights, **options)
+            for d_each, each in ((d_out, x), (asked, padded))
+        ]
     for ours, theirs in zip(*back):
         np.testing.assert_array_equal(ours, theirs)
     assert (back[0][0][behind] == 0).all()

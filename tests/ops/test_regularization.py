@@ -169,7 +169,7 @@ def test_dropout_refuses_what_is_no_probability(p):
 @contract
 def test_dropout_mask_needs_a_generator():
     """There is no hidden one for the mask alone either."""
-    with pytest.raises(ValueError, match="dropout_mask: needs rng"):
+    with pytest.raises(ValueError, match="dropout_mask: rng must be"):
         ops.dropout_mask(None, (2, 3))
 
 
@@ -177,5 +177,5 @@ def test_dropout_mask_needs_a_generator():
 def test_dropout_needs_a_generator():
     """There is no hidden one: the message says which kind is wanted."""
     for function in (ops.dropout, ops.drop_path):
-        with pytest.raises(ValueError, match=r"needs rng, a numpy\.random\.Generator"):
+        with pytest.raises(ValueError, match=r"rng must be a numpy\.random\.Generator"):
             function(np.ones((2, 3)), 0.5)

@@ -61,7 +61,7 @@ WRONG = {
     "gather: x": lambda: ops.gather(ROWS, 1, np.zeros(3, int)),
     "masked_mean: dim": lambda: ops.masked_mean(ROWS, np.ones((3, 5)), 5),
     "masked_mean: a mask": lambda: ops.masked_mean(ROWS, np.full((3, 5), 0.5), 1),
-    "dropout: needs rng": lambda: ops.dropout(ROWS, rng=0),
+    "dropout: rng must be a numpy.random.Generator": lambda: ops.dropout(ROWS, rng=0),
     "dropout_mask: dtype": lambda: ops.dropout_mask(
         np.random.default_rng(0), 3, dtype=int
     ),

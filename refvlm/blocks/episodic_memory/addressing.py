@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
+from ...arguments import check_generator
 from ...shapes import shapes
 from .demands import ridge_is_a_size
 
@@ -76,10 +77,6 @@ def sampled_address(address, log_variance, rng=None):
     """
     if rng is None:
         return address
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(
-            f"sampled_address: rng must be a numpy.random.Generator, or None for the "
-            f"address itself, not {type(rng).__name__}"
-        )
+    check_generator("sampled_address", rng, "or None for the address itself")
     noise = rng.standard_normal(address.shape).astype(address.dtype)
     return address + ops.exp(log_variance * 0.5) * noise

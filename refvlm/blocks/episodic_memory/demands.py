@@ -74,6 +74,15 @@ def noise_is_a_variance(function, noise):
         )
 
 
+def variance_is_the_priors(function, variance):
+    """What is left of doubt is measured by how much there was."""
+    if not is_number(variance) or not 0 < variance < np.inf:
+        raise ValueError(
+            f"{function}: variance must be a number above 0, the prior's, not "
+            f"{variance!r}"
+        )
+
+
 def ridge_is_a_size(function, ridge):
     """A ridge is added to squares."""
     if not is_number(ridge) or not 0 <= ridge < np.inf:

@@ -10,7 +10,8 @@ with u = w S and v = u w' + s2. In float32 they part, once much was written with
 noise. A rounding that is symmetric dies away, since every further fact makes all
 beliefs surer. One that is not stays: the plain form subtracts what is nearly symmetric,
 so that the skew part of S is never made smaller, while S itself goes towards zero.
-Joseph's form lets it die, and rounds two products of matrices instead. Every form that
+Joseph's form lets it die, and rounds two products of matrices instead: at a noise of
+1e-6 it loses an eigenvalue of 64 slots on the way, and none of 16. Every form that
 keeps S loses its least eigenvalues where the noise comes near the last digit of the
 prior's variance; a root has half as many digits to span, and L L' is never negative.
 

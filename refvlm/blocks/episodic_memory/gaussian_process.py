@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ... import ops
 from .demands import facts_are_finite, noise_is_a_variance, of_a_memory
 from .reading import read, read_variance
+from .writing import surprise_covariance
 
 
 class Prediction(NamedTuple):
@@ -47,11 +46,8 @@ def gaussian_process(memory, addresses, codes, noise, asked) -> Prediction:
     Source: [MicroVLM-V] 1; Rasmussen and Williams, Gaussian Processes for Machine
     Learning, 2.1 and 2.2. Oracle: the joint Gaussian of all answers, by torch.
     """
-    reach = addresses @ memory.covariance
-    between = reach @ addresses.swapaxes(-1, -2)
-    between = between + noise * np.eye(between.shape[-1], dtype=between.dtype)
-    nearness = reach @ asked.swapaxes(-1, -2)
-    shares = ops.solve(between, nearness)
+    nearness = addresses @ memory.covariance @ asked.swapaxes(-1, -2)
+    shares = ops.solve(surprise_covariance(memory, addresses, noise), nearness)
     surprise = codes - addresses @ memory.mean
     return Prediction(
         read(memory, asked) + shares.swapaxes(-1, -2) @ surprise,

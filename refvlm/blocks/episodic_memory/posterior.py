@@ -11,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
+from ...arguments import check_generator
 from .demands import facts_are_finite, noise_is_a_variance, of_a_memory
 from .prior import Memory
+from .writing import gain
 
 
 @of_a_memory(
@@ -45,7 +47,7 @@ def draw(memory, rng):
 
     Source: [MicroVLM-V] 7.3. Oracle: torch.distributions, by mean and covariance.
     """
-    _check_generator("draw", rng)
+    check_generator("draw", rng)
     mean, covariance = memory
     return mean + np.linalg.cholesky(covariance) @ _noise(rng, mean)
 
@@ -55,8 +57,8 @@ def draw(memory, rng):
 )
 def draw_written(memory, addresses, codes, noise, rng):
     r"""A matrix that one might believe in after the facts, from one before them:
-    $\tilde M + G\,(Z + \tilde e - W \tilde M)$ with the gain $G$ of `write_all`, and
-    $\tilde M$ and the noise $\tilde e$ drawn.
+    $\tilde M + G\,(Z + \tilde e - W \tilde M)$ with the `gain` $G$, and $\tilde M$ and
+    the noise $\tilde e$ drawn.
 
     It is Matheron's rule; its covariance
     $(I - GW)\,\Sigma\,(I - GW)\transpose + \sigma^2 G G\transpose$ is Joseph's form.
@@ -64,23 +66,12 @@ def draw_written(memory, addresses, codes, noise, rng):
     Source: [MicroVLM-V] 7.3; Wilson et al., Pathwise conditioning of Gaussian
     processes. Oracle: mean and covariance of `write_all`.
     """
-    _check_generator("draw_written", rng)
+    check_generator("draw_written", rng)
     believed = draw(memory, rng)
-    reach = addresses @ memory.covariance
-    between = reach @ addresses.swapaxes(-1, -2)
-    between = between + noise * np.eye(between.shape[-1], dtype=between.dtype)
     said = addresses @ believed
     surprise = codes + noise**0.5 * _noise(rng, said) - said
-    return believed + reach.swapaxes(-1, -2) @ ops.solve(between, surprise)
+    return believed + gain(memory, addresses, noise) @ surprise
 
 
 def _noise(rng, like):
     return rng.standard_normal(like.shape).astype(like.dtype)
-
-
-def _check_generator(function, rng):
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(
-            f"{function}: rng must be a numpy.random.Generator, not "
-            f"{type(rng).__name__}"
-        )

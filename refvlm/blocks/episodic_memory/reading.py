@@ -10,11 +10,8 @@ fact was written.
 
 from __future__ import annotations
 
-import numpy as np
-
-from ...arguments import is_number
 from ...variable import value_of
-from .demands import of_a_memory
+from .demands import of_a_memory, variance_is_the_priors
 
 
 @of_a_memory(addresses="... n K")
@@ -49,10 +46,7 @@ def novelty(memory, addresses, variance=1.0):
 
     Source: [MicroVLM-V] 5. Oracle: the diagonal of a product by torch.
     """
-    if not is_number(variance) or not 0 < variance < np.inf:
-        raise ValueError(
-            f"novelty: variance must be a number above 0, the prior's, not {variance!r}"
-        )
+    variance_is_the_priors("novelty", variance)
     lengths = (addresses**2).sum(-1)
     if not (value_of(lengths) > 0).all():
         raise ValueError("novelty: an address of zeros asks nothing, so nothing is new")

@@ -29,9 +29,9 @@ def write(memory, address, code, noise):
     $u = w \Sigma$.
 
     address w is (..., K), code z (..., C), `noise` $\sigma^2$. In this form the
-    covariance stays symmetric to the last bit, as $u_i u_j = u_j u_i$, and with that it
-    stays positive definite in float32 where the other ways of writing the formula do
-    not: `forms.py` has them.
+    covariance stays symmetric to the last bit, as $u_i u_j = u_j u_i$. In float32 it
+    stays positive definite down to smaller noises than the source's form: `forms.py`
+    compares five.
 
     Source: [MicroVLM-V] 5. Oracle: the information form, by torch's inverse.
 
@@ -50,26 +50,48 @@ def write(memory, address, code, noise):
     )
 
 
+@of_a_memory(noise_is_a_variance, addresses="... n K")
+def surprise_covariance(memory, addresses, noise):
+    r"""How the surprises of n facts vary together, before their codes are seen:
+    $W \Sigma W\transpose + \sigma^2 I$.
+
+    addresses W are (..., n, K), the result (..., n, n), the same for all C columns.
+
+    Source: [MicroVLM-V] 5. Oracle: the joint Gaussian of slots and facts, by torch.
+    """
+    between = addresses @ memory.covariance @ addresses.swapaxes(-1, -2)
+    return between + noise * np.eye(between.shape[-1], dtype=between.dtype)
+
+
+@of_a_memory(noise_is_a_variance, addresses="... n K")
+def gain(memory, addresses, noise):
+    r"""How much each slot learns from each surprise:
+    $G = \Sigma W\transpose (W \Sigma W\transpose + \sigma^2 I)^{-1}$.
+
+    addresses W are (..., n, K), the result (..., K, n).
+
+    Source: [MicroVLM-V] 5. Oracle: the joint Gaussian of slots and facts, by torch.
+    """
+    reach = addresses @ memory.covariance
+    between = surprise_covariance(memory, addresses, noise)
+    return ops.solve(between, reach).swapaxes(-1, -2)
+
+
 @of_a_memory(
     noise_is_a_variance, facts_are_finite, addresses="... n K", codes="... n C"
 )
 def write_all(memory, addresses, codes, noise):
-    r"""Remember n facts at once: with $W$ their addresses, $Z$ their codes and the gain
-    $G = \Sigma W\transpose (W \Sigma W\transpose + \sigma^2 I)^{-1}$,
-    $M' = M + G (Z - WM)$ and $\Sigma' = \Sigma - G W \Sigma$.
+    r"""Remember n facts at once: with $W$ their addresses, $Z$ their codes and their
+    `gain` $G$, $M' = M + G (Z - WM)$ and $\Sigma' = \Sigma - G W \Sigma$.
 
     addresses are (..., n, K), codes (..., n, C). What is solved is n x n, so that this
     is the quick form for the few facts of an episode, and the one to train through.
 
     Source: [MicroVLM-V] 5. Oracle: the information form, by torch's inverse.
     """
-    reach = addresses @ memory.covariance
-    count = addresses.shape[-2]
-    between = reach @ addresses.swapaxes(-1, -2)
-    between = between + noise * np.eye(count, dtype=between.dtype)
-    gain = ops.solve(between, reach).swapaxes(-1, -2)
-    covariance = memory.covariance - gain @ reach
+    G = gain(memory, addresses, noise)
+    covariance = memory.covariance - G @ (addresses @ memory.covariance)
     return Memory(
-        memory.mean + gain @ (codes - addresses @ memory.mean),
+        memory.mean + G @ (codes - addresses @ memory.mean),
         (covariance + covariance.swapaxes(-1, -2)) / 2,
     )

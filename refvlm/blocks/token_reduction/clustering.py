@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
-from ...arguments import check_whole
+from ...arguments import check_generator, check_whole
 from ...shapes import ShapeError, shapes
 from ...variable import value_of
 from .merging import merge_tokens
@@ -65,11 +65,7 @@ def kmeans_tokens(x, k: int, rng: np.random.Generator, iterations: int = 20):
     Source: [DeepDive] semantic clustering. Oracle: scipy.cluster.vq.kmeans2.
     """
     _check_tokens("kmeans_tokens", value_of(x), k)
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(
-            "kmeans_tokens: rng must be a generator, np.random.default_rng(seed), not "
-            f"{type(rng).__name__}"
-        )
+    check_generator("kmeans_tokens", rng)
     shuffled = rng.random(x.shape[:-1]).argsort(axis=-1)
     places = np.sort(shuffled[..., :k], axis=-1)
     start = np.take_along_axis(value_of(x), places[..., None], -2)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...arguments import check_whole, is_number
+from ...arguments import check_generator, check_whole, is_number
 from ...shapes import ShapeError
 
 # Similarity and selection
@@ -72,15 +72,14 @@ def probability(function, p):
 
 def generator(rng):
     """There is no hidden generator: one is given."""
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError("dropout_mask: needs rng, a numpy.random.Generator")
+    check_generator("dropout_mask", rng)
 
 
 def noise_has_a_source(function, p, training, rng):
     """Where something is to be dropped, there is a generator that says what."""
     probability(function, p)
-    if training and p > 0 and not isinstance(rng, np.random.Generator):
-        raise ValueError(f"{function}: needs rng, a numpy.random.Generator")
+    if training and p > 0:
+        check_generator(function, rng)
 
 
 def floating_dtype(dtype):

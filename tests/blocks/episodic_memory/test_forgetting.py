@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm.blocks.episodic_memory.forgetting import forget
+from refvlm.blocks.episodic_memory.forgetting import forget, roundings_left
 from refvlm.blocks.episodic_memory.prior import Memory, prior
 from refvlm.blocks.episodic_memory.writing import write, write_all
 from refvlm.shapes import ShapeError
@@ -66,6 +66,35 @@ def test_forget_costs_twice_as_many_digits_as_the_noise_has():
         back = forget(written, address, code, noise)
         error = np.abs(back.covariance - memory.covariance).max()
         assert error < 10 * np.finfo(np.float64).eps / noise**2
+
+
+@law
+@pytest.mark.parametrize("variance", [1.0, 16.0])
+@pytest.mark.parametrize("noise", [0.25, 2.0**-6, 2.0**-8])
+def test_roundings_left_is_the_error_of_forget_upside_down(noise, variance):
+    """Of one slot and of a direction among three: forgotten is to a share of one over
+    it, whatever the prior's variance was, and not much better."""
+    start = prior(3, 5, scale=0, variance=variance)
+    addresses = np.concatenate([np.eye(3), random_arrays(5)(40, 3)]).astype(np.float32)
+    shares = []
+    for w in addresses / np.linalg.norm(addresses, axis=-1, keepdims=True):
+        code = np.ones(5, np.float32)
+        written = write(start, w, code, noise * variance)
+        left = roundings_left(written, w, noise * variance, variance)
+        back = forget(written, w, code, noise * variance, variance)
+        off = np.abs(back.covariance - start.covariance).max() / variance
+        shares.append(off * left)
+    assert max(shares) < 4 and np.median(shares) > 1 / 64
+
+
+@law
+def test_roundings_left_knows_leading_axes_and_nothing_that_is_nothing():
+    """One number for each address, 0 where all digits are gone, below 0 where none was
+    written; an address of zeros was never rounded."""
+    memory, w = prior(3, 5, dtype=np.float64), np.eye(3)
+    assert (roundings_left(memory, w, 1.0) == 0).all()
+    assert (roundings_left(memory, w, 0.5) < -1e15).all()
+    assert roundings_left(memory, 0 * w[0], 0.5) > 1e300
 
 
 @law
@@ -144,9 +173,11 @@ def test_forget_refuses_what_was_never_written():
 
 @contract
 @pytest.mark.parametrize("noise", [1e-4, 1e-6, 1e-7])
-def test_forget_refuses_a_fact_that_float32_has_lost(noise):
-    """The difference that it divides by would be rounding alone."""
-    w, z = np.array([0.6, 0.8], np.float32), np.ones(3, np.float32)
+@pytest.mark.parametrize("address", [[0.6, 0.8], [1.0, 0.0]])
+def test_forget_refuses_a_fact_that_float32_has_lost(noise, address):
+    """The difference that it divides by would be rounding alone, in a direction as in
+    one slot, whose variance is small and has the rounding of what it was."""
+    w, z = np.array(address, np.float32), np.ones(3, np.float32)
     written = write(prior(2, 3), w, z, noise)
     with pytest.raises(ValueError, match="lost in the rounding of float32: write with"):
         forget(written, w, z, noise)
@@ -160,5 +191,10 @@ def test_forget_says_what_does_not_fit():
         forget(memory, np.ones(4), np.ones(5), 0.1)
     with pytest.raises(ValueError, match="forget: noise must be a number above 0"):
         forget(memory, np.ones(4), np.ones(6), -0.1)
+    for variance in (0, np.inf, "a"):
+        with pytest.raises(ValueError, match="forget: variance must be a number above"):
+            forget(memory, np.ones(4), np.ones(6), 0.1, variance)
+        with pytest.raises(ValueError, match="roundings_left: variance must be a"):
+            roundings_left(memory, np.ones(4), 0.1, variance)
     with pytest.raises(ValueError, match="forget: code holds NaN"):
         forget(memory, np.ones(4), np.full(6, np.nan), 0.1)

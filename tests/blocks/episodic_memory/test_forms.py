@@ -150,6 +150,15 @@ def test_forms_part_over_ten_thousand_writes_in_float32():
 
 
 @law
+def test_forms_of_few_slots_part_later():
+    """K = 16, and 3,000 writes at the same noise: there Joseph's form holds as well,
+    and the plain one alone does not."""
+    addresses, codes = many_facts(random_arrays(4), count=3000, slots=16, width=32)
+    lows = {f: least_eigenvalues(f, addresses, codes, 1e-6)[0] for f in FORMS}
+    assert {form for form in FORMS if lows[form].min() < 0} == {"plain"}
+
+
+@law
 @pytest.mark.parametrize("noise", [1e-4, 1e-2])
 def test_forms_agree_in_float32_where_there_is_noise(noise):
     """From a noise of 1e-4 on every form holds, and the plain one is the worst."""

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from refvlm.autodiff import value_and_grad
 from refvlm.blocks.episodic_memory.prior import Memory, prior
 from refvlm.blocks.episodic_memory.reading import read, read_variance
-from refvlm.blocks.episodic_memory.writing import write, write_all
+from refvlm.blocks.episodic_memory.writing import (
+    gain,
+    surprise_covariance,
+    write,
+    write_all,
+)
 from refvlm.shapes import ShapeError
 
 from ...spec import (
@@ -102,6 +107,18 @@ def test_write_keeps_the_covariance_symmetric_to_the_last_bit(dtype):
 
 
 @law
+def test_gain_of_one_fact_is_that_of_write():
+    """A slot learns from a surprise of 1 what its mean moves by."""
+    draw = random_arrays(14)
+    memory, w = some_memory(draw), draw(4)
+    surprise = np.eye(6)[0]
+    moved = write(memory, w, w @ memory.mean + surprise, 0.3).mean - memory.mean
+    assert_close(gain(memory, w[None], 0.3) * surprise, moved, tolerance=1e-11)
+    (v,) = surprise_covariance(memory, w[None], 0.3).ravel()
+    assert_close(v, read_variance(memory, w[None])[0] + 0.3)
+
+
+@law
 @given(st.integers(0, 2**31 - 1))
 def test_write_never_makes_less_sure(seed):
     """Whatever is written, no address becomes less certain, and the new one doubts no
@@ -189,6 +206,25 @@ def test_write_equals_the_information_form(compare):
     wide = Memory(*(array.astype(np.float32) for array in expected))
     found = write_all(Memory(*single[:2]), *single[2:], noise)
     assert_same(found, wide)
+
+
+@oracle
+def test_gain_equals_that_of_the_joint_gaussian(compare):
+    """Slots and facts as one Gaussian vector, with the noise on the facts, by torch."""
+    draw = random_arrays(15)
+    memory, addresses = some_memory(draw, lead=(2,)), draw(2, 3, 4)
+
+    def ask(torch):
+        covariance, w = map(torch.tensor, (memory.covariance, addresses))
+        maps = torch.cat([torch.eye(4).double().expand(2, 4, 4), w], dim=1)
+        joint = maps @ covariance @ maps.mT
+        joint[:, 4:, 4:] += 0.25 * torch.eye(3).double()
+        gains = joint[:, :4, 4:] @ torch.linalg.inv(joint[:, 4:, 4:])
+        return {"between": joint[:, 4:, 4:].numpy(), "gain": gains.numpy()}
+
+    expected = compare.answers(ask, (*memory, addresses))
+    assert_close(surprise_covariance(memory, addresses, 0.25), expected["between"])
+    assert_close(gain(memory, addresses, 0.25), expected["gain"])
 
 
 @oracle

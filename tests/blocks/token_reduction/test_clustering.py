@@ -179,7 +179,7 @@ def test_kmeans_refuses_what_has_no_distance():
             clustering.kmeans_tokens(np.full((4, 2), wrong), 2, rng)
     with pytest.raises(ShapeError, match="has no features"):
         clustering.kmeans_tokens(np.ones((4, 0)), 2, rng)
-    with pytest.raises(ValueError, match="rng must be a generator"):
+    with pytest.raises(ValueError, match="kmeans_tokens: rng must be a numpy.random"):
         clustering.kmeans_tokens(x, 2, 7)
 
 
