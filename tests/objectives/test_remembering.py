@@ -84,6 +84,43 @@ def test_memory_kl_is_zero_of_a_belief_and_itself_and_positive_else(seed):
 
 
 @law
+@given(st.floats(0.05, 20.0).filter(lambda r: abs(r - 1) > 1e-3))
+def test_memory_kl_is_positive_of_a_surer_belief_and_of_a_less_sure_one(ratio):
+    """Whether a variance shrank to its half or grew to its double, the belief has
+    moved: K C (r - 1 - log r) / 2 for the ratio r, which is 0 at r = 1 alone."""
+    mean, covariance, *_ = two_beliefs(random_arrays(8))
+    moved = np.asarray(3 * 5 * (ratio - 1 - np.log(ratio)) / 2)
+    found = remembering.memory_kl(mean, ratio * covariance, mean, covariance)
+    assert found > 0
+    assert_close(np.asarray(found), moved, tolerance=1e-11)
+    variances = np.diag(covariance)
+    alone = remembering.memory_kl_diagonal(mean, ratio * variances, mean, variances)
+    assert_close(np.asarray(alone), moved, tolerance=1e-11)
+
+
+@law
+@given(st.integers(0, 2**31 - 1))
+def test_memory_kl_has_two_directions(seed):
+    """From the prior to the belief it is another number than from the belief to the
+    prior, and both are positive: it is no distance as that between two towns."""
+    mean, covariance, other, wider = two_beliefs(random_arrays(seed))
+    there = remembering.memory_kl(mean, covariance, other, wider)
+    back = remembering.memory_kl(other, wider, mean, covariance)
+    assert there > 0 and back > 0 and abs(there - back) > 1e-9
+
+
+@law
+def test_memory_kl_of_a_batch_is_that_of_each_memory():
+    """Memories that stand side by side know nothing of each other: one number each."""
+    beliefs = two_beliefs(random_arrays(9), lead=(2, 3))
+    together = remembering.memory_kl(*beliefs)
+    assert together.shape == (2, 3)
+    for at in np.ndindex(2, 3):
+        alone = remembering.memory_kl(*(part[at] for part in beliefs))
+        assert_close(np.asarray(together[at]), np.asarray(alone))
+
+
+@law
 @given(st.integers(0, 2**31 - 1))
 def test_memory_kl_is_the_sum_over_its_columns(seed):
     """C independent Gaussians with one covariance: their divergences add up."""

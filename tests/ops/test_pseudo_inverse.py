@@ -156,6 +156,25 @@ def test_pinv_leaves_out_what_counts_as_zero():
 
 
 @law
+@pytest.mark.parametrize("c", [2.0**-60, 2.0**-8, 2.0**8, 2.0**60])
+@pytest.mark.parametrize("rtol", [None, 0.01])
+def test_pinv_of_a_matrix_in_other_units_is_the_same_in_theirs(c, rtol):
+    """Metres or miles: c A has the inverse of A over c, and leaves out the same
+    directions, because what counts as zero is a share of the largest."""
+    A = with_singular_values([2.0, 1.0, 0.015], 4, 3)
+    assert_close(c * ops.pinv(c * A, rtol=rtol), ops.pinv(A, rtol=rtol), 1e-12)
+
+
+@law
+def test_pinv_of_a_batch_judges_each_matrix_by_itself():
+    """What is small beside the largest of another matrix may be large in its own."""
+    large = with_singular_values([2.0, 1.0, 0.015], 4, 3)
+    together = ops.pinv(np.stack([large, 2.0**-20 * large]), rtol=0.01)
+    for A, X in zip((large, 2.0**-20 * large), together):
+        assert_close(X, ops.pinv(A, rtol=0.01))
+
+
+@law
 @given(tensors((2, 3, 4)).filter(lambda A: np.abs(A).max((-2, -1)).min() > 1e-3))
 def test_safe_scale_is_safe(A):
     """alpha s^2 is at most 1 for every singular value: half of what would diverge."""

@@ -86,6 +86,69 @@ def test_lstm_counts_with_its_gates_open():
     np.testing.assert_allclose(counted, [1.0, 2.0, 3.0], rtol=1e-14)
 
 
+def two_units(i, f, g, o):
+    """A step from a state of two units whose gates are set by their biases: the state
+    before and the one after."""
+    draw = random_arrays(13)
+    x, state, biases = draw(3, 4), draw(2, 3, 2), np.repeat([i, f, g, o], 2)
+    return state, ops.lstm_cell(x, state, np.zeros((8, 4)), np.zeros((8, 2)), biases)
+
+
+@law
+def test_lstm_cell_with_its_input_gate_shut_adds_nothing():
+    """However loud the candidate is: the cell is what it was, to the bit."""
+    (_, before), (_, cell) = two_units(i=SHUT, f=OPEN, g=OPEN, o=0.0)
+    np.testing.assert_array_equal(cell, before)
+
+
+@law
+def test_lstm_cell_with_its_forget_gate_shut_forgets():
+    """An open forget gate keeps, a shut one forgets: of the cell before nothing is
+    left, and what was added is all there is."""
+    _, (_, cell) = two_units(i=OPEN, f=SHUT, g=0.5, o=0.0)
+    np.testing.assert_allclose(cell, np.full((3, 2), np.tanh(0.5)), rtol=1e-14)
+
+
+@law
+def test_lstm_cell_with_its_output_gate_shut_says_nothing_and_keeps_it():
+    """What is not shown is not lost: the hidden state is 0, the cell goes on."""
+    (_, before), (hidden, cell) = two_units(i=OPEN, f=OPEN, g=0.5, o=SHUT)
+    np.testing.assert_array_equal(hidden, np.zeros((3, 2)))
+    np.testing.assert_allclose(cell, before + np.tanh(0.5), rtol=1e-14)
+
+
+@law
+@pytest.mark.parametrize("g, added", [(SHUT, -1.0), (-0.5, np.tanh(-0.5)), (OPEN, 1.0)])
+def test_lstm_cell_has_a_candidate_with_a_sign(g, added):
+    """A gate is a share, from 0 to 1. The candidate may also take away: it lies between
+    -1 and 1, by a tanh."""
+    (_, before), (_, cell) = two_units(i=OPEN, f=OPEN, g=g, o=0.0)
+    np.testing.assert_allclose(cell - before, np.full((3, 2), added), rtol=1e-13)
+
+
+@law
+def test_lstm_cell_shows_the_new_cell_and_not_the_one_before():
+    """What was read in this step is in what is said in this step: h = tanh(c') where
+    the output gate is open."""
+    (_, before), (hidden, cell) = two_units(i=OPEN, f=SHUT, g=0.5, o=OPEN)
+    np.testing.assert_allclose(hidden, np.tanh(cell), rtol=1e-14)
+    assert (np.abs(hidden - np.tanh(before)) > 0.01).all()
+
+
+@law
+def test_lstm_cell_hears_the_token_and_the_hidden_state_alike():
+    """Both are one long input, before one wide matrix: their sums are added."""
+    draw = random_arrays(14)
+    x, state, weights = draw(3, 4), draw(2, 3, 2), weights_of(draw, 4, 2)
+    W, U, first, second = weights
+    both, wide = np.concatenate([x, state[0]], 1), np.concatenate([W, U], 1)
+    deaf = np.stack([np.zeros((3, 2)), state[1]])
+    assert_close(
+        ops.lstm_cell(x, state, *weights),
+        ops.lstm_cell(both, deaf, wide, 0 * U, first + second),
+    )
+
+
 @law
 @given(st.integers(1, 200), st.floats(-3, 3))
 def test_lstm_keeps_what_it_does_not_forget(steps, cell):

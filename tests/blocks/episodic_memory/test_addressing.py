@@ -106,6 +106,18 @@ def test_ridge_address_is_the_minimum():
 
 
 @law
+def test_ridge_address_of_a_batch_is_that_of_each_memory():
+    """Each memory is asked with its own codes, and answers with its own rows."""
+    draw = random_arrays(9)
+    codes, mean = draw(2, 3, 5, 7), draw(2, 3, 4, 7)
+    together = addressing.ridge_address(codes, mean, 0.5)
+    assert together.shape == (2, 3, 5, 4)
+    for at in np.ndindex(2, 3):
+        alone = addressing.ridge_address(codes[at], mean[at], 0.5)
+        assert_close(together[at], alone)
+
+
+@law
 def test_sampled_address_has_its_mean_and_variance():
     """Of 20,000 draws, within five standard errors."""
     address, log_variance = np.array([1.0, -2.0]), np.array([0.0, -2.0])
