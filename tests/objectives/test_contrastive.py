@@ -106,6 +106,18 @@ def test_clip_loss_looks_at_directions_only(seed, sizes):
 
 
 @law
+@given(st.integers(0, 50), lengths, lengths)
+def test_info_nce_does_not_count_lengths(seed, sizes, others):
+    """A cosine: make queries or candidates longer or shorter, and nothing changes."""
+    queries, candidates = pairs(seed)
+    loss = contrastive.info_nce(queries, candidates)
+    longer = queries * np.array(sizes)[:, None], candidates * np.array(others)[:, None]
+    for pair in ((longer[0], candidates), (queries, longer[1]), longer):
+        changed = contrastive.info_nce(*pair)
+        assert abs(changed - loss) < 1e-10, "divide each embedding by its length first"
+
+
+@law
 @given(st.integers(0, 50))
 def test_clip_loss_is_symmetric(seed):
     """Pictures and texts may change places; it is the mean of both ways."""

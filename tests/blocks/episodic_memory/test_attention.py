@@ -81,12 +81,33 @@ def test_attention_with_memory_of_a_closed_gate_is_none_to_the_bit(dtype, causal
     own = {"is_causal": causal, "enable_gqa": True}
     alone = ops.scaled_dot_product_attention(*arrays[:3], **own)
     closed = np.full((2, 2), -np.inf, dtype)
-    np.testing.assert_array_equal(attend(*arrays, closed, **own), alone)
+    said = (
+        "a closed row gets what plain attention gives, to the bit: take it from there"
+    )
+    np.testing.assert_array_equal(attend(*arrays, closed, **own), alone, said)
     one = closed.copy()
     one[1] = 0
     mixed = attend(*arrays, one, **own)
-    np.testing.assert_array_equal(mixed[0], alone[0])
+    np.testing.assert_array_equal(mixed[0], alone[0], said)
     assert np.abs(mixed[1] - alone[1]).max() > 0.1
+
+
+@law
+@given(st.integers(0, 1), st.sampled_from([2, 4]), st.booleans())
+def test_attention_with_memory_of_a_closed_slot_leaves_an_open_one(shut, heads, causal):
+    """A row is closed if all of its slots are: one closed slot is not there, and the
+    open one beside it is heard as if it were alone."""
+    query, key, value, *memory = draws(slot_heads=heads)
+    own = {"is_causal": causal, "enable_gqa": True}
+    bias = np.log([[0.7, 0.7], [0.2, 0.2]])
+    bias[:, shut] = -np.inf
+    heard = attend(query, key, value, *memory, bias, **own)
+    kept = [1 - shut]
+    alone = [part[:, :, kept] for part in memory]
+    expected = attend(query, key, value, *alone, bias[:, kept], **own)
+    silent = ops.scaled_dot_product_attention(query, key, value, **own)
+    assert np.abs(heard - silent).max() > 0.05, "one closed slot silenced the other"
+    assert_close(heard, expected)
 
 
 @law

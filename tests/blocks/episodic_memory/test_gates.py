@@ -56,7 +56,12 @@ def test_gate_bias_with_a_threshold_is_open_or_closed():
     """Above it 0, at it and below -inf: no third thing, and dtype kept."""
     logits = np.array([[-3.0, 0.0, 0.1]], np.float32)
     hard = gates.gate_bias(logits, threshold=0.5)
-    np.testing.assert_array_equal(hard, [[-np.inf, -np.inf, 0]])
+    np.testing.assert_array_equal(
+        hard,
+        [[-np.inf, -np.inf, 0]],
+        "a gate that is not above its threshold closes its slot, by minus infinity; "
+        "one above it adds 0: np.where, or ops.additive_mask",
+    )
     assert hard.dtype == np.float32
     np.testing.assert_array_equal(gates.gate_bias(logits, threshold=0.0), [[0, 0, 0]])
 
