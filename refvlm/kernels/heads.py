@@ -13,9 +13,10 @@ import math
 
 import numpy as np
 
-from ..parallel import blocks
+from ..parallel import blocks, workers
 
 SCORES = 1 << 18  # a piece at a time: 1 MB of float32, about a core's cache
+SHARED = 1 << 15  # and from so many on, all cores work on them
 FEWEST_QUERIES = 32  # in a block: matrix products of fewer rows are slow
 MASKED_QUERIES = 64  # in a block under a mask: neighbours see much the same keys
 
@@ -74,9 +75,17 @@ class Heads:
         return array.reshape(*self.lead, *array.shape[-2:])
 
     def pieces(self):
-        """Slices of the heads, each the work of one core."""
+        """Slices of the heads, each the work of one core.
+
+        Where there is work for all cores, each gets a piece: one that BLAS shares by
+        itself leaves its threads waiting in a loop, and who comes next has to share
+        the cores with them.
+        """
         scores_of_one = self.group * self.queries * self.keys
-        return blocks(self.count, max(1, SCORES // scores_of_one))
+        fit = max(1, SCORES // scores_of_one)
+        if self.count * scores_of_one >= SHARED:
+            fit = min(fit, -(-self.count // workers()))
+        return blocks(self.count, fit)
 
     def rows(self):
         """Slices of the queries, a block of them at a time."""

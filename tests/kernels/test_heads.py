@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refvlm import ops
+from refvlm.kernels import heads as kernel
 from refvlm.kernels.heads import FEWEST_QUERIES, SCORES, Heads
 
 from ..spec import assert_close, house, law, random_arrays
@@ -63,6 +64,20 @@ def test_heads_take_blocks_that_fit_a_cache(queries, keys):
     assert [i for block in blocks for i in range(queries)[block]] == list(
         range(queries)
     )
+
+
+@law
+@pytest.mark.parametrize("length, pieces", [(8, 1), (64, 3), (600, 8)])
+def test_heads_have_a_piece_for_each_core_where_there_is_work(
+    length, pieces, monkeypatch
+):
+    """What BLAS shares by itself leaves its threads waiting in a loop, on the cores of
+    what comes next; little work stays on one core, much is cut to fit a cache."""
+    monkeypatch.setattr(kernel, "workers", lambda: 3)
+    heads = Heads(*(np.broadcast_to(0.0, (8, length, 1)) for _ in range(3)))
+    found = heads.pieces()
+    assert len(found) == pieces
+    assert [i for piece in found for i in range(8)[piece]] == list(range(8))
 
 
 @house
