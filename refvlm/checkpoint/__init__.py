@@ -13,7 +13,8 @@ from .directories import lack
 from .documents import is_there, read_json, read_text
 from .errors import CheckpointError, DamagedFileError, MissingTensorError
 from .loading import load
-from .saving import Raw, save, write_bytes, write_text
+from .locking import locked
+from .saving import Raw, save, write_bytes, write_protected, write_text
 from .strict import expect
 from .weights import Weights
 
@@ -27,9 +28,11 @@ __all__ = [
     "is_there",
     "lack",
     "load",
+    "locked",
     "read_json",
     "read_text",
     "save",
     "write_bytes",
+    "write_protected",
     "write_text",
 ]

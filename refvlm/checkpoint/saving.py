@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,24 +69,50 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path):
-    """A new file beside `path` to write into, put in its place once all went well."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    """A new file to write into, put in the place of `path` once all went well.
+
+    It gets the permissions of the file that is there; one that nobody may write is
+    refused. Of a link it is the target that is replaced.
+    """
+    place = Path(os.path.realpath(path))
+    partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.partial")
     try:
+        kept = _permissions(place)
         with open(partial, "xb") as file:
-            mode = os.stat(file.fileno()).st_mode
+            mode = os.stat(file.fileno()).st_mode if kept is None else kept
+        os.chmod(partial, mode)  # before there is anything to read
         yield partial
         # The library's files are their owner's alone, whatever the umask says.
         os.chmod(partial, mode)
         with open(partial, "r+b") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_directory(path.parent)
+        os.replace(partial, place)
+        _sync_directory(place.parent)
     except BaseException as problem:  # an interruption too must not leave a piece
         with contextlib.suppress(OSError):
             partial.unlink()
         if isinstance(problem, (OSError, SafetensorError)):
             raise CheckpointError(f"{path} cannot be written: {problem}") from None
         raise
+
+
+def _permissions(place):
+    """Those of a file that is there and may be written; None where there is none."""
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        return None
+    if write_protected(place):
+        raise PermissionError("it is write-protected")
+    return stat.S_IMODE(mode)
+
+
+def write_protected(path: str | Path) -> bool:
+    """Whether a file says that it is not to be written: to an administrator too."""
+    writers = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    return not os.stat(path).st_mode & writers or not os.access(path, os.W_OK)
 
 
 def _checked(name: str, tensor: np.ndarray | Raw) -> Raw:

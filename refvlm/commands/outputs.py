@@ -31,14 +31,26 @@ def new_file(text: str) -> Path:
     return path
 
 
-def kept_file(text: str) -> Path:
-    """A file that is there, or a new one; what its folder takes can be put there."""
-    path = Path(text)
-    if not path.is_file():
-        return new_file(text)
-    if why := unwritable(path.parent):
-        raise argparse.ArgumentTypeError(f"{text!r:.200} cannot be written: {why}")
-    return path
+def unkept(path: Path) -> str | None:
+    """Why a file cannot be written again, or begun where there is none; None if it can.
+    What its folder takes can be put there."""
+    from ..checkpoint import write_protected
+
+    place = Path(os.path.realpath(path))
+    if not place.is_file():
+        return _problem(place if path.is_symlink() else path)
+    if write_protected(place):
+        return f"{str(path)!r:.200} cannot be written: it is write-protected"
+    if why := unwritable(place.parent):
+        return f"{str(path)!r:.200} cannot be written: {why}"
+    return None
+
+
+def unread(path: Path) -> str | None:
+    """Why there can be no such file; None if it is there, or could be."""
+    if path.is_dir():
+        return f"{str(path)!r:.200} is a folder: give the name of a file"
+    return None if path.parent.is_dir() else f"there is no folder {str(path.parent)!r}"
 
 
 def new_picture(text: str) -> Path:

@@ -53,7 +53,7 @@ class Asking:
 
     def __init__(self, path: Path, directory: str | None, picture):
         self.model, self.path = rememberer(directory), path
-        if version(path) is not None:
+        if os.path.exists(path):
             self.model.memory.load(path)
         self.is_alone = picture is None
         self._retrievals: list = []
@@ -103,13 +103,3 @@ class Asking:
             f"{100 * found.shares[most]:.0f} % was of picture {most}, {name!r:.60}; "
             f"novelty {found.novelty:.2f}"
         )
-
-
-def version(path: Path) -> tuple[int, ...] | None:
-    """What differs, if anything does, between a file and what it was before; None where
-    there is none."""
-    try:
-        now = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return now.st_ino, now.st_size, now.st_mtime_ns

@@ -5,8 +5,8 @@
     python -m refvlm forget 1 --memory week.memory
 
 The file is begun by the first call and goes on with each: it is replaced whole, or not
-at all, and only if nobody else has changed it since it was read. With --json, both
-print one object:
+at all. Of several calls at once each waits until the one before has ended. With --json,
+both print one object:
 
     memory      the file
     new         the numbers of the pictures that were remembered just now
@@ -25,9 +25,9 @@ from pathlib import Path
 
 from ..terminal import complain, printable
 from .arguments import positive
-from .outputs import kept_file
+from .outputs import unkept, unread
 from .pictures import picture_of
-from .recalling import NOTHING, rememberer, version
+from .recalling import NOTHING, rememberer
 from .saying import as_json
 from .status import BAD_USAGE, EXITS, GOOD
 
@@ -47,8 +47,8 @@ def add_remember(commands):
         nargs="*",
         help="pictures, of which one may be - for standard input",
     )
-    _add_options(remember)
-    remember.set_defaults(run=_remember)
+    _add_options(remember, "begun where there is no such file, else gone on with")
+    remember.set_defaults(run=_remember, wrong=remember.error)
 
 
 def add_forget(commands):
@@ -67,17 +67,17 @@ def add_forget(commands):
         type=positive,
         help="of the pictures, as `remember --memory FILE` prints them",
     )
-    _add_options(forget)
-    forget.set_defaults(run=_forget)
+    _add_options(forget, "the file that `refvlm remember` wrote")
+    forget.set_defaults(run=_forget, wrong=forget.error)
 
 
-def _add_options(command):
+def _add_options(command, which):
     command.add_argument(
         "--memory",
-        type=kept_file,
+        type=Path,
         required=True,
         metavar="FILE",
-        help="the memory: begun where there is no such file, else gone on with",
+        help=f"the memory: {which}",
     )
     command.add_argument(
         "--model",
@@ -100,15 +100,25 @@ def _remember(options) -> int:
         complain(f"refvlm: --memory {options.memory} is one of the pictures")
         return BAD_USAGE
 
+    _check_file(options)
+    if not options.pictures:
+        model = _opened(options)
+        _tell(options, model.memory, [], _notices(model.memory, []), everything=True)
+        return GOOD
+
     def act(model):
         pictures = [*map(picture_of, options.pictures)]
         names = [*map(_name, options.pictures)]
         return model.remember(*pictures, names=names)
 
-    return _change(options, act, writing=bool(options.pictures))
+    return _change(options, act)
 
 
 def _forget(options) -> int:
+    _check_file(options)
+    if not os.path.lexists(options.memory):
+        raise ValueError(f"there is no memory {options.memory}: nothing to forget")
+
     def act(model):
         for number in options.numbers:
             model.forget(number)
@@ -128,32 +138,49 @@ def _is_same(picture, memory):
         return False
 
 
-def _change(options, act, writing=True) -> int:
-    """Open a memory, do something to it, save it, and tell what is remembered."""
-    from ..pretrained.memory import FadingWarning, fading
+def _check_file(options):
+    """Refuse, before any work, a file that cannot be what is wanted of it."""
+    writing = options.run is _forget or options.pictures
+    if why := unkept(options.memory) if writing else unread(options.memory):
+        options.wrong(f"argument --memory: {why}")
 
+
+def _opened(options):
+    """The model, with what is in the file, which need not be there yet."""
     model = rememberer(options.model)
-    before = version(options.memory)
-    if before is not None:
+    if os.path.exists(options.memory):
         model.memory.load(options.memory)
-    faded = model.memory.faded()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FadingWarning)  # it is a notice here
-        new = act(model)
-    if writing:
-        if version(options.memory) != before:
-            raise ValueError(
-                f"{options.memory} was changed by another program meanwhile: nothing "
-                "was saved. Do it again"
-            )
+    return model
+
+
+def _change(options, act) -> int:
+    """Open a memory, do something to it, save it, and tell what is remembered."""
+    from ..checkpoint import locked
+    from ..pretrained.memory import FadingWarning
+
+    with locked(options.memory):
+        model = _opened(options)
+        before = model.memory.faded()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FadingWarning)  # it is a notice here
+            new = act(model)
         model.memory.save(options.memory)
-    notices = []
-    if lost := [number for number in model.memory.faded() if number not in faded]:
-        notices.append(fading(model.memory, lost))
-    if not len(model.memory):
-        notices.append(NOTHING)
-    _tell(options, model.memory, new, notices, everything=not writing)
+    notices = _notices(model.memory, before)
+    _tell(options, model.memory, new, notices, everything=False)
     return GOOD
+
+
+def _notices(memory, before):
+    """What has faded since, and whether anything is remembered at all."""
+    from ..pretrained.memory import fading
+
+    notices = []
+    if lost := [number for number in memory.faded() if number not in before]:
+        room = "`refvlm forget NUMBER --memory FILE` makes room"
+        notices.append(fading(memory, lost, room))
+    if not len(memory):
+        notices.append(NOTHING)
+    return notices
 
 
 def _tell(options, memory, new, notices, everything):

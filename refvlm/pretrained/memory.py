@@ -214,13 +214,15 @@ def _surprise(belief, receipt):
     return float(np.linalg.norm(receipt.codes - read(belief, receipt.addresses)))
 
 
-def fading(memory: EpisodicMemory, faded: list[int]) -> str:
-    """What is lost of pictures that have faded, as a sentence."""
+def fading(
+    memory: EpisodicMemory, faded: list[int], room: str = "forget() makes room"
+) -> str:
+    """What is lost of pictures that have faded, as a sentence, and what makes room."""
     some = ", ".join(f"{n} ({memory.receipts[n].name!r:.60})" for n in faded[:8])
     more = f" and {len(faded) - 8} more" if len(faded) > 8 else ""
     many = len(faded) > 1
     return (
         f"picture{'s' if many else ''} {some}{more} ha{'ve' if many else 's'} faded: "
         f"more of {'them' if many else 'it'} is lost than is left, with {memory.facts} "
-        f"facts in {memory.config.memory.slots} slots. forget() makes room"
+        f"facts in {memory.config.memory.slots} slots. {room}"
     )

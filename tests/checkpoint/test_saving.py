@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 import safetensors
 
-from refvlm.checkpoint import CheckpointError, Raw, load, save
+from refvlm.checkpoint import CheckpointError, Raw, load, save, write_bytes
 from refvlm.ops.rounding import bfloat16_bits
 
 from ..spec import contract, example, law
+
+
+def save_one(path):
+    save(path, {"a": np.ones(3)})
+
+
+def write_one(path):
+    write_bytes(path, b"new")
 
 
 @example
@@ -183,3 +191,44 @@ def test_save_refuses_raw_numbers_that_no_reader_takes(tmp_path, raw, what):
     with pytest.raises(CheckpointError, match=what):
         save(tmp_path / "m.safetensors", {"x": raw})
     assert not list(tmp_path.iterdir())
+
+
+@law
+@pytest.mark.parametrize("write", [save_one, write_one])
+def test_save_keeps_the_permissions_of_what_it_replaces(tmp_path, write):
+    """What was its owner's alone stays so."""
+    path = tmp_path / "mine"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o664)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+@law
+@pytest.mark.parametrize("write", [save_one, write_one])
+def test_save_writes_through_a_link(tmp_path, write):
+    """The link stays one, and its target is what is new."""
+    target, link = tmp_path / "there" / "file", tmp_path / "link"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for old in (None, b"old"):
+        if old is not None:
+            target.write_bytes(old)
+        write(link)
+        assert link.is_symlink() and target.read_bytes() != b"old"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+@contract
+@pytest.mark.parametrize("write", [save_one, write_one])
+def test_save_refuses_a_file_that_nobody_may_write(tmp_path, write):
+    """Its owner has said so, and the folder's leave changes nothing."""
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    with pytest.raises(CheckpointError, match="kept cannot be written: it is write-pr"):
+        write(path)
+    assert path.read_bytes() == b"old" and [*tmp_path.iterdir()] == [path]

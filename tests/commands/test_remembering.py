@@ -308,23 +308,65 @@ def test_the_memory_of_another_model_is_one_clear_error(run, folder, capsys):
         assert "it.memory is the memory of another model" in capsys.readouterr().err
 
 
-@contract
-def test_who_comes_second_is_refused(run, folder, monkeypatch):
-    """Two at once: the first to write wins, and the other is told to do it again."""
+@law
+def test_calls_at_once_lose_nothing(model, folder):
+    """Three programs, of which the first to come begins the file: each waits for the
+    one before, and all pictures are there."""
+    running = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "refvlm", "remember", f"{name}.png"),
+                *("--memory", "it.memory", "--model", str(model)),
+            ],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for name in "abc"
+    ]
+    said = sorted(each.communicate()[0].decode() for each in running)
+    assert [each.returncode for each in running] == [0, 0, 0]
+    assert [line[:3] for line in said] == ["1  ", "2  ", "3  "]
+    there = refvlm.load(model)
+    there.memory.load(folder / "it.memory")
+    names = [kept.name for kept in there.memory.receipts.values()]
+    assert [f"{n}  {name}\n" for n, name in enumerate(names, 1)] == said
+    assert sorted(names) == ["a.png", "b.png", "c.png"]
+    assert {file.suffix for file in folder.iterdir()} == {".png", ".memory"}
+
+
+@law
+def test_remember_alone_only_lists(run, folder):
+    """Nothing is written: the file may be protected."""
     run("remember", "a.png")
-    changed = refvlm.pretrained.Remembering.remember
+    memory = folder / "it.memory"
+    memory.chmod(0o444)
+    before = memory.stat()
+    assert run("remember") == (0, "1  a.png\n", "")
+    assert memory.stat() == before
+    status, out, error = run("remember", "b.png")
+    assert (status, out) == (2, "") and "it is write-protected" in error
+    assert run("forget", 1)[0] == 2 and memory.stat() == before
 
-    def meanwhile(model, *pictures, **options):
-        numbers = changed(model, *pictures, **options)
-        monkeypatch.setattr(refvlm.pretrained.Remembering, "remember", changed)
-        assert run("remember", "b.png")[0] == 0
-        return numbers
 
-    monkeypatch.setattr(refvlm.pretrained.Remembering, "remember", meanwhile)
-    status, out, error = run("remember", "c.png")
-    assert (status, out) == (1, "")
-    assert "was changed by another program meanwhile: nothing was saved" in error
-    assert run("remember")[1] == "1  a.png\n2  b.png\n"
+@law
+def test_remember_without_pictures_wants_no_leave_to_write(run, monkeypatch):
+    """In a folder that can only be read."""
+    run("remember", "a.png")
+    monkeypatch.setattr(
+        "refvlm.commands.outputs.unwritable", lambda folder: "read only"
+    )
+    monkeypatch.setattr("refvlm.checkpoint.locked", None)
+    assert run("remember") == (0, "1  a.png\n", "")
+    assert run("remember", "b.png")[0] == 2
+
+
+@contract
+def test_forget_begins_no_file(run, folder):
+    """It says that there is none."""
+    status, out, error = run("forget", 1)
+    assert (status, out) == (1, "") and "there is no memory it.memory" in error
+    assert not (folder / "it.memory").exists()
 
 
 @contract
