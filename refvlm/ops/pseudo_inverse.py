@@ -164,7 +164,7 @@ def _iterates(A, scale, tolerance=None):
     rests: np.ndarray = np.zeros((*X.shape[:-2], 1, 1), bool)
     yield X
     while tolerance is None or not rests.all():
-        change = X - X @ A @ X  # X + change is 2 X - X A X
+        change = X - X @ A @ X  # 2 X - X A X is X + change
         X = X + np.where(rests, 0, change)
         yield X
         if tolerance is not None:

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 ONES = ("running_var", "gamma")
+# An LSTM's bias_ih_l0 and bias_hh_l0 and an attention's in_proj_bias would belong here,
+# too. But the published weights were trained from where these names put them, and would
+# not be made again: a recipe that wants them at 0 sets them.
 ZEROS = ("bias", "running_mean")
 
 
@@ -26,7 +29,8 @@ def initial_weights(
     """A float32 array for each name, drawn in the order of the names.
 
     Names that begin with one of `narrow` get normal numbers of that deviation, all
-    others $1/\\sqrt{n}$ for n inputs.
+    others $1/\\sqrt{n}$ for n inputs. Only what is called `bias` is one here: an
+    LSTM's `bias_ih_l0` and an attention's `in_proj_bias` are drawn as lone vectors.
     """
     return {
         name: _initial(name, shape, rng, name.startswith(narrow), deviation)

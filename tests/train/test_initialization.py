@@ -14,6 +14,8 @@ SHAPES = {
     "tower.bn.running_var": (64,),
     "tower.layer_scale.gamma": (64, 1, 1),
     "text.q_proj.weight": (128, 128),
+    "order.bias_ih_l0": (1024,),
+    "looking.in_proj_bias": (1024,),
 }
 
 
@@ -39,6 +41,14 @@ def test_initial_weights_keep_the_size_of_signals():
     deviation = found["tower.conv.weight"].std() * np.sqrt(32 * 9)
     assert abs(deviation - 1) < 0.03
     assert abs(found["text.q_proj.weight"].std() / 0.02 - 1) < 0.03
+
+
+@law
+def test_initial_weights_draw_biases_that_have_another_name():
+    """The published recipes began there: their numbers follow from it."""
+    found = weights()
+    for name in ("order.bias_ih_l0", "looking.in_proj_bias"):
+        assert abs(found[name].std() - 1) < 0.1
 
 
 @law

@@ -174,13 +174,15 @@ def test_forget_refuses_what_was_never_written():
 @contract
 @pytest.mark.parametrize("noise", [1e-4, 1e-6, 1e-7])
 @pytest.mark.parametrize("address", [[0.6, 0.8], [1.0, 0.0]])
-def test_forget_refuses_a_fact_that_float32_has_lost(noise, address):
+@pytest.mark.parametrize("variance", [1.0, 1024.0])
+def test_forget_refuses_a_fact_that_float32_has_lost(noise, address, variance):
     """The difference that it divides by would be rounding alone, in a direction as in
     one slot, whose variance is small and has the rounding of what it was."""
     w, z = np.array(address, np.float32), np.ones(3, np.float32)
-    written = write(prior(2, 3), w, z, noise)
+    noise = noise * variance
+    written = write(prior(2, 3, variance=variance), w, z, noise)
     with pytest.raises(ValueError, match="lost in the rounding of float32: write with"):
-        forget(written, w, z, noise)
+        forget(written, w, z, noise, variance)
 
 
 @contract
