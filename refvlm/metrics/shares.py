@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Share(NamedTuple):
     """So many right of so many."""
@@ -61,6 +63,18 @@ def share_of(answers: Iterable[bool]) -> Share:
     """
     answers = list(answers)
     return Share(sum(map(bool, answers)), len(answers))
+
+
+def share_above(low: np.ndarray, high: np.ndarray) -> Share:
+    """Of all pairs of one of `low` and one of `high`, those whose second is larger; of
+    two that are the same, half a pair. It is the area under a detector's curve.
+
+    >>> share_above(np.array([1, 2]), np.array([2, 3, 0, 2]))
+    Share(right=5, asked=8)
+    """
+    low, high = np.sort(low, axis=None), np.ravel(high)
+    below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
+    return Share(int(below.sum()) // 2, low.size * high.size)
 
 
 def table(shares: Mapping[str, Share | Spread | Surprise], width: int = 0) -> list[str]:

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvlm.metrics.shares import Share, share_of, table
+from refvlm.metrics.shares import Share, share_above, share_of, table
 
 from ..spec import example, law
 
@@ -24,6 +25,15 @@ def test_share_of_counts_what_is_true(answers):
     """So many of so many, also from a generator."""
     expected = Share(answers.count(True), len(answers))
     assert share_of(answers) == share_of(iter(answers)) == expected
+
+
+@law
+@given(*[st.lists(st.integers(0, 4), min_size=1, max_size=6)] * 2)
+def test_share_above_counts_pairs(low, high):
+    """Each one of the first with each of the second; the same twice is half a pair."""
+    pairs = [(a < b) + (a == b) / 2 for a in low for b in high]
+    expected = Share(int(sum(pairs)), len(low) * len(high))
+    assert share_above(np.array(low), np.array(high)) == expected
 
 
 @law

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...blocks.episodic_memory.reading import novelty
 from ...checkpoint import Weights
-from ...metrics.shares import Share
+from ...metrics.shares import Share, share_above
 from ...scenes import Episode, Recollection
 from . import wirings
 from .learning import (
@@ -112,9 +112,7 @@ def never_written(
         [question.cue not in shown[row - 1] for question in some]
         for row, (_, some) in enumerate(asked)
     ]
-    known, new = np.sort(known.ravel()), new[np.array(is_new)]
-    below = np.searchsorted(known, new, "left") + np.searchsorted(known, new, "right")
-    return Share(int(below.sum()) // 2, known.size * new.size)
+    return share_above(known, new[np.array(is_new)])
 
 
 def _novelty(batch, weights, recipe, codes):

@@ -16,8 +16,10 @@ import numpy as np
 
 from ... import ops, scenes
 from ...blocks.episodic_memory.gates import gate_bias, is_open
+from ...blocks.episodic_memory.prior import Memory
+from ...blocks.episodic_memory.reading import novelty
 from ...metrics.limits import over_rounds
-from ...metrics.shares import Share, Spread, share_of
+from ...metrics.shares import Share, Spread, share_above, share_of
 from ...models import microvlm
 from ...text.chat import DESCRIBE
 from . import finding, passes
@@ -94,11 +96,15 @@ def without(model, exam):
 
 def of_another(model, exam):
     """The memory is that of the episode before."""
-    stored = exam.stored._replace(
-        memory=type(exam.stored.memory)(*(np.roll(a, 1, 0) for a in exam.stored.memory))
-    )
-    found = passes.recall(stored, exam.read, model.weights, model.config)
+    _, found = asked_of_another(model, exam)
     return found.read, gate_bias(found.gate)
+
+
+def asked_of_another(model, exam):
+    """(memory, what is recalled of it): that of the episode before."""
+    memory = Memory(*(np.roll(part, 1, axis=0) for part in exam.stored.memory))
+    stored = exam.stored._replace(memory=memory)
+    return memory, passes.recall(stored, exam.read, model.weights, model.config)
 
 
 def from_cache(model, exam):
@@ -162,6 +168,24 @@ class Counts(dict[str, list]):
         return {heading: share_of(self[heading]) for heading in order}
 
 
+def doubts(model, exam: Examined) -> tuple[list, list]:
+    """How new an object that is asked for is to the memory that has it, and to that of
+    the episode before, where it has none like it: of questions by content."""
+    memory, found = asked_of_another(model, exam)
+    own = novelty(exam.stored.memory, exam.found.address)
+    others = novelty(memory, found.address)
+    known, new = [], []
+    for row, some in enumerate(exam.asked):
+        before = exam.episodes[row - 1].past
+        shown = {thing.pair for scene in before for thing in scene.objects}
+        for at, question in enumerate(some):
+            if question.kind in ("content", "which"):
+                known.append(own[row, at])
+                if question.cue not in shown:
+                    new.append(others[row, at])
+    return known, new
+
+
 def drawn(seed: int, numbers, length: int, split: str = "train"):
     """(episodes, questions of each) by numbers: a function of seed and number."""
     episodes, asked = [], []
@@ -196,10 +220,14 @@ def score(
     counts, gates = {way: Counts() for way in WAYS}, Counts()
     questions: list[Sequence[scenes.Recollection]] = []
     present: list[scenes.Scene] = []
+    known: list[float] = []
+    new: list[float] = []
     for exam in exams(model, speech, range(count), seed, progress=progress):
         questions += exam.asked
         present += [episode.present for episode in exam.episodes]
         gates.add_gates(exam.asked, is_open(exam.found.gate))
+        for all_doubts, some in zip((known, new), doubts(model, exam)):
+            all_doubts += some
         for way, counted in counts.items():
             right = answered(model, exam, WAYS[way])
             counted.add(exam.asked, right)
@@ -207,6 +235,7 @@ def score(
                 counted.add_places(exam.asked, right)
     yield from ((way, counted.shares()) for way, counted in counts.items())
     yield "gate", gates.shares()
+    yield "variance", {"new above known": share_above(np.array(known), np.array(new))}
     yield "guessing", guessed(questions, seed, 2 * count)
     yield "captions", captions(model, present)
     unseen = exams(model, speech, range(count), seed, split="unseen", progress=progress)
@@ -242,6 +271,7 @@ def captions(model, present: Sequence[scenes.Scene]) -> dict[str, Share]:
     return {
         "captions": share_of(one.true and one.complete for one in judged),
         "captions without a false fact": share_of(one.true for one in judged),
+        "captions that name both objects": share_of(one.complete for one in judged),
     }
 
 
