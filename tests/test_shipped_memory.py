@@ -158,9 +158,14 @@ def test_its_card_tells_the_scores():
     for test in (*scores.WAYS, "guessing", "unseen pairs"):
         cells = [f"{share_of(found[test][h]):.1f}" for h in scores.HEADINGS]
         assert f"| {' | '.join([test, *cells])} |" in card, test
-    gate, captions = found["gate"]["right"], found["captions"]["captions"]
-    assert f"{share_of(gate):.1f} % of the questions" in card
-    assert f"{share_of(captions):.1f} % of the pictures" in card
+    captions = found["captions"]
+    for share, words in (
+        (found["gate"]["right"], "of the questions"),
+        (captions["captions"], "of the pictures"),
+        (captions["captions that name both objects"], "of them"),
+        (found["variance"]["new above known"], "of the pairs"),
+    ):
+        assert f"{share_of(share):.1f} % {words}" in card, words
 
 
 @law

@@ -6,15 +6,12 @@ r"""Where the memory of microvlm-tiny begins, once its decoder can tell what it 
 
 Two halves that are both absent teach each other nothing. While no code says which
 picture was the second, no question has a reason to ask the memory for the second, and
-no code a reason to say it. A first run began with an LSTM as any other: after 1,200
-steps of its second stage 99 % of the pictures were found that were asked for by what
-was in them, and of a question's last state nobody could tell which ordinal it asked
-for. A second began with a count, whose places were gone before they were asked for:
-what learns to tell pictures apart by content has no use for them. So the count is
-strong, and what makes codes learns slowly (microvlm_tiny.py).
+while none asks, no code has a reason to say it: an LSTM that begins as any other leaves
+both as they are. So it counts from the first step. And what learns to tell pictures
+apart by content has no use for their places, and loses them before they are asked for:
+so the count is strong, and what makes codes learns slowly (microvlm_tiny.py).
 
-That a slot begins as a token matters less than it seems: with a W_M of random numbers
-as much was learnt in the first 700 steps.
+That a slot begins as a token is a choice: W_M can begin with random numbers as well.
 """
 
 from __future__ import annotations
