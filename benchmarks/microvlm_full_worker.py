@@ -46,7 +46,6 @@ class Worker:
         """Seconds of each part of one pass of the diagram, in its order."""
         config, weights, times = self.config, self.weights, {}
         pixels, ids = self.inputs(pictures, words)
-        own = weights.scope(microvlm.MEMORY)
         decoder = weights.scope(microvlm.DECODER)
 
         def timed(name, function, *args):
@@ -57,11 +56,13 @@ class Worker:
 
         _, patches = timed("tower", microvlm.see, pixels, weights, config)
         prefix = timed("adapter", microvlm.prefix, patches, weights, config)
-        fused, mask = microvlm.fused(prefix, ids, weights)
+        fused, mask, _ = microvlm.fused(prefix, ids, weights)
         steps = ops.masked_mean(fused, mask, dim=1)[None]
-        codes = timed("order", microvlm_memory.codes, steps[:, :, None], own, config)
+        codes = timed(
+            "order", microvlm_memory.codes, steps[:, :, None], weights, config
+        )
         start = microvlm_memory.start(config)
-        memory = timed("write", microvlm_memory.written, start, codes, config)
+        memory = timed("write", microvlm_memory.posterior, start, codes, config)
         found = timed("read", microvlm_memory.recall, memory, steps, weights, config)
         read, bias = from_episodes(found.read), gate_bias(found.gate.reshape(-1, 1))
         slots = timed("slots", microvlm_memory.slots, read, weights, config, bias)

@@ -9,9 +9,17 @@ r"""MicroVLM-V: DeiT looks, an adapter makes a prefix, Qwen2 speaks - and rememb
         contexts --scope--> gate (b, 1)
     fused, behind the slot as far as the gate is open --Qwen2--> logits
 
-The steps of the memory are in `microvlm_memory`. The source computes the slot and drops
-it; here every layer's attention finds it in front of the text. Names of weights are
-those of the source's program, DeiT's and Qwen2's within theirs.
+So the source draws it, and so is the wiring "contexts": a memory is asked before the
+decoder reads. In the wiring "tokens", which can be learnt, it is asked in between:
+
+    tokens of past pictures --codes--> written --> memory
+    prompt --Qwen2--> h of its last word --cue--> read --W_M--> slot, behind its gate
+    answer, behind slot and prompt --Qwen2--> logits
+
+That is `microvlm_answer`. The steps of the memory are in `microvlm_memory`. The source
+computes the slot and drops it; here every layer's attention finds it in front of the
+text. Names of weights are those of the source's program, DeiT's and Qwen2's within
+theirs.
 
 Source: [MicroVLM-V] 1 to 5. Oracle: the same composition in torch, of
 transformers.ViTModel and Qwen2Model, torch.nn.MultiheadAttention and torch.nn.LSTM.
@@ -27,6 +35,7 @@ from .. import ops
 from ..blocks import tables
 from ..blocks.alignment import image_projection, image_projection_shapes
 from ..blocks.episodic_memory.scope import scope_shapes
+from ..blocks.fusion.prefix import Fused, pooled_context, prefix_fusion
 from ..blocks.kv_cache import TapedCache
 from ..blocks.prefix_adapter import prefix_adapter, prefix_adapter_shapes
 from ..checkpoint import Weights
@@ -39,8 +48,7 @@ TOWER = "vision_encoder"
 ADAPTER = "multimodal_adapter"
 DECODER = "language_model.model"
 EMBEDDING = f"{DECODER}.embed_tokens.weight"
-MEMORY = "episodic_memory"
-SCOPE = "scope_detector"
+MEMORY, SCOPE = microvlm_memory.MEMORY, microvlm_memory.SCOPE
 ALIGNMENT = "image_proj_for_alignment"
 
 SPEAKER: Decoder = DECODERS["qwen2"]._replace(
@@ -113,14 +121,13 @@ def aligned(image, text, weights: Weights):
     return ops.normalize(projected), ops.normalize(text)
 
 
-def fused(seen, input_ids, weights: Weights, attention_mask=None):
+def fused(seen, input_ids, weights: Weights, attention_mask=None) -> Fused:
     r"""$[\mathrm{prefix}; \mathrm{text}]$ and its mask $[1; \mathrm{mask}]$: (b, m + t,
     h) and (b, m + t)."""
     text = tables.look_up(input_ids, weights, EMBEDDING)
     if attention_mask is None:
         attention_mask = np.ones(input_ids.shape, bool)
-    joined = np.concatenate([seen, text], axis=1)
-    return joined, ops.prefix_mask(attention_mask.astype(bool), seen.shape[1])
+    return prefix_fusion(seen, text, attention_mask)
 
 
 def microvlm(
@@ -135,13 +142,17 @@ def microvlm(
 
     The b pairs are those of so many episodes, one after the other. Each episode is
     written into a memory of its own, each pair asks it by its own context, and what it
-    gets stands before all of its tokens.
+    gets stands before all of its tokens. A config of the other wiring is refused.
     """
+    instead = "models.microvlm_answer.microvlm_answer, or refvlm.load(folder).ask"
+    microvlm_memory.check_asks("microvlm", config, ahead=True, instead=instead)
     seen = encode_image(pixel_values, weights, config)
-    embeddings, mask = fused(seen, input_ids, weights, attention_mask)
-    contexts = ops.masked_mean(embeddings, mask, dim=1)
+    read = fused(seen, input_ids, weights, attention_mask)
     cache = TapedCache()
-    cache.slots = microvlm_memory.remembered(contexts, weights, config, episodes)
+    cache.slots = microvlm_memory.remembered(
+        pooled_context(read), weights, config, episodes
+    )
+    embeddings, mask, _ = read
     hidden = SPEAKER.forward(
         embeddings, weights.scope(DECODER), config.text, mask, cache
     )

@@ -16,7 +16,7 @@ import numpy as np
 from ..blocks.recurrent import lstm_stack_step
 from ..checkpoint import Weights
 from .microvlm_config import MicroVLMConfig
-from .microvlm_memory import WIRINGS, codes
+from .microvlm_memory import MEMORY, WIRINGS, codes
 
 
 def stream_codes(tokens, state, weights: Weights, config: MicroVLMConfig):
@@ -24,20 +24,17 @@ def stream_codes(tokens, state, weights: Weights, config: MicroVLMConfig):
 
     tokens (n, m, h) become codes (n, k, C); `state` (layers, 2, 1, C) is that after the
     pictures before, None before the first, and None in a model that reads both ways.
-    `weights` are the memory's.
     """
     memory = config.memory
     if memory.both_ways:
         together = codes(tokens[None], weights, config)
         return together.reshape(len(tokens), -1, memory.width), None
-    written = []
+    own, wiring = weights.scope(MEMORY), WIRINGS[memory.wiring]
+    told = []
     for picture in tokens:
         state = lstm_stack_step(
-            picture.mean(0)[None], state, weights.scope("lstm_z"), memory.order_layers
+            picture.mean(0)[None], state, own.scope("lstm_z"), memory.order_layers
         )
         said = state[-1, 0][:, None]
-        wiring = WIRINGS[memory.wiring]
-        written.append(
-            wiring.codes(picture[None, None], said, weights, memory.written)[0]
-        )
-    return np.stack(written), state
+        told.append(wiring.codes(picture[None, None], said, own, memory.written)[0])
+    return np.stack(told), state

@@ -119,7 +119,7 @@ class Remembering(VLM):
             codes, order = stream_codes(
                 np.stack(tokens),
                 memory.kept.order,
-                self.weights.scope(microvlm.MEMORY),
+                self.weights,
                 self.config,
             )
         finite(codes, self.weights, "codes of the pictures")

@@ -24,7 +24,7 @@ from ..blocks.episodic_memory.gates import gate_bias
 from ..blocks.training_mode import Training
 from ..checkpoint import Weights
 from ..metrics.shares import Share, Spread
-from ..models import microvlm
+from ..models import microvlm, microvlm_memory
 from ..models.microvlm_config import MicroVLMConfig
 from ..pretrained import Remembering
 from ..text.chat import END
@@ -205,8 +205,10 @@ class MicroVLMTiny(Recipe):
         parts = {"aligned": aligned_loss(classes, told.captions, told.is_word, weights)}
         slots = None
         if stage.name == "remember":
-            stored = passes.store(tokens[:, :-1], weights, config)
-            found = passes.recall(stored, read, weights, config)
+            stored = microvlm_memory.store(tokens[:, :-1], weights, config)
+            found = microvlm_memory.recall(
+                stored.memory, read.questions, weights, config
+            )
             slots = passes.own_slots(
                 found.read, gate_bias(found.gate), rows, weights, config
             )

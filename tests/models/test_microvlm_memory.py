@@ -34,15 +34,14 @@ def model(wiring):
 
 def codes(tokens, wiring):
     config, weights = model(wiring)
-    own = weights.scope(microvlm.MEMORY)
-    return remembering.codes(tokens, own, config)
+    return remembering.codes(tokens, weights, config)
 
 
 def remember(tokens, wiring):
     """The memories of some episodes."""
     config, _ = model(wiring)
     start = remembering.start(config, np.float64)
-    return remembering.written(start, codes(tokens, wiring), config)
+    return remembering.posterior(start, codes(tokens, wiring), config)
 
 
 def recall(tokens, wiring, questions=QUESTIONS):
@@ -70,7 +69,7 @@ def test_codes_are_one_for_a_picture_or_one_for_each_written_token(wiring, count
 
 @law
 @each_wiring
-def test_written_equals_one_code_after_the_other(wiring):
+def test_posterior_equals_one_code_after_the_other(wiring):
     """Written at once, or by Sherman and Morrison as they come: the same memory."""
     config, _ = model(wiring)
     seen = codes(TOKENS, wiring)
@@ -84,7 +83,7 @@ def test_written_equals_one_code_after_the_other(wiring):
 
 @law
 @each_wiring
-def test_written_never_changes_the_columns_of_the_address(wiring):
+def test_posterior_never_changes_the_columns_of_the_address(wiring):
     """A code's first numbers say where it is written and are there already."""
     config, _ = model(wiring)
     slots = config.memory.slots
@@ -101,8 +100,8 @@ def test_recall_finds_what_was_written():
     exact = replace(config, memory=replace(config.memory, noise=1e-9))
     seen = codes(TOKENS, "contexts")
     start = remembering.start(exact, np.float64)
-    memory = remembering.written(start, seen, exact)
-    address = remembering.asked(memory, seen, exact)
+    memory = remembering.posterior(start, seen, exact)
+    address = remembering.cue_addresses(memory, seen, exact)
     assert_close(address @ memory.mean, seen, 1e-4)
     assert np.abs(address @ start.mean - seen).max() > 0.1
 
@@ -145,16 +144,18 @@ def test_codes_of_tokens_are_those_of_the_first():
 
 
 @law
-def test_asked_with_a_ridge_compares_values_too():
+def test_cue_addresses_with_a_ridge_compares_values_too():
     """A cue that shares nothing but what was stored is still led to it."""
     config, _ = model("tokens")
     memory, seen = remember(TOKENS, "tokens"), codes(TOKENS, "tokens")
     only_values = seen.copy()
     only_values[..., : config.memory.slots] = 0
-    led = remembering.asked(memory, only_values, config)
+    led = remembering.cue_addresses(memory, only_values, config)
     assert np.abs(led).max(axis=2).min() > 0.05
     prior = replace(config, memory=replace(config.memory, ridge=None))
-    np.testing.assert_array_equal(remembering.asked(memory, only_values, prior), 0)
+    np.testing.assert_array_equal(
+        remembering.cue_addresses(memory, only_values, prior), 0
+    )
 
 
 @law
@@ -205,10 +206,8 @@ def test_every_tensor_of_the_memory_is_heard(wiring):
 
     def heard(weights):
         start = remembering.start(config, np.float64)
-        own = weights.scope(microvlm.MEMORY)
-        memory = remembering.written(
-            start, remembering.codes(TOKENS, own, config), config
-        )
+        seen = remembering.codes(TOKENS, weights, config)
+        memory = remembering.posterior(start, seen, config)
         found = remembering.recall(memory, QUESTIONS, weights, config)
         slots = remembering.slots(found.read, weights, config)
         return np.concatenate([slots.keys.ravel(), slots.values.ravel()])
@@ -229,9 +228,8 @@ def test_remembering_keeps_float32(wiring):
     """What is seen in single precision is remembered so, and near to the double's."""
     config, weights = model(wiring)
     single = Weights({n: weights[n].astype(np.float32) for n in weights})
-    own = single.scope(microvlm.MEMORY)
-    seen = remembering.codes(TOKENS.astype(np.float32), own, config)
-    memory = remembering.written(remembering.start(config), seen, config)
+    seen = remembering.codes(TOKENS.astype(np.float32), single, config)
+    memory = remembering.posterior(remembering.start(config), seen, config)
     found = remembering.recall(memory, QUESTIONS.astype(np.float32), single, config)
     assert all(array.dtype == np.float32 for array in (*memory, *found))
     assert_close(found.read, recall(TOKENS, wiring).read.astype(np.float32), 1e-5)

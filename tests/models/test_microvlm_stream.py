@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refvlm.checkpoint import Weights
-from refvlm.models import microvlm, microvlm_memory
+from refvlm.models import microvlm_memory
 from refvlm.models.microvlm_stream import stream_codes
 
 from .. import microvlms
@@ -23,7 +23,7 @@ def seen(count, name):
     """(tokens of pictures, the memory's weights, the configuration)."""
     config, tensors = microvlms.built(microvlms.changed(memory=WIRINGS[name]))
     tokens = random_arrays(3)(count, config.adapter.tokens, config.text.hidden_size)
-    return tokens, Weights(tensors).scope(microvlm.MEMORY), config
+    return tokens, Weights(tensors), config
 
 
 @law

@@ -46,7 +46,7 @@ def test_write_is_the_batch_posterior():
     start = microvlm_memory.start(memory.config, np.float64)
     start = type(start)(*(part[None] for part in start))
     at_once = some.reshape(1, 12, 16)
-    expected = microvlm_memory.written(start, at_once, memory.config)
+    expected = microvlm_memory.posterior(start, at_once, memory.config)
     for ours, theirs in zip(memory.belief, expected):
         np.testing.assert_allclose(ours, theirs[0], atol=1e-12)
 

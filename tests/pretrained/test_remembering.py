@@ -86,7 +86,7 @@ def test_the_models_own_logits_are_the_functions(model):
     pixels = model.preprocessor(PICTURES[0])[None]
     ids = model.prompt_ids("where?")
     seen = microvlm.encode_image(pixels, weights, model.config)
-    joined, mask = microvlm.fused(seen, ids[:, 1:], weights)
+    joined, mask, _ = microvlm.fused(seen, ids[:, 1:], weights)
     hidden = microvlm.SPEAKER.forward(
         joined, weights.scope(microvlm.DECODER), model.config.text, mask
     )
@@ -156,8 +156,8 @@ def test_ask_is_what_the_recipe_trains(tmp_path, blind, gate):
     ]
     rows = ask_in_rows([questions], tokens.shape[2])
     read = passes.read_rows(tokens[:, -1], rows, weights, config)
-    stored = passes.store(tokens[:, :-1], weights, config)
-    found = passes.recall(stored, read, weights, config)
+    stored = microvlm_memory.store(tokens[:, :-1], weights, config)
+    found = microvlm_memory.recall(stored.memory, read.questions, weights, config)
     bias = {
         "open": np.zeros_like(found.gate),
         "soft": gate_bias(found.gate),

@@ -20,11 +20,12 @@ from ...blocks.episodic_memory.prior import Memory
 from ...blocks.episodic_memory.reading import novelty
 from ...metrics.limits import over_rounds
 from ...metrics.shares import Share, Spread, share_above, share_of
-from ...models import microvlm
+from ...models import microvlm, microvlm_memory
+from ...models.microvlm_answer import Read
+from ...models.microvlm_memory import Stored
 from ...text.chat import DESCRIBE
 from . import finding, passes
 from .losses import right_answers
-from .passes import Read, Stored
 from .rows import AskedRows, ask_in_rows
 
 LENGTH = 4  # past pictures of an episode, where nothing else is said
@@ -68,8 +69,8 @@ def examine(model, speech, episodes, asked) -> Examined:
     questions = [[speech.asked(q.text, q.answer) for q in some] for some in asked]
     rows = ask_in_rows(questions, tokens.shape[2])
     read = passes.read_rows(tokens[:, -1], rows, weights, config)
-    stored = passes.store(tokens[:, :-1], weights, config)
-    found = passes.recall(stored, read, weights, config)
+    stored = microvlm_memory.store(tokens[:, :-1], weights, config)
+    found = microvlm_memory.recall(stored.memory, read.questions, weights, config)
     return Examined(episodes, asked, rows, read, stored, found)
 
 
@@ -103,8 +104,8 @@ def of_another(model, exam):
 def asked_of_another(model, exam):
     """(memory, what is recalled of it): that of the episode before."""
     memory = Memory(*(np.roll(part, 1, axis=0) for part in exam.stored.memory))
-    stored = exam.stored._replace(memory=memory)
-    return memory, passes.recall(stored, exam.read, model.weights, model.config)
+    asking = exam.read.questions
+    return memory, microvlm_memory.recall(memory, asking, model.weights, model.config)
 
 
 def from_cache(model, exam):

@@ -33,8 +33,8 @@ def packed(weights):
     tokens = random_arrays(3)(EPISODES, PICTURES + 1, 3, 16)
     rows = ask_in_rows(QUESTIONS, picture=3)
     read = passes.read_rows(tokens[:, -1], rows, weights, CONFIG)
-    stored = passes.store(tokens[:, :-1], weights, CONFIG)
-    found = passes.recall(stored, read, weights, CONFIG)
+    stored = microvlm_memory.store(tokens[:, :-1], weights, CONFIG)
+    found = microvlm_memory.recall(stored.memory, read.questions, weights, CONFIG)
     return tokens, rows, read, stored, found
 
 
