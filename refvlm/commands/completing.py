@@ -19,7 +19,7 @@ import time
 from ..terminal import complain, end_line, is_terminal, show_line
 from .arguments import positive
 from .choosing import add_rules, contradiction, rules
-from .saying import as_json, report, say, timing
+from .saying import as_json, kind_of, report, say, timing
 from .status import BAD_USAGE, EXITS, GOOD
 from .texts import text_of
 
@@ -152,7 +152,7 @@ def _language_model(directory):
     model = pretrained.load(directory)
     if not hasattr(model, "complete_stream"):
         raise ValueError(
-            f"{model.directory} holds a {type(model).__name__}, which does not go on "
-            "from texts: give a GPT-2, LLaMA or Qwen2 checkpoint"
+            f"{model.directory} holds a {kind_of(model)}, which does not go on from "
+            "texts: give a GPT-2, LLaMA or Qwen2 checkpoint"
         )
     return model

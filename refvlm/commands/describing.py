@@ -60,10 +60,12 @@ def add_ask(commands):
     ask = commands.add_parser(
         "ask",
         help="ask a question about a picture",
+        usage="%(prog)s [OPTION ...] IMAGE QUESTION\n"
+        "       %(prog)s [OPTION ...] --memory FILE [IMAGE] QUESTION",
         description="Answer a question about a picture on standard output.",
         epilog=EXITS,
     )
-    _add_picture(ask, "; with --memory it may be left out")
+    image = _add_picture(ask, "; with --memory it may be left out")
     question = ask.add_argument(
         "question",
         type=words,
@@ -72,7 +74,7 @@ def add_ask(commands):
         help='for example "how many circles are there?"; best in quotes, for a shell '
         "may take ? for itself",
     )
-    question.required = False  # where it stands alone, it is taken for the picture
+    image.required = question.required = False  # a question that stands alone is both
     add_memory(ask)
     ask.add_argument(
         "--questions",
@@ -80,7 +82,11 @@ def add_ask(commands):
         help="list the questions that the weights that come along know, one a line "
         "whatever else is given, and exit",
     )
-    _add_options(ask)
+    _add_options(
+        ask,
+        "FastVLM, LLaVA and their like; with --memory a MicroVLM-V",
+        "; with --memory also memory: pictures, gate, open, novelty and shares",
+    )
     ask.set_defaults(run=_ask, wrong=ask.error)
 
 
@@ -100,16 +106,16 @@ class _Questions(argparse.Action):
 
 
 def _add_picture(command, more=""):
-    command.add_argument(
+    return command.add_argument(
         "image", metavar="IMAGE", help=f"a picture, or - for standard input{more}"
     )
 
 
-def _add_options(command):
+def _add_options(command, known="FastVLM, LLaVA and their like", more=""):
     command.add_argument(
         "--model",
         metavar="DIR",
-        help="a checkpoint that sees and speaks (FastVLM, LLaVA and their like), as "
+        help=f"a checkpoint that sees and speaks ({known}), as "
         "downloaded: config.json, *.safetensors, the tokenizer and the preprocessor "
         "(default: the weights that come along, which know drawn shapes and nothing "
         "else)",
@@ -138,7 +144,7 @@ def _add_options(command):
         action="store_true",
         help="print one JSON object: text, prompt, finished (false where it was cut), "
         "confidence (the probability of the least likely token), notices, seed, "
-        "tokens, seconds_to_first_token and tokens_per_second",
+        f"tokens, seconds_to_first_token and tokens_per_second{more}",
     )
     add_rules(command)
     command.set_defaults(run=_answer, memory=None)
@@ -149,6 +155,9 @@ def _ask(options) -> int:
     image, question, wrong = options.image, options.question, options.wrong
     if options.memory and options.show_attention:
         wrong("--memory and --show-attention exclude each other")
+    if image is None:
+        wanted = "QUESTION" if options.memory else "IMAGE, QUESTION"
+        wrong(f"the following arguments are required: {wanted}")
     if question is None:
         if not options.memory or image == "-" or os.path.isfile(image):
             wrong("the following arguments are required: QUESTION")

@@ -55,11 +55,12 @@ class Asking:
         self.model, self.path = rememberer(directory), path
         if os.path.exists(path):
             self.model.memory.load(path)
-        self.is_alone = picture is None
+        self.is_alone, self.question = picture is None, ""
         self._retrievals: list = []
 
     def stream(self, picture, question: str, max_new_tokens: int, **options):
         """`describe_stream`, with what is remembered."""
+        self.question = question
         asked = question, picture, max_new_tokens
         return self.model.ask_stream(*asked, retrievals=self._retrievals, **options)
 
@@ -72,12 +73,35 @@ class Asking:
                 "remember PICTURE --memory FILE` writes pictures into it"
             ]
         found = self._retrievals[0]
-        if is_of_scenes(self.model) and found.is_open and found.novelty > NEW:
+        if self.is_alone and not found.is_open:
+            return [
+                "the gate was closed: the question was taken for one about a picture "
+                "that is there, and none is: the answer is a guess"
+            ]
+        if not is_of_scenes(self.model) or not found.is_open:
+            return []
+        if absent := self._absent():
+            return [f"{absent}: the answer is a guess"]
+        if found.novelty > NEW:
             return [
                 "nothing like what is asked about is remembered (novelty "
                 f"{found.novelty:.2f}): the answer may be a guess"
             ]
         return []
+
+    def _absent(self):
+        """Why the picture that the question counts to is not remembered, if it is
+        not."""
+        from ..scenes import ORDINALS
+
+        memory = self.model.memory
+        for number, ordinal in enumerate(ORDINALS, start=1):
+            if f"in the {ordinal} picture" in self.question.lower():
+                if number > (shown := memory.kept.shown):
+                    return f"there is no {ordinal} picture: {shown} were remembered"
+                if number not in memory.receipts:
+                    return f"the {ordinal} picture was forgotten"
+        return None
 
     def fields(self) -> dict:
         """What the memory had to do with the answer, as --json has it."""

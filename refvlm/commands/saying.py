@@ -73,3 +73,8 @@ def report(timed, seed: int | None) -> None:
     if seed is not None:
         said.append(f"drawn with --seed {seed}")
     complain(", ".join(said))
+
+
+def kind_of(model) -> str:
+    """What a model is, for who gave it to a command that needs another."""
+    return "MicroVLM-V" if hasattr(model, "remember") else type(model).__name__

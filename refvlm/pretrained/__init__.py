@@ -5,7 +5,8 @@ from .language_model import LanguageModel
 from .memory import EpisodicMemory, FadingWarning
 from .opening import CONFIG, FAMILIES, directory_of, load, opened
 from .quantizing import quantize
-from .remembering import MemoryReply, Remembering, Retrieval
+from .remembering import Remembering
+from .replies import MemoryReply, Retrieval
 from .saving import save
 from .shipped import shipped as shipped_model
 from .vision_model import VisionModel

@@ -14,6 +14,7 @@ said what is lost, and by these a picture is forgotten.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from .memory_files import Kept, Receipt
 
 MOST = 1024  # pictures; the receipts of all are in the file
 DIGITS = 1e4  # a picture is taken back to a ten thousandth, or the others written again
+SOME = 64  # pictures whose shares are counted at once
 FADED = 0.5
 """A picture has faded of which less than this part is left."""
 
@@ -45,7 +47,11 @@ class EpisodicMemory:
     `fingerprint()` tells the model whose memory it is from others. The first picture
     has the number 1, and a number is given once: what is forgotten leaves a gap, for
     the model has counted it. No array is ever written to: each change puts new ones in
-    the place of the old, all at once.
+    the place of the old, all at once; who
+    writes or forgets holds the `lock`, so that threads share a memory.
+
+    The belief does not grow, but the receipts do, and so does the file: by a few kB
+    with each picture.
     """
 
     def __init__(
@@ -57,6 +63,15 @@ class EpisodicMemory:
         self.config, self.fingerprint = config, fingerprint
         self.dtype = np.promote_types(dtype, np.float32)
         self.kept = Kept(microvlm_memory.start(config, self.dtype), {}, 0, None)
+        self.lock = threading.RLock()
+        self._left: tuple[Kept, dict[int, float]] | None = None  # of that, counted once
+
+    def __getstate__(self):
+        """All but the lock: each copy has its own."""
+        return {name: self.__dict__[name] for name in self.__dict__ if name != "lock"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, lock=threading.RLock())
 
     @property
     def belief(self) -> Memory:
@@ -80,14 +95,16 @@ class EpisodicMemory:
     def write(self, names: Sequence[str], codes: np.ndarray, order=None) -> list[int]:
         """Remember pictures, and return their numbers. codes (n, k, C); `order` is the
         state of the model's LSTM behind the last."""
-        belief, receipts, shown, _ = self.kept
-        receipts, codes = dict(receipts), codes.astype(self.dtype)
-        for number, (name, some) in enumerate(zip(names, codes), start=shown + 1):
-            addresses = microvlm_memory.addresses(some, self.config)
-            receipts[number] = Receipt(name, *map(_in_rows, (addresses, some)))
-            belief = self._written(belief, receipts[number])
-        self.kept = Kept(belief, receipts, shown + len(names), order)
-        return [*range(shown + 1, self.kept.shown + 1)]
+        codes = codes.astype(self.dtype)
+        with self.lock:
+            belief, receipts, shown, _ = self.kept
+            receipts = dict(receipts)
+            for number, (name, some) in enumerate(zip(names, codes), start=shown + 1):
+                addresses = microvlm_memory.addresses(some, self.config)
+                receipts[number] = Receipt(name, *map(_in_rows, (addresses, some)))
+                belief = self._written(belief, receipts[number])
+            self.kept = Kept(belief, receipts, shown + len(names), order)
+        return [*range(shown + 1, shown + 1 + len(names))]
 
     def check_room(self, pictures: int) -> None:
         """Refuse more pictures than one memory takes."""
@@ -109,14 +126,15 @@ class EpisodicMemory:
         are lost in that, the more the smaller the noise; where too few would be left,
         all others are written again.
         """
-        taken, kept = self._receipt(number), self.kept
-        rest = {n: kept.receipts[n] for n in kept.receipts if n != number}
-        belief = self._without(taken)
-        if belief is None:
-            belief = microvlm_memory.start(self.config, self.dtype)
-            for receipt in rest.values():
-                belief = self._written(belief, receipt)
-        self.kept = kept._replace(belief=belief, receipts=rest)
+        with self.lock:
+            taken, kept = self._receipt(number), self.kept
+            rest = {n: kept.receipts[n] for n in kept.receipts if n != number}
+            belief = self._without(taken)
+            if belief is None:
+                belief = microvlm_memory.start(self.config, self.dtype)
+                for receipt in rest.values():
+                    belief = self._written(belief, receipt)
+            self.kept = kept._replace(belief=belief, receipts=rest)
 
     def _without(self, receipt):
         """The belief before a picture was written, if its digits are there yet."""
@@ -143,28 +161,49 @@ class EpisodicMemory:
         r"""Of each picture the part of what it told that is not read back:
         $\lVert Z - WM\rVert / \lVert Z - WM_0\rVert$. It is 0 where all of it is, and 1
         where the memory says what it would have said before."""
+        if not len(self):
+            return {}
         before = microvlm_memory.start(self.config, self.dtype)
-        least = np.finfo(self.dtype).tiny
-        return {
-            number: _surprise(self.belief, receipt)
-            / max(_surprise(before, receipt), least)
-            for number, receipt in self.kept.receipts.items()
-        }
+        now, then = (self._surprises(belief) for belief in (self.belief, before))
+        parts = now / np.maximum(then, np.finfo(self.dtype).tiny)
+        return dict(zip(self.kept.receipts, parts.tolist()))
+
+    def _surprises(self, belief):
+        """How far each picture's codes are from what a belief says there."""
+        receipts = self.kept.receipts.values()
+        addresses = np.concatenate([receipt.addresses for receipt in receipts])
+        codes = np.concatenate([receipt.codes for receipt in receipts])
+        squares = np.square(codes - read(belief, addresses)).sum(axis=1)
+        return np.sqrt(np.add.reduceat(squares, self._starts()))
+
+    def _starts(self):
+        """Where each picture's rows begin among those of all."""
+        counts = [len(receipt.codes) for receipt in self.kept.receipts.values()]
+        return np.cumsum([0, *counts[:-1]])
 
     def clarity(self) -> dict[int, float]:
         """Of what is read where a picture was written, the part that is its own, and
         not that of others beside it: the mean of its shares at its own addresses."""
-        return {
-            number: float(self._shares(receipt.addresses)[:, place].mean())
-            for place, (number, receipt) in enumerate(self.kept.receipts.items())
-        }
+        clarity, receipts = {}, [*self.kept.receipts.values()]
+        for start in range(0, len(receipts), SOME):
+            some = receipts[start : start + SOME]
+            ends = np.cumsum([len(receipt.addresses) for receipt in some])[:-1]
+            shares = self._shares(np.concatenate([r.addresses for r in some]))
+            for place, rows in enumerate(np.split(shares, ends), start):
+                clarity[place] = float(rows[:, place].mean())
+        return dict(zip(self.kept.receipts, clarity.values()))
 
     def left(self) -> dict[int, float]:
         """Of each picture the part that is read back and is its own. Each one that is
         written takes from those before, long before the slots are full: reads are
-        linear, and addresses are not at right angles."""
-        residues, clarity = self.residues(), self.clarity()
-        return {n: (1 - min(residues[n], 1)) * clarity[n] for n in residues}
+        linear, and addresses are not at right angles. So do copies of one picture,
+        which share what is read though none of it is lost."""
+        with self.lock:
+            if self._left is None or self._left[0] is not self.kept:
+                residues, clarity = self.residues(), self.clarity()
+                left = {n: (1 - min(residues[n], 1)) * clarity[n] for n in residues}
+                self._left = self.kept, left
+            return dict(self._left[1])
 
     def faded(self) -> list[int]:
         """The pictures of which more is lost than is left."""
@@ -183,9 +222,8 @@ class EpisodicMemory:
     def _shares(self, addresses):
         """Those at some addresses, (n, K) -> (n, pictures)."""
         rows = [receipt.addresses for receipt in self.kept.receipts.values()]
-        starts = np.cumsum([0, *map(len, rows[:-1])])
         weights = np.abs(addresses @ self.belief.covariance @ np.concatenate(rows).T)
-        by_picture = np.add.reduceat(weights, starts, axis=1)
+        by_picture = np.add.reduceat(weights, self._starts(), axis=1)
         total = by_picture.sum(axis=1, keepdims=True)
         return by_picture / np.maximum(total, np.finfo(self.dtype).tiny)
 
@@ -210,10 +248,6 @@ def _in_rows(array):
     return np.array(array, order="C")
 
 
-def _surprise(belief, receipt):
-    return float(np.linalg.norm(receipt.codes - read(belief, receipt.addresses)))
-
-
 def fading(
     memory: EpisodicMemory, faded: list[int], room: str = "forget() makes room"
 ) -> str:
@@ -224,5 +258,6 @@ def fading(
     return (
         f"picture{'s' if many else ''} {some}{more} ha{'ve' if many else 's'} faded: "
         f"more of {'them' if many else 'it'} is lost than is left, with {memory.facts} "
-        f"facts in {memory.config.memory.slots} slots. {room}"
+        f"facts in {memory.config.memory.slots} slots. Pictures that are alike share "
+        f"what is left. {room}"
     )

@@ -23,12 +23,11 @@ from collections.abc import Iterator
 from functools import cached_property, partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import ops, text
-from ..arguments import check_whole
+from ..arguments import check_whole, several
 from ..blocks.episodic_memory.gates import gate_bias, is_open
 from ..blocks.episodic_memory.prior import Memory
 from ..blocks.episodic_memory.reading import novelty
@@ -39,37 +38,12 @@ from ..models.microvlm_stream import stream_codes
 from ..models.splicing import IMAGE
 from .memory import EpisodicMemory, FadingWarning, fading
 from .reading import Pause, answered, finite, one_answer, read_prompt
+from .replies import MemoryReply, Retrieval
 from .vlm import VLM
 
 GATES = "hard", "soft", "open", "closed"
 OF_THE_MEMORY = microvlm.TOWER, microvlm.ADAPTER, microvlm.MEMORY, microvlm.SCOPE
 LONGEST_NAME = 255
-
-
-class Retrieval(NamedTuple):
-    """What a question got of the memory.
-
-    `gate` is how likely it is one for the memory, and `is_open` whether the answer saw
-    what was read. `shares` say of each picture, by its number, how much of it was in
-    that. `novelty` is 1 where nothing like the question's `address` (K,) was written,
-    and near 0 where it was; `read` (C,) is what was read there.
-    """
-
-    gate: float
-    is_open: bool
-    shares: dict[int, float]
-    novelty: float
-    address: np.ndarray
-    read: np.ndarray
-
-
-class MemoryReply(NamedTuple):
-    """What was said, how likely its least likely token was, and what the memory had to
-    do with it: None where nothing is remembered."""
-
-    text: str
-    confidence: float
-    retrieval: Retrieval | None
 
 
 class Remembering(VLM):
@@ -79,7 +53,8 @@ class Remembering(VLM):
     def memory(self) -> EpisodicMemory:
         """What is remembered, empty at first. `save` and `load` are its own."""
         dtype = self.weights[self.family.computing].dtype
-        return EpisodicMemory(self.config, self.fingerprint, dtype)
+        made = EpisodicMemory(self.config, self.fingerprint, dtype)
+        return self.__dict__.setdefault("memory", made)  # one for all threads
 
     def fingerprint(self) -> str:
         """The SHA-256 of all tensors that write or read a memory, in single precision:
@@ -105,6 +80,8 @@ class Remembering(VLM):
                 "remember: pictures are given one by one, not as one "
                 f"{type(pictures[0]).__name__}: remember(*pictures)"
             )
+        if names is not None:
+            names = several("remember", "names", names)
         if names is not None and len(names) != len(pictures):
             raise ValueError(
                 f"remember: names has {len(names)}, but there are {len(pictures)} "
@@ -112,9 +89,19 @@ class Remembering(VLM):
             )
         if not pictures:
             return []
-        memory = self.memory
-        memory.check_room(len(pictures))
+        names = [*map(_name, pictures)] if names is None else names
+        self.memory.check_room(len(pictures))
         tokens = [self.features(self.preprocessor(p)[None])[0] for p in pictures]
+        with self.memory.lock:
+            numbers, faded = self._write([*map(_spelled, names)], tokens)
+        if faded:
+            warnings.warn(fading(self.memory, faded), FadingWarning, stacklevel=2)
+        return numbers
+
+    def _write(self, names, tokens):
+        """Write what was seen of pictures: their numbers, and of those that faded."""
+        memory = self.memory
+        memory.check_room(len(names))
         with np.errstate(all="ignore"):  # what is not finite is refused
             codes, order = stream_codes(
                 np.stack(tokens),
@@ -123,12 +110,9 @@ class Remembering(VLM):
                 self.config,
             )
         finite(codes, self.weights, "codes of the pictures")
-        names = [*map(_name, pictures)] if names is None else names
         before = set(memory.faded())
-        numbers = memory.write([_spelled(name) for name in names], codes, order)
-        if faded := [number for number in memory.faded() if number not in before]:
-            warnings.warn(fading(memory, faded), FadingWarning, stacklevel=2)
-        return numbers
+        numbers = memory.write(names, codes, order)
+        return numbers, [number for number in memory.faded() if number not in before]
 
     def forget(self, number: int) -> None:
         """Take back what was written of a picture, by its number. The others keep
@@ -174,7 +158,9 @@ class Remembering(VLM):
         )
         said = "".join(piece for _, piece in pieces).strip()
         least = float(confidence.of(1)[0])
-        return MemoryReply(said, least, next(iter(retrievals), None))
+        retrieval = next(iter(retrievals), None)
+        is_open = retrieval is not None and retrieval.is_open
+        return MemoryReply(said, least, retrieval, picture is None and not is_open)
 
     def ask_stream(
         self,
@@ -195,6 +181,10 @@ class Remembering(VLM):
         `retrievals` goes what the memory said to it, if anything is remembered.
         """
         check_whole("ask", max_new_tokens=max_new_tokens)
+        if isinstance(question, str) and not question.strip():
+            raise ValueError(
+                f"ask: question is {question!r:.40}, but must be a text of words"
+            )
         if gate not in GATES:
             raise ValueError(f"ask: gate is {gate!r:.40}, not {', '.join(GATES)}")
         settings = self.settings.given(**one_answer("ask", options))
@@ -238,9 +228,10 @@ class Remembering(VLM):
 
         def ask(hidden, cache):
             context = read.embeddings.mean(axis=1, keepdims=True) if ahead else hidden
-            if len(self.memory):
-                retrieval, cache.slots = self._retrieve(context, gate)
-                found.append(retrieval)
+            with self.memory.lock:
+                if len(self.memory):
+                    retrieval, cache.slots = self._retrieve(context, gate)
+                    found.append(retrieval)
 
         return read_prompt(
             read.decoder,

@@ -125,6 +125,13 @@ def test_a_model_that_sees_does_not_complete(capsys):
 
 
 @contract
+def test_what_does_not_complete_is_told_by_its_own_name(capsys):
+    """And not by that of a class."""
+    assert cli.main(["complete", "a", "--model", "microvlm-tiny"]) == 1
+    assert "holds a MicroVLM-V, which does not go on" in capsys.readouterr().err
+
+
+@contract
 def test_a_terminal_is_no_text(capsys, model, monkeypatch):
     """Nobody is kept waiting for what nobody types."""
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))

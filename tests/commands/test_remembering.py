@@ -127,8 +127,13 @@ def test_ask_says_that_nothing_like_it_is_remembered(tmp_path, capsys):
     ):
         capsys.readouterr()
         assert cli.main(["ask", *words, *memory]) == 0
-        said[words[-1]] = "nothing like what is asked about" in capsys.readouterr().err
-    assert [*said.values()] == [False, False, True, True, False]
+        error = capsys.readouterr().err
+        said[words[-1]] = (
+            "nothing like what is asked about" in error,
+            "the second picture was forgotten" in error,
+        )
+    new, gone, neither = (True, False), (False, True), (False, False)
+    assert [*said.values()] == [neither, neither, new, gone, neither]
 
 
 @law
@@ -188,6 +193,60 @@ def test_ask_says_what_the_memory_had_to_do_with_it(run):
     assert memory["open"] == (memory["gate"] > 0.5)
     error = run("ask", QUESTION, "--verbose")[2]
     assert "the memory's gate was" in error and "was of picture" in error
+
+
+@law
+def test_ask_says_that_without_a_picture_it_guesses(tmp_path, capsys):
+    """Where the question is not one for the memory, or counts to a picture that was
+    never there or is there no more."""
+    images = ROOT / "book" / "images"
+    monday, tuesday = (str(images / f"{day}.png") for day in ("monday", "tuesday"))
+    memory = ["--memory", str(tmp_path / "it.memory")]
+    assert cli.main(["remember", monday, tuesday, *memory]) == 0
+    assert cli.main(["forget", "1", *memory]) == 0
+    said = {}
+    for words in (
+        ["what colour is the star?"],
+        [monday, "what colour is the star?"],
+        ["in the seventh picture, what colour was the star?"],
+        ["in the first picture, what colour was the star?"],
+        ["in the second picture, what colour was the cross?"],
+    ):
+        capsys.readouterr()
+        assert cli.main(["ask", *words, *memory, "--json"]) == 0
+        notices = json.loads(capsys.readouterr().out)["notices"]
+        said[" ".join(words)[-40:]] = [n for n in notices if "is a guess" in n]
+    closed, with_picture, seventh, first, second = said.values()
+    assert "the gate was closed" in closed[0] and with_picture == second == []
+    assert seventh == [
+        "there is no seventh picture: 2 were remembered: the answer is a guess"
+    ]
+    assert first == ["the first picture was forgotten: the answer is a guess"]
+
+
+@law
+def test_what_has_faded_is_told_in_the_commands_own_words(folder, capsys, monkeypatch):
+    """What makes room is a command, and no function of the library's."""
+    monkeypatch.chdir(folder)
+    document = microvlm_files.described(memory={"noise": 100.0})
+    forgetful = microvlm_files.write(folder / "forgetful", document)
+    given = ["--memory", "its.memory", "--model", str(forgetful)]
+    assert cli.main(["remember", "a.png", *given]) == 0
+    error = capsys.readouterr().err
+    assert "`refvlm forget NUMBER --memory FILE` makes room" in error
+    assert "forget()" not in error
+
+
+@contract
+def test_help_tells_what_belongs_to_a_memory(run):
+    """What may be left out, which model it takes, and what --json says of it."""
+    _, out, _ = run("ask", "--help")
+    assert "--memory FILE [IMAGE] QUESTION" in out
+    said = " ".join(out.split())
+    assert "with --memory a MicroVLM-V" in said
+    assert "memory: pictures, gate, open, novelty and shares" in said
+    _, out, _ = run("forget", "--help")
+    assert "begun" not in out
 
 
 @law
@@ -378,7 +437,7 @@ def test_forget_begins_no_file(run, folder):
         (["forget"], "the following arguments are required: NUMBER"),
         (["forget", "0"], "a whole number from 1 up"),
         (["forget", "a.png"], "a whole number from 1 up"),
-        (["ask"], "the following arguments are required: IMAGE"),
+        (["ask"], "the following arguments are required: QUESTION"),
         (["ask", "a.png"], "the following arguments are required: QUESTION"),
         (["ask", "-"], "the following arguments are required: QUESTION"),
         (["ask", "  "], "a text with words in it, not an empty one"),

@@ -7,6 +7,7 @@ a law demands, is asked of what it says and of how sure it was.
 import copy
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -423,3 +424,49 @@ def test_ask_wants_a_token_behind_the_question(tmp_path):
     model = refvlm.load(path)
     with pytest.raises(ValueError, match=re.escape("puts no token behind a text")):
         model.ask(QUESTION)
+
+
+@law
+def test_threads_that_share_a_model_lose_nothing(directory):
+    """Each picture that is written has a number of its own, while questions are
+    asked."""
+    model, numbers = refvlm.load(directory), []
+
+    def act(picture):
+        numbers.extend(model.remember(picture))
+        model.ask(QUESTION, None, 2)
+
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(act, PICTURES[n % 6]) for n in range(18)]:
+            done.result()
+    assert sorted(numbers) == [*model.memory.receipts] == [*range(1, 19)]
+
+
+@law
+def test_recall_says_where_it_guesses(model):
+    """Nothing to answer from: no picture, and no memory or a closed one."""
+    assert model.recall(QUESTION, None, 2).is_guess
+    assert not model.recall(QUESTION, PICTURES[0], 2).is_guess
+    model.remember(PICTURES[0])
+    assert model.recall(QUESTION, None, 2, gate="closed").is_guess
+    assert not model.recall(QUESTION, PICTURES[0], 2, gate="closed").is_guess
+    assert not model.recall(QUESTION, None, 2, gate="open").is_guess
+
+
+@contract
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_ask_refuses_a_question_of_no_words(model, question):
+    """With a memory and without, before anything is read."""
+    for _ in range(2):
+        with pytest.raises(ValueError, match="^ask: question is .* a text of words"):
+            model.ask(question)
+        model.remember(PICTURES[0])
+
+
+@contract
+def test_remember_wants_several_names(model):
+    """A text is not its letters; what can be walked through is a list."""
+    with pytest.raises(ValueError, match="^remember: names is a list"):
+        model.remember(*PICTURES[:2], names="ab")
+    model.remember(*PICTURES[:2], names=(name for name in "ab"))
+    assert [kept.name for kept in model.memory.receipts.values()] == ["a", "b"]
