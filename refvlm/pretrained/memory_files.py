@@ -8,7 +8,7 @@
         model       the fingerprint of the model whose memory it is
         shown       how many pictures were shown, those that are forgotten too
         pictures    a list of number, name, and how many facts
-        checksum    of all tensors: by it, one that is damaged is known
+        checksum    of all tensors and of this object: by it, what is damaged is known
 
 A file comes from outside. What does not fit is refused with a reason, and what is there
 already is replaced only if it is a memory of the same model.
@@ -35,6 +35,9 @@ from ..models.microvlm_config import MemoryConfig
 
 NOTE = "refvlm_memory"
 VERSION = 1
+LONGEST_NAME = 255
+LARGEST = 1e9  # of all numbers: none that was ever written comes near
+ROUNDING = 1e-3  # of a covariance, in units of its largest variance
 UNTOUCHED = "It was not touched; another name begins a new memory"
 
 
@@ -67,7 +70,7 @@ def save(path: Path, kept: Kept, model: str) -> None:
         tensors[part] = np.concatenate(rows)
     if kept.order is not None:
         tensors["order"] = kept.order
-    note = {
+    note: dict[str, Any] = {
         "version": VERSION,
         "model": model,
         "shown": kept.shown,
@@ -75,8 +78,8 @@ def save(path: Path, kept: Kept, model: str) -> None:
             {"number": number, "name": receipt.name, "facts": len(receipt.codes)}
             for number, receipt in kept.receipts.items()
         ],
-        "checksum": _checksum(tensors),
     }
+    note["checksum"] = _checksum(tensors, note)
     checkpoint.save(path, tensors, {"format": "np", NOTE: json.dumps(note)})
 
 
@@ -93,9 +96,10 @@ def load(path: Path, config: MemoryConfig, model: str) -> Kept:
     pictures: Any = note.get("pictures")
     shown: Any = note.get("shown")
     if (
-        note.get("checksum") != _checksum(tensors)
+        note.get("checksum") != _checksum(tensors, note)
         or not _are_pictures(pictures, shown)
         or not _fit(tensors, sum(one["facts"] for one in pictures), shown, config)
+        or not _can_be_believed(tensors)
     ):
         raise _damaged(path)
     receipts, start = {}, 0
@@ -108,9 +112,10 @@ def load(path: Path, config: MemoryConfig, model: str) -> Kept:
     return Kept(belief, receipts, shown, tensors.get("order"))
 
 
-def _checksum(tensors: Mapping[str, np.ndarray]) -> int:
-    """A number that changes with any bit of the tensors."""
-    total = 0
+def _checksum(tensors: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> int:
+    """A number that changes with any bit of the tensors, and with what is noted."""
+    noted = {name: note[name] for name in note if name != "checksum"}
+    total = zlib.crc32(json.dumps(noted, sort_keys=True).encode())
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].tobytes(), total)
     return total
@@ -135,8 +140,8 @@ def _note(file, path) -> dict[str, Any]:
         raise _damaged(path)
     if version > VERSION:
         raise CheckpointError(
-            f"{path} is a memory in layout {version:.0f}, which a newer refvlm wrote: "
-            f"layout {VERSION} is the last that is read here. {UNTOUCHED}"
+            f"{path} is a memory in layout {version!s:.20}, which a newer refvlm "
+            f"wrote: layout {VERSION} is the last that is read here. {UNTOUCHED}"
         )
     return note
 
@@ -174,6 +179,7 @@ def _are_pictures(pictures, shown) -> bool:
             and last < one["number"] <= shown
             and one["facts"] >= 1
             and is_text(one.get("name"))
+            and len(one["name"]) <= LONGEST_NAME
         ):
             return False
         last = one["number"]
@@ -191,6 +197,19 @@ def _fit(tensors, facts, shown, config) -> bool:
         wanted["order"] = (config.order_layers, 2, 1, config.order_width)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     return shapes == wanted and all(t.dtype.kind == "f" for t in tensors.values())
+
+
+def _can_be_believed(tensors) -> bool:
+    """Whether the numbers are of a size that can be squared in single precision, the
+    mean says something, and the covariance is one, to what rounding leaves of it."""
+    if any(np.abs(tensor).max() > LARGEST for tensor in tensors.values()):
+        return False
+    covariance = tensors["covariance"]
+    doubts = np.diagonal(covariance)
+    rounding = ROUNDING * doubts.max()
+    asymmetry = np.abs(covariance - covariance.T).max()
+    is_one = doubts.max() > 0 and max(asymmetry, -doubts.min()) <= rounding
+    return bool(is_one and tensors["mean"].any())
 
 
 def _damaged(path):

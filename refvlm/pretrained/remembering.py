@@ -37,13 +37,13 @@ from ..models.fastvithd import Progress
 from ..models.microvlm_stream import stream_codes
 from ..models.splicing import IMAGE
 from .memory import EpisodicMemory, FadingWarning, fading
+from .memory_files import LONGEST_NAME
 from .reading import Pause, answered, finite, one_answer, read_prompt
 from .replies import MemoryReply, Retrieval
 from .vlm import VLM
 
 GATES = "hard", "soft", "open", "closed"
 OF_THE_MEMORY = microvlm.TOWER, microvlm.ADAPTER, microvlm.MEMORY, microvlm.SCOPE
-LONGEST_NAME = 255
 
 
 class Remembering(VLM):

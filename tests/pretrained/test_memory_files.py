@@ -61,7 +61,8 @@ def rewrite(path, change=lambda tensors, note: None, right=True):
     tensors, note = parts(path)
     change(tensors, note)
     if right and "checksum" in note:
-        total = 0
+        noted = {name: note[name] for name in note if name != "checksum"}
+        total = zlib.crc32(json.dumps(noted, sort_keys=True).encode())
         for name in sorted(tensors):
             total = zlib.crc32(np.ascontiguousarray(tensors[name]), total)
         note["checksum"] = total
@@ -300,6 +301,16 @@ def picture_of(**values):
         picture_of(facts=10**30),
         picture_of(name=None),
         picture_of(name="\ud800"),
+        picture_of(name="a" * 256),
+        spoil("mean", lambda array: 0 * array),
+        spoil("mean", lambda array: array + np.float32(1e10)),
+        spoil("covariance", lambda array: -array),
+        spoil("covariance", lambda array: 0 * array),
+        spoil("covariance", lambda array: array + np.eye(7, k=1, dtype=np.float32)),
+        spoil("covariance", lambda array: array - 2 * np.diag(np.eye(7)[3])),
+        spoil("addresses", lambda array: array * np.float32(1e30)),
+        spoil("codes", lambda array: array - np.float32(1e38)),
+        spoil("order", lambda array: array + np.float32(1e38)),
         lambda tensors, note: note.pop("pictures"),
         lambda tensors, note: note.pop("shown"),
         lambda tensors, note: note.pop("version"),
@@ -356,3 +367,34 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="is not an ordinary file"):
         empty().load(tmp_path / "pipe")
+
+
+@contract
+@pytest.mark.parametrize(
+    "change",
+    [
+        note_of(shown=5),
+        picture_of(name="another.png"),
+        picture_of(number=3),
+        lambda tensors, note: [
+            one.update(facts=facts) for one, facts in zip(note["pictures"], (2, 4, 3))
+        ],
+    ],
+)
+def test_a_note_that_was_changed_is_damage(saved, change):
+    """It is in the checksum, as the tensors are: which numbers are whose is told by
+    nothing else."""
+    rewrite(saved, change, right=False)
+    with pytest.raises(CheckpointError, match="is damaged, or no memory that refvlm"):
+        empty().load(saved)
+
+
+@contract
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_version_of_many_digits_is_one_clear_error(path, digits):
+    """Neither a float nor Python's limit of digits is met."""
+    note = '{"version": 1' + "0" * digits + "}"
+    checkpoint.save(path, {"mean": np.ones(2)}, {NOTE: note})
+    with pytest.raises(CheckpointError) as error:
+        empty().load(path)
+    assert str(path) in str(error.value) and len(str(error.value)) < 600
