@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
+from ...arguments import is_number
 from ...autodiff import value_of
 from ...shapes import ShapeError, shapes
 
@@ -47,8 +48,10 @@ def is_open(logits, threshold: float = 0.5):
     >>> is_open(np.array([2.0, 0.0, -2.0]))
     array([ True, False, False])
     """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"is_open: threshold must be from 0 to 1, not {threshold}")
+    if not is_number(threshold) or not 0 <= threshold <= 1:
+        raise ValueError(
+            f"is_open: threshold must be a number from 0 to 1, not {threshold!r:.40}"
+        )
     return ops.sigmoid(value_of(logits)) > threshold
 
 

@@ -147,8 +147,9 @@ def test_gated_mixture_derivative():
 def test_gate_bias_and_gated_mixture_refuse_what_is_no_gate():
     """A threshold is a probability; two passes say the same words; a row has one
     gate."""
-    with pytest.raises(ValueError, match="threshold must be from 0 to 1, not 2"):
-        gates.gate_bias(np.zeros((1, 1)), threshold=2)
+    for wrong in (2, "half", np.nan):
+        with pytest.raises(ValueError, match="threshold must be a number from 0 to 1"):
+            gates.gate_bias(np.zeros((1, 1)), threshold=wrong)
     with pytest.raises(ShapeError, match="with_memory is .1, 3. and without is .1, 2."):
         gates.gated_mixture(np.zeros((1, 3)), np.zeros((1, 2)), np.zeros((1, 1)))
     with pytest.raises(ShapeError, match="a gate for each row makes .1, 1."):
