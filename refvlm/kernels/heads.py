@@ -16,7 +16,7 @@ import numpy as np
 from ..parallel import blocks, workers
 
 SCORES = 1 << 18  # a piece at a time: 1 MB of float32, about a core's cache
-SHARED = 1 << 15  # and from so many on, all cores work on them
+SHARED_BY_BLAS = 1 << 18  # multiplications: larger products use its own threads
 FEWEST_QUERIES = 32  # in a block: matrix products of fewer rows are slow
 MASKED_QUERIES = 64  # in a block under a mask: neighbours see much the same keys
 
@@ -77,13 +77,13 @@ class Heads:
     def pieces(self):
         """Slices of the heads, each the work of one core.
 
-        Where there is work for all cores, each gets a piece: one that BLAS shares by
-        itself leaves its threads waiting in a loop, and who comes next has to share
-        the cores with them.
+        Where a head's product is one that BLAS shares by itself, every core gets a
+        piece: BLAS's threads wait in a loop after it, and who comes next would have to
+        share the cores with them.
         """
         scores_of_one = self.group * self.queries * self.keys
         fit = max(1, SCORES // scores_of_one)
-        if self.count * scores_of_one >= SHARED:
+        if scores_of_one * self.query.shape[-1] > SHARED_BY_BLAS:
             fit = min(fit, -(-self.count // workers()))
         return blocks(self.count, fit)
 

@@ -67,14 +67,16 @@ def test_heads_take_blocks_that_fit_a_cache(queries, keys):
 
 
 @law
-@pytest.mark.parametrize("length, pieces", [(8, 1), (64, 3), (600, 8)])
-def test_heads_have_a_piece_for_each_core_where_there_is_work(
-    length, pieces, monkeypatch
+@pytest.mark.parametrize(
+    "length, width, pieces", [(64, 8, 1), (64, 64, 1), (64, 65, 3), (600, 1, 8)]
+)
+def test_heads_have_a_piece_for_each_core_where_blas_would_share_a_product(
+    length, width, pieces, monkeypatch
 ):
-    """What BLAS shares by itself leaves its threads waiting in a loop, on the cores of
-    what comes next; little work stays on one core, much is cut to fit a cache."""
+    """Its threads wait in a loop afterwards, on the cores of what comes next; small
+    products stay on one core, large ones are cut to fit a cache."""
     monkeypatch.setattr(kernel, "workers", lambda: 3)
-    heads = Heads(*(np.broadcast_to(0.0, (8, length, 1)) for _ in range(3)))
+    heads = Heads(*(np.broadcast_to(0.0, (8, length, width)) for _ in range(3)))
     found = heads.pieces()
     assert len(found) == pieces
     assert [i for piece in found for i in range(8)[piece]] == list(range(8))
