@@ -104,7 +104,12 @@ def in_words(name, case):
     first = case["runs"][0]
     held = "{bits:.3f} bits a weight, {bytes:,} bytes" if "bits" in first else ""
     yield f"{name}: {held.format(**first)}".rstrip(": ")
-    for heading in first["shares"]:
-        mean, least, largest = summary(case, heading)
-        spread = f"({100 * least:.1f} to {100 * largest:.1f})"
-        yield f"  {heading:26} {100 * mean:5.1f} % {spread}"
+    yield from told(case, first["shares"])
+
+
+def told(case, headings):
+    """A line for each heading: the mean, and from where to where it goes."""
+    width = max(map(len, headings))
+    for heading in headings:
+        mean, least, largest = (100 * share for share in summary(case, heading))
+        yield f"  {heading:{width}} {mean:5.1f} % ({least:.1f} to {largest:.1f})"

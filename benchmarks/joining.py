@@ -71,10 +71,7 @@ def in_words(joint, case):
         f"{case['flops']['picture'] / 1e6:.1f} MFLOPs a picture, "
         f"{case['flops']['token'] / 1e6:.2f} a token"
     )
-    for heading in ("captions", "questions"):
-        mean, least, largest = counts.summary(case, heading)
-        spread = f"({100 * least:.1f} to {100 * largest:.1f})"
-        yield f"  {heading:10} {100 * mean:5.1f} % {spread}"
+    yield from counts.told(case, ("captions", "questions"))
 
 
 def add_folder(parser):

@@ -3,24 +3,21 @@ they cost."""
 
 from __future__ import annotations
 
-import json
 import math
-import statistics
-import time
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
 from refvlm import ops, scenes
-from refvlm.checkpoint import Weights, write_text
+from refvlm.checkpoint import Weights
 from refvlm.metrics import scene_scores
 from refvlm.recipes import clip_tiny, one_budget
 from refvlm.recipes.packing import Text, pack
 from refvlm.train import running
-from refvlm.train.state import load_state, saved_step
+from refvlm.train.state import load_state
 
-from . import identity
+from . import identity, runs
 from .joining_cases import PEAKS, QUESTIONS, SCENES, STEPS, TOGETHER, WORDS, slug
 from .turns import serve
 
@@ -37,19 +34,8 @@ def run_of(folder, joint, seed):
 def learn(folder, joint, seed):
     """The curve of a run, in means of some steps, and the seconds of processor time
     that it took, in however many pieces."""
-    recipe, place = run_of(folder, joint, seed)
-    kept, start = place / "seconds.json", time.process_time()
-    begun = saved_step(place / running.STATE, recipe.name) or 0
-    state = running.run(recipe, place, save_every=SAVE_EVERY)
-    spent = json.loads(kept.read_text()) if kept.exists() else 0.0
-    if state.step > begun:  # else there was nothing left to do
-        spent += time.process_time() - start
-        write_text(kept, json.dumps(spent))
-    losses = [row["loss"] for row in state.history]
-    curve = [
-        round(statistics.fmean(losses[at : at + TOGETHER]), 5)
-        for at in range(0, len(losses), TOGETHER)
-    ]
+    history, spent = runs.learnt(*run_of(folder, joint, seed), SAVE_EVERY)
+    curve = runs.means(history, "loss", TOGETHER)
     return {"losses": curve, "seconds": round(spent, 1)}
 
 
@@ -64,15 +50,16 @@ def count(folder, joint, seed, seeds):
 
 def counted(recipe, tensors, place, seed):
     """heading -> [right, asked] for one seed of scenes."""
-    kept = place / f"counted-{seed}-{SCENES}-{QUESTIONS}.json"
-    if not kept.exists():
+
+    def count():
         report = scene_scores.score(
             one_budget.answering(recipe, tensors),
             *("train", SCENES, seed, QUESTIONS),
             draw=lambda scene: scenes.draw(scene, clip_tiny.SIDE),
         )
-        write_text(kept, json.dumps(report.shares))
-    return json.loads(kept.read_text(encoding="utf-8"))
+        return report.shares
+
+    return runs.kept(place / f"counted-{seed}-{SCENES}-{QUESTIONS}.json", count)
 
 
 def describe(joint):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 import tempfile
 from pathlib import Path
@@ -12,13 +11,13 @@ import numpy as np
 
 import refvlm
 from refvlm import pretrained
-from refvlm.checkpoint import Weights, write_text
+from refvlm.checkpoint import Weights
 from refvlm.metrics import clip_scores, scene_scores
 from refvlm.recipes import rounded
 from refvlm.train import running
 from refvlm.train.state import State, load_state
 
-from . import identity
+from . import identity, runs
 from .quantization_cases import LEARNING, MODELS
 from .turns import serve
 
@@ -31,11 +30,7 @@ def learn(model, scheme, learning, folder, seed):
     every ten steps."""
     recipe, place = run_of(model, scheme, learning, folder, seed)
     state = running.run(recipe, place, save_every=SAVE_EVERY)
-    losses = [row["loss"] for row in state.history]
-    return [
-        round(statistics.fmean(losses[at : at + TOGETHER]), 5)
-        for at in range(0, len(losses), TOGETHER)
-    ]
+    return runs.means(state.history, "loss", TOGETHER)
 
 
 def run_of(model, scheme, learning, folder, seed):
@@ -74,11 +69,8 @@ def counted(model, opened, seed, folder):
         return COUNT[model](opened, seed)
     asked = f"{model} {MODELS[model]} {seed} {digest(opened.weights)}"
     name = hashlib.sha256(asked.encode()).hexdigest()[:16]
-    kept = Path(folder) / "counted" / f"{name}.json"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps(COUNT[model](opened, seed)))
-    return json.loads(kept.read_text(encoding="utf-8"))
+    there = Path(folder) / "counted" / f"{name}.json"
+    return runs.kept(there, lambda: COUNT[model](opened, seed))
 
 
 def written(model, scheme, tensors, directory):

@@ -91,10 +91,7 @@ def in_words(wiring, case):
         f"{wiring}: {case['parameters']:,} parameters, {case['kept']:,} numbers kept, "
         f"{min(seconds):.0f} to {max(seconds):.0f} s"
     )
-    for heading in TOLD:
-        mean, least, largest = counts.summary(case, heading)
-        spread = f"({100 * least:.1f} to {100 * largest:.1f})"
-        yield f"  {heading:13} {100 * mean:5.1f} % {spread}"
+    yield from counts.told(case, TOLD)
 
 
 def names(options):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
 
 from refvlm import scenes
-from refvlm.checkpoint import write_text
 from refvlm.recipes.perfect_eye import counting, learning, wirings
 from refvlm.train import running
-from refvlm.train.state import load_state, saved_step
+from refvlm.train.state import load_state
 
-from . import identity
+from . import identity, runs
 from .remembering_cases import (
     DISTURBANCES,
     EPISODES,
@@ -44,25 +40,10 @@ def run_of(folder, wiring, seed):
 def learn(folder, wiring, seed):
     """The curves of a run, in means of some steps, and the seconds of processor time
     that it took, in however many pieces."""
-    recipe, place = run_of(folder, wiring, seed)
-    kept, start = place / "seconds.json", time.process_time()
-    begun = saved_step(place / running.STATE, recipe.name) or 0
-    state = running.run(recipe, place, save_every=SAVE_EVERY)
-    spent = json.loads(kept.read_text()) if kept.exists() else 0.0
-    if state.step > begun:  # else there was nothing left to do
-        spent += time.process_time() - start
-        write_text(kept, json.dumps(spent))
-    left_out = {"rate", "norm"}
-    curves = {
-        name: [
-            round(
-                statistics.fmean(row[name] for row in state.history[at:][:TOGETHER]), 4
-            )
-            for at in range(0, len(state.history), TOGETHER)
-        ]
-        for name in state.history[0].keys() - left_out
-    }
-    return {"curves": dict(sorted(curves.items())), "seconds": round(spent, 2)}
+    history, spent = runs.learnt(*run_of(folder, wiring, seed), SAVE_EVERY)
+    noted = sorted(history[0].keys() - {"rate", "norm"})
+    curves = {name: runs.means(history, name, TOGETHER, 4) for name in noted}
+    return {"curves": curves, "seconds": round(spent, 2)}
 
 
 def count(folder, wiring, seed, seeds):
@@ -75,10 +56,8 @@ def count(folder, wiring, seed, seeds):
 
 def counted(recipe, tensors, place, seed):
     """heading -> [right, asked] for one seed of scenes."""
-    kept = place / f"counted-{seed}-{EPISODES}.json"
-    if not kept.exists():
-        write_text(kept, json.dumps(shares_of(recipe, tensors, seed)))
-    return json.loads(kept.read_text(encoding="utf-8"))
+    there = place / f"counted-{seed}-{EPISODES}.json"
+    return runs.kept(there, lambda: shares_of(recipe, tensors, seed))
 
 
 def shares_of(recipe, tensors, seed):

@@ -89,7 +89,7 @@ def test_words_say_what_a_joint_costs_and_gets_right():
     """Parameters, FLOPs, and the mean of the seeds with the least and the largest."""
     told = "\n".join(joining.in_words("cross", record()["counts"]["cross"]))
     assert "cross: 1 parameters, 3.0 MFLOPs a picture, 0.02 a token" in told
-    assert "captions    85.0 % (85.0 to 85.0)" in told
+    assert "captions   85.0 % (85.0 to 85.0)" in told
 
 
 @house
