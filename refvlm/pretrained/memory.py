@@ -47,8 +47,8 @@ class EpisodicMemory:
     `fingerprint()` tells the model whose memory it is from others. The first picture
     has the number 1, and a number is given once: what is forgotten leaves a gap, for
     the model has counted it. No array is ever written to: each change puts new ones in
-    the place of the old, all at once; who
-    writes or forgets holds the `lock`, so that threads share a memory.
+    the place of the old, all at once; who writes or forgets holds the `lock`, so that
+    threads share a memory.
 
     The belief does not grow, but the receipts do, and so does the file: by a few kB
     with each picture.
@@ -184,14 +184,15 @@ class EpisodicMemory:
     def clarity(self) -> dict[int, float]:
         """Of what is read where a picture was written, the part that is its own, and
         not that of others beside it: the mean of its shares at its own addresses."""
-        clarity, receipts = {}, [*self.kept.receipts.values()]
+        clarity: list[float] = []
+        receipts = [*self.kept.receipts.values()]
         for start in range(0, len(receipts), SOME):
             some = receipts[start : start + SOME]
             ends = np.cumsum([len(receipt.addresses) for receipt in some])[:-1]
             shares = self._shares(np.concatenate([r.addresses for r in some]))
             for place, rows in enumerate(np.split(shares, ends), start):
-                clarity[place] = float(rows[:, place].mean())
-        return dict(zip(self.kept.receipts, clarity.values()))
+                clarity.append(float(rows[:, place].mean()))
+        return dict(zip(self.kept.receipts, clarity))
 
     def left(self) -> dict[int, float]:
         """Of each picture the part that is read back and is its own. Each one that is

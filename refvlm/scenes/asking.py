@@ -6,7 +6,6 @@ about its answer: yes is as frequent as no.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,14 +13,21 @@ import numpy as np
 
 from .comparing import ask_compare
 from .language import RELATIONS, WAYS, in_order, place_of
-from .referring import Seen, name_of, pick, plural, yes_or_no
+from .referring import (
+    Seen,
+    by_weight,
+    check_asked,
+    name_of,
+    pick,
+    plural,
+    yes_or_no,
+)
 from .world import (
     COLOURS,
     HELD_OUT,
     NUMBERS,
     SHAPES,
     SIZES,
-    SPLITS,
     Scene,
 )
 
@@ -49,19 +55,14 @@ def questions(
     pair; in "unseen" the questions are about the held-out objects where they can be.
     They differ as far as that is possible without making yes rarer than no.
     """
-    if split not in SPLITS:
-        raise ValueError(f"questions: split is {split!r}, but must be train or unseen")
     weights = dict.fromkeys(KINDS, 1.0) if weights is None else dict(weights)
-    if unknown := weights.keys() - ASKERS.keys():
-        raise ValueError(f"questions: there is no kind {', '.join(sorted(unknown))}")
-    if not all(0 <= weight < math.inf for weight in weights.values()):
-        raise ValueError(f"questions: weights are finite and not negative: {weights}")
+    check_asked("questions", split, weights, ASKERS)
     asked: list[Question] = []
     again: list[Question] = []
     for _ in range(8 * number):
         if len(asked) == number or not any(weights.values()):
             break
-        kind = _weighted(rng, weights)
+        kind = by_weight(rng, weights)
         found = ASKERS[kind](Seen(scene, split), rng)
         if found is None:
             del weights[kind]
@@ -72,12 +73,6 @@ def questions(
         is_new = question.answer in ("yes", "no") or question not in asked
         (asked if is_new else again).append(question)
     return [*asked, *again][:number]
-
-
-def _weighted(rng, weights):
-    kinds = list(weights)
-    shares = np.cumsum([weights[kind] for kind in kinds])
-    return kinds[int(np.searchsorted(shares, rng.random() * shares[-1], "right"))]
 
 
 def _ask_colour(seen, rng):

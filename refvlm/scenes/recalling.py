@@ -14,7 +14,6 @@ not, nor are those of the last.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ import numpy as np
 
 from .asking import Question
 from .episodes import Episode
-from .referring import pick
-from .world import HELD_OUT, SPLITS, Object
+from .referring import by_weight, check_asked, pick
+from .world import HELD_OUT, Object
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 """Pictures beyond these have no number: only their content is asked for."""
@@ -67,20 +66,8 @@ def recollections(
     a held-out pair; in "unseen" the cue of content and which, and the object asked for
     in the others, are held out where they can be. Questions differ as far as possible.
     """
-    if split not in SPLITS:
-        raise ValueError(
-            f"recollections: split is {split!r}, but must be train or unseen"
-        )
     weights = dict(WEIGHTS if weights is None else weights)
-    if unknown := weights.keys() - ASKERS.keys():
-        raise ValueError(
-            f"recollections: there is no kind {', '.join(sorted(unknown))}: "
-            f"there are {', '.join(ASKERS)}"
-        )
-    if not all(0 <= weight < math.inf for weight in weights.values()):
-        raise ValueError(
-            f"recollections: weights are finite and not negative: {weights}"
-        )
+    check_asked("recollections", split, weights, ASKERS)
     seen = Remembered(episode, split)
     weights = {kind: w for kind, w in weights.items() if w and seen.things[kind]}
     new: list[Recollection] = []
@@ -88,7 +75,7 @@ def recollections(
     for _ in range(8 * number if weights else 0):
         if len(new) == number:
             break
-        kind = _by_weight(rng, weights)
+        kind = by_weight(rng, weights)
         question = ASKERS[kind](kind, *pick(rng, seen.things[kind]), rng)
         (again if question in new else new).append(question)
     return [*new, *again][:number]
@@ -147,19 +134,10 @@ def _disputed(named, past):
     return [item for item in disputed if item[-1]]
 
 
-def _by_weight(rng, weights: Mapping[str, float]) -> str:
-    chance = rng.random() * sum(weights.values())
-    for name, weight in weights.items():
-        chance -= weight
-        if chance < 0:
-            return name
-    return name  # the last, where rounding has left a little
-
-
 def _ask_attribute(kind, number, thing, other, ways, rng):
     """One attribute of an object that one word tells from the other."""
     possible = dict(ways)
-    asked = _by_weight(rng, {what: w for what, w in ASKED.items() if what in possible})
+    asked = by_weight(rng, {what: w for what, w in ASKED.items() if what in possible})
     cue = pick(rng, [word for what, word in ways if what == asked])
     name = f"{cue} object" if cue == thing.colour else cue
     when, be = "", "is"
@@ -171,7 +149,7 @@ def _ask_attribute(kind, number, thing, other, ways, rng):
 
 def _ask_content(kind, number, thing, other, ways, rng):
     """An attribute of what was beside an object that was there once."""
-    asked = _by_weight(rng, ASKED)
+    asked = by_weight(rng, ASKED)
     when = f"in the picture with the {' '.join(thing.pair)}, "
     text = when + PHRASES[asked].format(be="was", thing="other object")
     return Recollection(kind, text, getattr(other, asked), asked, thing.pair, number)

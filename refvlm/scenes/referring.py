@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Collection, Mapping
 
-from .world import HELD_OUT, Object, Scene
+import numpy as np
+
+from .world import HELD_OUT, SPLITS, Object, Scene
 
 
 class Seen:
@@ -55,6 +59,29 @@ class Seen:
 def pick(rng, choices):
     """One of some, by chance."""
     return choices[rng.integers(len(choices))]
+
+
+def by_weight(rng, weights: Mapping[str, float]) -> str:
+    """One of some, by chance, as often as its weight says."""
+    names = list(weights)
+    ends = np.cumsum([weights[name] for name in names])
+    place = int(np.searchsorted(ends, rng.random() * ends[-1], "right"))
+    return names[min(place, len(names) - 1)]
+
+
+def check_asked(
+    function: str, split: str, weights: Mapping[str, float], kinds: Collection[str]
+) -> None:
+    """Refuse a split that is none, and weights of what is no kind of question."""
+    if split not in SPLITS:
+        raise ValueError(f"{function}: split is {split!r}, but must be train or unseen")
+    if unknown := weights.keys() - set(kinds):
+        raise ValueError(
+            f"{function}: there is no kind {', '.join(sorted(unknown))}: there are "
+            f"{', '.join(kinds)}"
+        )
+    if not all(0 <= weight < math.inf for weight in weights.values()):
+        raise ValueError(f"{function}: weights are finite and not negative: {weights}")
 
 
 def yes_or_no(truth) -> str:
