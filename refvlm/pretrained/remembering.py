@@ -38,7 +38,7 @@ from ..models.microvlm_stream import stream_codes
 from ..models.splicing import IMAGE
 from .memory import EpisodicMemory, FadingWarning, fading
 from .memory_files import LONGEST_NAME
-from .reading import Pause, answered, finite, one_answer, read_prompt
+from .reading import Pause, answered, finite, one_answer
 from .replies import MemoryReply, Retrieval
 from .vlm import VLM
 
@@ -221,8 +221,7 @@ class Remembering(VLM):
 
     def _read_and_ask(self, given, max_new_tokens, progress, gate, found):
         """The prompt, read, with a pause in which the memory is asked."""
-        with np.errstate(all="ignore"):
-            read = self._join(given, progress)
+        read = self._join(given, progress)
         ahead = microvlm_memory.WIRINGS[self.config.memory.wiring].ahead
         after = 0 if ahead else read.embeddings.shape[1] - self._tail
 
@@ -233,16 +232,7 @@ class Remembering(VLM):
                     retrieval, cache.slots = self._retrieve(context, gate)
                     found.append(retrieval)
 
-        return read_prompt(
-            read.decoder,
-            self.weights,
-            self.config.text,
-            embeddings=read.embeddings,
-            prompt=read.prompt,
-            mask=read.mask,
-            new_tokens=max_new_tokens,
-            pause=Pause(after, ask),
-        )
+        return self._read_joined(read, max_new_tokens, Pause(after, ask))
 
     def _retrieve(self, context, gate):
         """What a context (1, 1, h) gets of the memory, and the slots that say it."""

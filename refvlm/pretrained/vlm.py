@@ -175,8 +175,9 @@ class VLM:
         return self._read(given, max_new_tokens)
 
     def _read(self, given, max_new_tokens, progress=None):
-        with np.errstate(all="ignore"):
-            read = self._join(given, progress)
+        return self._read_joined(self._join(given, progress), max_new_tokens)
+
+    def _read_joined(self, read, max_new_tokens, pause=None):
         return read_prompt(
             read.decoder,
             self.weights,
@@ -185,8 +186,10 @@ class VLM:
             prompt=read.prompt,
             mask=read.mask,
             new_tokens=max_new_tokens,
+            pause=pause,
         )
 
+    @np.errstate(all="ignore")  # what is not finite is refused, later
     def _join(self, given, progress=None):
         """What the decoder reads: the picture looked at, and joined to the ids."""
         seen = None

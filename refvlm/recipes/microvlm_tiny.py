@@ -33,6 +33,7 @@ from ..train.loop import Recipe, Stage
 from ..train.optimizers import AdamW, matrices_only
 from ..train.state import State
 from . import clip_tiny, publishing
+from .fastvlm_tiny import DECODER
 from .llava_tiny import frozen_tower
 from .remembering import passes, scores
 from .remembering.first_memory import as_a_count, as_tokens
@@ -74,19 +75,6 @@ COUNTS = {
     "remember": {"spoken": 1.0, "aligned": 0.1, "addresses": 0.5, "gates": 0.1},
 }
 
-DECODER = {
-    "model_type": "qwen2",
-    "hidden_size": 128,
-    "intermediate_size": 320,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "hidden_act": "silu",
-    "max_position_embeddings": 512,
-    "rms_norm_eps": 1e-6,
-    "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
-    "tie_word_embeddings": True,
-}
 ADAPTER = {"intermediate_size": 256, "prefix_tokens": 8, "pooling_heads": 4}
 MEMORY = {
     "slots": 64,
