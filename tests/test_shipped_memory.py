@@ -10,7 +10,7 @@ import refvlm
 from refvlm import checkpoint, scenes
 from refvlm.models import clip, microvlm
 from refvlm.pretrained import FadingWarning, shipped_model
-from refvlm.recipes.remembering import scores, views
+from refvlm.recipes.remembering import scores, views, ways
 from refvlm.recipes.remembering.speech import Speech
 
 from .spec import example, law
@@ -28,7 +28,7 @@ def model():
 def exam(model):
     """Forty fresh episodes of four pictures, and what the model makes of them."""
     drawn = scores.drawn(5, range(EPISODES), scores.LENGTH)
-    return scores.examine(model, Speech(model.tokenizer), *drawn)
+    return ways.examine(model, Speech(model.tokenizer), *drawn)
 
 
 def told(file="scores.json"):
@@ -42,11 +42,11 @@ def share(exam, right, *kinds):
 
 
 @law
-@pytest.mark.parametrize("way", scores.WAYS)
+@pytest.mark.parametrize("way", ways.WAYS)
 def test_it_remembers_as_its_card_says(model, exam, way):
     """Of forty fresh episodes about as much as of the thousand on the card, with its
     memory, with another's, and with none."""
-    right = scores.answered(model, exam, scores.WAYS[way])
+    right = ways.answered(model, exam, ways.WAYS[way])
     for heading in ("past", "present"):
         measured = share(exam, right, *scores.HEADINGS[heading])
         of_all, asked = told()[way][heading]
@@ -59,8 +59,8 @@ def test_what_it_says_of_the_past_is_what_it_remembers(model, exam):
     no more than with none, and no more than who guesses."""
     past = scores.HEADINGS["past"]
     right = {
-        way: share(exam, scores.answered(model, exam, how), *past)
-        for way, how in scores.WAYS.items()
+        way: share(exam, ways.answered(model, exam, how), *past)
+        for way, how in ways.WAYS.items()
     }
     guessed = told()["guessing"]["past"]
     for way in ("without memory", "memory of another episode"):
@@ -79,7 +79,7 @@ def test_its_gate_knows_the_past_from_the_present(exam):
 def test_it_says_the_same_asked_one_by_one(model, exam):
     """What is counted in packed rows is what a user hears, who lets it see pictures one
     by one and asks about them."""
-    right = scores.answered(model, exam, scores.gate_hard)
+    right = ways.answered(model, exam, ways.gate_hard)
     for number in range(2):
         (episode,), (asked,) = scores.drawn(5, [number], scores.LENGTH)
         asking = refvlm.load(shipped_model(NAME))
@@ -155,7 +155,7 @@ def test_its_card_tells_the_scores():
     """Every row of its tables is what `score` wrote beside it."""
     card = (shipped_model(NAME) / "README.md").read_text(encoding="utf-8")
     found = told()
-    for test in (*scores.WAYS, "guessing", "unseen pairs"):
+    for test in (*ways.WAYS, "guessing", "unseen pairs"):
         cells = [f"{share_of(found[test][h]):.1f}" for h in scores.HEADINGS]
         assert f"| {' | '.join([test, *cells])} |" in card, test
     captions = found["captions"]

@@ -18,8 +18,8 @@ from ... import ops, scenes
 from ...autodiff import value_of
 from . import finding
 from .passes import answer_rows, own_slots
-from .scores import as_learnt, examine
 from .speech import Speech
+from .ways import as_learnt, examine
 
 
 class View(NamedTuple):

@@ -1,8 +1,18 @@
 """A MicroVLM that is small enough for laws in double precision."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from refvlm.checkpoint import Weights
+from refvlm.models import microvlm
 from refvlm.models.microvlm_config import AdapterConfig, MemoryConfig, MicroVLMConfig
 from refvlm.models.qwen2 import Qwen2Config
 from refvlm.models.vit_config import ViTConfig
+from refvlm.recipes.remembering.speech import episode_tokenizer
+
+from ...weights import random_weights
 
 CONFIG = MicroVLMConfig(
     vision=ViTConfig(
@@ -39,3 +49,22 @@ CONFIG = MicroVLMConfig(
     ),
     scope_width=6,
 )
+
+
+def speaking_model():
+    """A model of chance weights that knows the episodes' words, and a preprocessor."""
+    tokenizer = episode_tokenizer()
+    config = replace(CONFIG, text=replace(CONFIG.text, vocab_size=len(tokenizer)))
+    weights = random_weights(microvlm.expected_shapes(config, tied=True))
+    shrink = SimpleNamespace(
+        batch=lambda pictures: np.stack(
+            [p[::16, ::16].transpose(2, 0, 1) / 255 for p in pictures]
+        )
+    )
+    return SimpleNamespace(
+        weights=Weights(weights),
+        config=config,
+        tokenizer=tokenizer,
+        preprocessor=shrink,
+        answers=lambda pictures, prompts: ["a ring."] * len(pictures),
+    )

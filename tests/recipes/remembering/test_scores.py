@@ -1,7 +1,6 @@
-"""The spec of refvlm/recipes/remembering/scores.py and views.py, on a model of chance
+"""The spec of refvlm/recipes/remembering/scores.py, on a model of chance
 weights: what is counted, not how much."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,47 +8,23 @@ import pytest
 
 from refvlm import scenes
 from refvlm.blocks.episodic_memory.prior import Memory
-from refvlm.checkpoint import Weights
-from refvlm.models import microvlm, microvlm_memory
-from refvlm.recipes.remembering import passes, scores, views
-from refvlm.recipes.remembering.speech import Speech, episode_tokenizer
+from refvlm.models import microvlm_memory
+from refvlm.recipes.remembering import scores, ways
+from refvlm.recipes.remembering.speech import Speech
 
 from ...spec import assert_close, example, law
-from ...weights import random_weights
-from .small_memory import CONFIG
+from .small_memory import speaking_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    tokenizer = episode_tokenizer()
-    config = replace(CONFIG, text=replace(CONFIG.text, vocab_size=len(tokenizer)))
-    weights = random_weights(microvlm.expected_shapes(config, tied=True))
-    shrink = SimpleNamespace(
-        batch=lambda pictures: np.stack(
-            [p[::16, ::16].transpose(2, 0, 1) / 255 for p in pictures]
-        )
-    )
-    return SimpleNamespace(
-        weights=Weights(weights),
-        config=config,
-        tokenizer=tokenizer,
-        preprocessor=shrink,
-        answers=lambda pictures, prompts: ["a ring."] * len(pictures),
-    )
+    return speaking_model()
 
 
 @pytest.fixture(scope="module")
 def exam(model):
-    speech = Speech(model.tokenizer)
-    return scores.examine(model, speech, *scores.drawn(3, range(3), 4))
-
-
-def spoken(model, exam, way):
-    """The scores of all tokens of all answers."""
-    recalled, bias = way(model, exam)
-    given = exam.rows, model.weights, model.config
-    slots = passes.own_slots(recalled, bias, *given)
-    return passes.answer_rows(exam.rows, exam.read, *given[1:], slots)
+    drawn = scores.drawn(3, range(3), 4)
+    return ways.examine(model, Speech(model.tokenizer), *drawn)
 
 
 @law
@@ -57,7 +32,7 @@ def test_score_counts_every_question_once(model):
     """Under its kind; all but the present ones under the past, and by their place."""
     tests = dict(scores.score(model, Speech(model.tokenizer), 2, 7, lambda *done: None))
     asked = 2 * scores.QUESTIONS
-    for shares in (tests[way] for way in scores.WAYS):
+    for shares in (tests[way] for way in ways.WAYS):
         of = {name: share.asked for name, share in shares.items()}
         kinds = sum(of.get(kind, 0) for kind in scenes.RECALLED)
         assert kinds == asked
@@ -71,7 +46,7 @@ def test_score_counts_every_question_once(model):
     known = of["content"].asked + of["which"].asked
     assert 0 < new_above_known.asked <= known**2 and not new_above_known.asked % known
     rest = {"gate", "variance", "guessing", "captions", "unseen pairs"}
-    assert {*tests} == {*scores.WAYS} | rest
+    assert {*tests} == {*ways.WAYS} | rest
 
 
 @law
@@ -141,32 +116,6 @@ def test_limits_are_of_every_length(model, monkeypatch):
         assert len(spreads["past"]) == 5
 
 
-@law
-def test_ways_differ_in_the_slot_alone(model, exam):
-    """Open and as learnt they read the same; closed, whatever is in the slot is not
-    seen; another's memory and a cache say something else."""
-    said = {n: spoken(model, exam, way) for n, way in scores.WAYS.items()}
-    alone = passes.answer_rows(exam.rows, exam.read, model.weights, model.config)
-    assert_close(said["without memory"], alone)
-    for one in ("memory of another episode", "codes in a plain cache"):
-        assert np.abs(said[one] - said["with its memory"]).max() > 1e-3, one
-    hard = scores.gate_hard(model, exam)[1]
-    assert ((hard == 0) == (exam.found.gate > 0)).all()
-
-
-@law
-def test_another_memory_is_that_of_the_episode_before(model, exam):
-    """Of an episode by itself it is its own."""
-    one = scores.drawn(3, [0], 4)
-    alone = scores.examine(model, Speech(model.tokenizer), *one)
-    assert_close(
-        scores.of_another(model, alone)[0],
-        scores.as_learnt(model, alone)[0],
-    )
-    read = scores.of_another(model, exam)[0]
-    assert np.abs(read - exam.found.read).max() > 1e-3
-
-
 @example
 def test_guessed_gets_right_what_is_guessed():
     """A guesser of the most frequent answer is right as often as `scenes.chance` says,
@@ -175,21 +124,3 @@ def test_guessed_gets_right_what_is_guessed():
     shares = scores.guessed(asked, seed=3, known=80)
     assert shares["past"].asked == 400 - shares["present"].asked
     assert 0.1 < shares["past"].right / shares["past"].asked < 0.4
-
-
-@law
-def test_view_shows_where_a_question_looks(model):
-    """Shares of all tokens of all pictures add up to one, what is seen of a slot is a
-    share of what is seen, and the words are those that are answered."""
-    (episode,), (asked,) = scores.drawn(5, [0], 3)
-    seen = views.view(model, episode, asked)
-    assert seen.likeness.shape == seen.shares.shape == (len(asked), 3, 2)
-    assert_close(seen.shares.sum((1, 2)), np.ones(len(asked)))
-    layers, heads = (
-        model.config.text.num_hidden_layers,
-        model.config.text.num_attention_heads,
-    )
-    assert seen.attention.shape == (len(asked), layers, heads)
-    assert ((seen.attention > 0) & (seen.attention < 1)).all()
-    assert ((seen.gate > 0) & (seen.gate < 1)).all()
-    assert len(seen.said) == len(asked)
